@@ -1,0 +1,140 @@
+"""The values that pass between layers.
+
+Letters: B studies of a batch, S studies of a table, N tokens, D width, C classes, K image channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+import numpy as np
+
+from medmm.errors import Rejected
+
+if TYPE_CHECKING:
+    import torch
+
+Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
+
+
+@dataclass(frozen=True)
+class Volume:
+    """An image in real units, with its place in the patient.
+
+    Attributes:
+        values: 3D (i, j, k), or 2D images as (column, row, 1); colour adds a last axis of 3 channels. CT in Hounsfield units.
+        affine: (4, 4) from index (i, j, k) to millimetres, axes to the right, anterior and superior (RAS);
+            None where the file has no patient geometry.
+        spacing_mm: (3,) size of a voxel along i, j, k; None where the file states no physical size.
+        modality: DICOM Modality (0008,0060) such as "CT"; "" where unknown.
+        padding: (i, j, k) true where the pixel holds no measurement; None where there is none.
+    """
+
+    values: Array
+    affine: Array | None
+    spacing_mm: tuple[float, float, float] | None
+    modality: str = ""
+    padding: Array | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Where one input of one study lies: the files of a series, the cells of a row, or the text of a note.
+
+    Exactly one of the three is set. It carries no decoded data, so a study is cheap to hand to a worker process.
+    """
+
+    files: tuple[Path, ...] = ()
+    cells: Mapping[str, str] | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """One examination at one time: the unit that gets a diagnosis.
+
+    Attributes:
+        row: Number of the study in its table, from 1. The only thing about a study that may be printed or logged.
+        patient_id: The person; never printed.
+        study_id: The examination, as the hospital calls it; never printed, stands in the results only.
+        time: Nothing recorded after it is read.
+        label: (C,) target, one number a class; None where the table gives none.
+        groups: Values of the subgroup columns.
+        evidence: Input name -> where it lies. A name that is missing here is an absent input.
+        rejected: Input name -> why it must not be used.
+    """
+
+    row: int
+    patient_id: str
+    study_id: str
+    time: datetime | None = None
+    label: tuple[float, ...] | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    rejected: Mapping[str, Rejected] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """What may be printed of a study: its row in the table."""
+        return f"study in row {self.row}"
+
+    def with_input(self, name: str, found: Evidence | Rejected | None) -> Self:
+        """Give the study with one more input found, rejected or (None) absent."""
+        if isinstance(found, Evidence):
+            return replace(self, evidence={**self.evidence, name: found})
+        if isinstance(found, Rejected):
+            return replace(self, rejected={**self.rejected, name: found})
+        return self
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What an encoder gives.
+
+    Attributes:
+        values: (B, N, D)
+        mask: (B, N) true where the token is real. A study whose mask is all false lacks the input.
+    """
+
+    values: torch.Tensor
+    mask: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Studies on their way into the model.
+
+    Attributes:
+        inputs: Input name -> field -> (B, ...) prepared tensors; rows of absent inputs hold filler.
+        present: Input name -> (B,) bool.
+        target: (B, C); None at scoring.
+        rows: (B,) index of each study in its list.
+    """
+
+    inputs: Mapping[str, Mapping[str, torch.Tensor]]
+    present: Mapping[str, torch.Tensor]
+    target: torch.Tensor | None
+    rows: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Predictions with the truth beside them, all that evaluation needs.
+
+    Attributes:
+        classes: Names of the C columns; one name, the positive class, for a binary target.
+        probability: (S, C) in [0, 1].
+        target: (S, C) of 0 and 1.
+        patient: (S,) whole numbers that tell patients apart; they identify nobody.
+        groups: Subgroup column -> (S,) values.
+    """
+
+    classes: tuple[str, ...]
+    probability: Array
+    target: Array
+    patient: Array
+    groups: Mapping[str, Array] = field(default_factory=dict)
