@@ -98,5 +98,9 @@ class Rejected(DataError):  # noqa: N818 - the clinic's word for it
         self.expected = expected
         self.repair = repair
 
+    def at(self, place: str) -> "Rejected":
+        """Give the same reason with a place before its own."""
+        return Rejected(self.code, f"{place}, {self.where}", self.found, self.expected, self.repair)
+
     def __str__(self) -> str:
         return f"{self.code.value}: {self.where}: found {self.found}, expected {self.expected}: {self.repair}"

@@ -9,16 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
-import numpy as np
+from numpy.typing import NDArray
 
 from medmm.errors import Rejected
 
 if TYPE_CHECKING:
     import torch
 
-Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
+Task: TypeAlias = Literal["binary", "multiclass", "multilabel"]
+"""One of two, one of several, or any number of several classes."""
+
+Array: TypeAlias = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Study:
         time: Nothing recorded after it is read.
         label: (C,) target, one number a class; None where the table gives none.
         groups: Values of the subgroup columns.
+        cells: The row of the studies table, without the label.
         evidence: Input name -> where it lies. A name that is missing here is an absent input.
         rejected: Input name -> why it must not be used.
     """
@@ -74,6 +78,7 @@ class Study:
     time: datetime | None = None
     label: tuple[float, ...] | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
+    cells: Mapping[str, str] = field(default_factory=dict)
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     rejected: Mapping[str, Rejected] = field(default_factory=dict)
 
@@ -81,6 +86,10 @@ class Study:
     def key(self) -> str:
         """What may be printed of a study: its row in the table."""
         return f"study in row {self.row}"
+
+    def dated(self, time: datetime | None, label: tuple[float, ...] | None) -> Self:
+        """Give the study with its time and label."""
+        return replace(self, time=time, label=label)
 
     def with_input(self, name: str, found: Evidence | Rejected | None) -> Self:
         """Give the study with one more input found, rejected or (None) absent."""
@@ -120,6 +129,16 @@ class Batch:
     target: torch.Tensor | None
     rows: torch.Tensor
 
+    def to(self, device: torch.device) -> Self:
+        """Move every tensor to a device."""
+
+        def move(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
+
+        inputs = {name: move(fields) for name, fields in self.inputs.items()}
+        target = None if self.target is None else self.target.to(device, non_blocking=True)
+        return replace(self, inputs=inputs, present=move(self.present), target=target)
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -138,3 +157,9 @@ class Scores:
     target: Array
     patient: Array
     groups: Mapping[str, Array] = field(default_factory=dict)
+
+    def some(self, keep: Array) -> Self:
+        """Give the scores of the studies where keep (S,) is true."""
+        groups = {name: values[keep] for name, values in self.groups.items()}
+        probability, target, patient = self.probability[keep], self.target[keep], self.patient[keep]
+        return replace(self, probability=probability, target=target, patient=patient, groups=groups)

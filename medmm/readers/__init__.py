@@ -1,0 +1,65 @@
+"""From files to volumes, tables and notes. The format of an image is decided by its content, never by its name."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from medmm.errors import Code, Rejected
+from medmm.readers import dicom
+from medmm.readers.formats import Format, files_in, format_of
+from medmm.readers.nifti import read_nifti
+from medmm.readers.raster import read_raster
+from medmm.types import Volume
+
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+"""A file that is named like DICOM and is none was damaged, so it must not be passed over."""
+
+
+def read_series(path: Path) -> list[Volume]:
+    """Read every volume in a file or folder, parts apart where no single right volume exists.
+
+    Files of other kinds (reports, directories, text) are passed over where there are images. All of a folder is read or
+    nothing: a volume less than there is would go unnoticed.
+
+    Raises:
+        Rejected: Nothing to read, or one file or volume cannot be read right.
+    """
+    files = list(files_in(path)) if path.is_dir() else [path]
+    by_format: dict[Format, list[Path]] = {}
+    for number, file in enumerate(files, start=1):
+        where = f"file {number} of {len(files)}"
+        kind = format_of(file, where)
+        if kind is not None:
+            by_format.setdefault(kind, []).append(file)
+        elif file.suffix.lower() in DICOM_SUFFIXES:
+            raise Rejected(Code.MALFORMED, where, "no DICOM content", "DICOM, as its suffix says", "copy or export it again")
+    if not by_format:
+        code = Code.NOT_AN_IMAGE if files else Code.EMPTY
+        raise Rejected(code, "the series", f"{len(files)} files, none an image", "DICOM, NIfTI, PNG or JPEG", "check the path")
+    series = by_format.pop(Format.DICOM, [])
+    volumes = dicom.read_volumes(series) if series else []
+    return volumes + [_read_file(file, kind, "an image file") for kind, others in by_format.items() for file in others]
+
+
+def read_image(files: Sequence[Path]) -> Volume:
+    """Read the one volume that the files of a series, or one NIfTI, PNG or JPEG file, hold.
+
+    Raises:
+        Rejected: MIXED_SERIES where they hold several; EMPTY, NOT_AN_IMAGE; or why the volume cannot be read right.
+    """
+    if not files:
+        raise Rejected(Code.EMPTY, "the series", "no file", "at least one image file", "check the path")
+    kinds = {format_of(file, f"file {number} of {len(files)}") for number, file in enumerate(files, start=1)}
+    if None in kinds:
+        raise Rejected(Code.NOT_AN_IMAGE, "the series", "a file that is no image", "DICOM, NIfTI, PNG or JPEG", "leave it out")
+    if kinds == {Format.DICOM}:
+        return dicom.read_volume(files)
+    if len(files) > 1:
+        found = f"{len(files)} files that are not one DICOM series"
+        raise Rejected(Code.MIXED_SERIES, "the series", found, "one image", "give each file on its own")
+    (kind,) = kinds
+    assert kind is not None
+    return _read_file(files[0], kind, "file 1 of 1")
+
+
+def _read_file(file: Path, kind: Format, where: str) -> Volume:
+    return read_nifti(file, where) if kind is Format.NIFTI else read_raster(file, where)

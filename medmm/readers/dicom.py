@@ -1,0 +1,62 @@
+"""DICOM series and single images: right, or refused; never silently wrong.
+
+Files pass through `dicom_file` (header), `dicom_instance` (checked image), `dicom_geometry` (volumes) and `dicom_pixels`
+(values).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from medmm.errors import Code, Rejected
+from medmm.readers.dicom_file import read_header
+from medmm.readers.dicom_geometry import Stack, arrange, one_stack
+from medmm.readers.dicom_instance import Instance, instance_of
+from medmm.readers.dicom_pixels import volume_values
+from medmm.types import Volume
+
+
+def read_volumes(files: Sequence[Path]) -> list[Volume]:
+    """Read every volume that DICOM files hold; objects without an image are left out where others have one.
+
+    Raises:
+        Rejected: One file or volume cannot be read right; the codes of `instance_of`, `arrange` and `volume_values`.
+    """
+    instances: list[Instance] = []
+    other: list[Rejected] = []
+    for number, file in enumerate(files, start=1):
+        try:
+            instances.append(_instance(file, number, len(files)))
+        except Rejected as rejected:
+            if rejected.code is not Code.NOT_AN_IMAGE:
+                raise
+            other.append(rejected)
+    if other and not instances:
+        raise other[0]
+    return [_volume(stack) for stack in arrange(instances)]
+
+
+def read_volume(files: Sequence[Path]) -> Volume:
+    """Read the one volume of a series.
+
+    Raises:
+        Rejected: MIXED_SERIES where the files hold several; NOT_AN_IMAGE where one holds none; otherwise as `read_volumes`.
+    """
+    return _volume(one_stack([_instance(file, number, len(files)) for number, file in enumerate(files, start=1)]))
+
+
+def problem_of(instances: Sequence[Instance]) -> Rejected | None:
+    """Tell from headers alone why `read_volume` would refuse a series; None where nothing speaks against it."""
+    try:
+        one_stack(instances)
+    except Rejected as rejected:
+        return rejected
+    return None
+
+
+def _instance(file: Path, number: int, count: int) -> Instance:
+    return instance_of(read_header(file, f"file {number} of {count}"))
+
+
+def _volume(stack: Stack) -> Volume:
+    values, padding = volume_values(stack.members)
+    return Volume(values, stack.affine, stack.spacing_mm, stack.members[0][0].modality, padding)

@@ -1,0 +1,197 @@
+"""The frames of an image file: their place in the patient, and how their stored values become real ones.
+
+A plain file states both once; an enhanced one for all frames (shared functional groups) or for each (per-frame).
+
+Source: DICOM PS3.3, sections C.7.6.2 (image plane), C.7.6.16 (multi-frame functional groups), C.7.6.17 (dimensions).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from medmm.errors import Code, Rejected
+from medmm.readers.dicom_attributes import Attributes, tag_of
+
+ENHANCED_CLASSES = frozenset(
+    f"1.2.840.10008.5.1.4.1.1.{suffix}"
+    for suffix in (
+        "2.1",  # enhanced CT
+        "2.2",  # legacy converted enhanced CT
+        "4.1",  # enhanced MR
+        "4.4",  # legacy converted enhanced MR
+        "128.1",  # legacy converted enhanced PET
+        "130",  # enhanced PET
+    )
+)
+PLACED_CLASSES = frozenset(f"1.2.840.10008.5.1.4.1.1.{suffix}" for suffix in ("2", "4", "128"))
+"""CT, MR and PET images, which the standard obliges to state their place."""
+
+RESCALED_CLASSES = frozenset(f"1.2.840.10008.5.1.4.1.1.{suffix}" for suffix in ("2", "2.1", "2.2", "128", "128.1", "130"))
+"""CT and PET images, whose stored values mean nothing without slope and intercept."""
+
+RESCALING_LIMIT = 1e28
+"""Largest slope or intercept with which any stored value of 32 bits stays within float32."""
+
+UNIT_TOLERANCE = 1e-3
+"""Direction cosines are written with few digits, so their length is 1 only roughly."""
+
+PLACE_DIMENSIONS = ("ImagePositionPatient", "StackID", "InStackPositionNumber")
+"""Dimensions that run through the place of a frame; frames that differ in any other are of different volumes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One image of a file.
+
+    Attributes:
+        index: Which frame of its file, from 0.
+        position_mm: (3,) centre of the first pixel, axes to the left, posterior and superior; None where there is no place.
+        orientation: (6,) direction cosines along a row, then down a column; None where there is no place.
+        spacing_mm: (2,) between rows, then between columns; None where the file states no physical size.
+        thickness_mm: Distance to the next slice as far as one image can tell; 1.0 where the file does not say.
+        slope, intercept: Real value = stored value x slope + intercept.
+        part: What else frames of one volume share.
+    """
+
+    index: int
+    position_mm: tuple[float, ...] | None
+    orientation: tuple[float, ...] | None
+    spacing_mm: tuple[float, ...] | None
+    thickness_mm: float
+    slope: float
+    intercept: float
+    part: tuple[object, ...] = ()
+
+
+def single_frame(attributes: Attributes, sop_class: str) -> Frame:
+    """Give the one frame of a plain image file.
+
+    Raises:
+        Rejected: HEADER where place, size or rescaling are missing where they must stand, or impossible.
+    """
+    position = attributes.vector("ImagePositionPatient", 3)
+    orientation = attributes.vector("ImageOrientationPatient", 6)
+    spacing = attributes.vector("PixelSpacing", 2)
+    placed = position is not None and orientation is not None and spacing is not None
+    if sop_class in PLACED_CLASSES:
+        for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+            if not attributes.numbers(keyword):
+                raise attributes.missing(keyword)
+    if not placed:
+        position = orientation = None
+        spacing = spacing or attributes.vector("ImagerPixelSpacing", 2)
+    slope, intercept = _rescaling(attributes, sop_class)
+    frame = Frame(0, position, orientation, spacing, _thickness(attributes), slope, intercept)
+    _check_plane(attributes, frame)
+    return frame
+
+
+def functional_frames(attributes: Attributes, count: int) -> tuple[Frame, ...]:
+    """Give the frames of an enhanced object.
+
+    Raises:
+        Rejected: HEADER where a frame lacks its place, size or rescaling; MALFORMED where groups and frames differ in number.
+    """
+    shared = attributes.items("SharedFunctionalGroupsSequence")
+    groups = attributes.items("PerFrameFunctionalGroupsSequence")
+    if len(shared) > 1 or len(groups) != count:
+        found = f"{len(groups)} functional groups for {count} frames"
+        raise Rejected(Code.MALFORMED, attributes.where, found, "one for each frame", "export it again")
+    dimensions = _dimensions(attributes)
+    part = (attributes.text("ConcatenationUID") or attributes.text("SOPInstanceUID"),)
+    sop_class = attributes.text("SOPClassUID")
+    return tuple(
+        _functional_frame(index, [group, *shared], dimensions, part, sop_class, attributes)
+        for index, group in enumerate(groups)
+    )
+
+
+def _functional_frame(
+    index: int, groups: list[Attributes], dimensions: list[int], part: tuple[str, ...], sop_class: str, top: Attributes
+) -> Frame:
+    measures = _group(groups, "PixelMeasuresSequence", top)
+    content = _group(groups, "FrameContentSequence", top)
+    values = content.numbers("DimensionIndexValues")
+    slope, intercept = _rescaling(_group(groups, "PixelValueTransformationSequence", top), sop_class)
+    position = _group(groups, "PlanePositionSequence", top).vector("ImagePositionPatient", 3)
+    orientation = _group(groups, "PlaneOrientationSequence", top).vector("ImageOrientationPatient", 6)
+    spacing = measures.vector("PixelSpacing", 2)
+    if position is None or orientation is None or spacing is None:
+        raise top.missing("place or pixel spacing of a frame")
+    if dimensions and max(dimensions) >= len(values):
+        raise top.impossible("DimensionIndexValues", f"{len(values)} values", "one for each dimension")
+    frame = Frame(
+        index=index,
+        position_mm=position,
+        orientation=orientation,
+        spacing_mm=spacing,
+        thickness_mm=_thickness(measures, top),
+        slope=slope,
+        intercept=intercept,
+        part=(*part, *(values[dimension] for dimension in dimensions), content.text("StackID"), *_frame_kind(groups, top)),
+    )
+    _check_plane(top, frame)
+    return frame
+
+
+def _frame_kind(groups: list[Attributes], top: Attributes) -> tuple[object, ...]:
+    """Give what tells frames of one place apart: frame type, echo, diffusion, time."""
+    kinds = [
+        ("MRImageFrameTypeSequence", "FrameType"),
+        ("CTImageFrameTypeSequence", "FrameType"),
+        ("PETFrameTypeSequence", "FrameType"),
+        ("MREchoSequence", "EffectiveEchoTime"),
+        ("MRDiffusionSequence", "DiffusionBValue"),
+        ("FrameContentSequence", "TemporalPositionIndex"),
+    ]
+    return tuple(_group(groups, sequence, top).value(keyword) for sequence, keyword in kinds)
+
+
+def _group(groups: list[Attributes], sequence: str, top: Attributes) -> Attributes:
+    """Give the item of a functional group, of the frame's own groups first; the empty item where there is none."""
+    for group in groups:
+        items = group.items(sequence)
+        if items:
+            return items[0]
+    return top.empty()
+
+
+def _dimensions(attributes: Attributes) -> list[int]:
+    """Number the dimensions that do not run through the place of a frame."""
+    places = {(tag_of(keyword) >> 16, tag_of(keyword) & 0xFFFF) for keyword in PLACE_DIMENSIONS}
+    pointers = [item.numbers("DimensionIndexPointer") for item in attributes.items("DimensionIndexSequence")]
+    return [number for number, pointer in enumerate(pointers) if pointer not in places]
+
+
+def _rescaling(attributes: Attributes, sop_class: str) -> tuple[float, float]:
+    slope, intercept = attributes.number("RescaleSlope"), attributes.number("RescaleIntercept")
+    if slope is None and intercept is None and sop_class not in RESCALED_CLASSES:
+        return 1.0, 0.0
+    if slope is None or intercept is None:
+        raise attributes.missing("RescaleSlope or RescaleIntercept")
+    if slope == 0 or max(abs(slope), abs(intercept)) > RESCALING_LIMIT:
+        raise attributes.impossible("RescaleSlope or RescaleIntercept", "zero or an enormous number", "a plausible one")
+    return slope, intercept
+
+
+def _thickness(*places: Attributes) -> float:
+    for attributes in places:
+        for keyword in ("SliceThickness", "SpacingBetweenSlices"):
+            value = attributes.number(keyword)
+            if value is not None and value > 0:
+                return value
+    return 1.0
+
+
+def _check_plane(attributes: Attributes, frame: Frame) -> None:
+    """Refuse pixel sizes that are not positive, and directions that are no two unit vectors at a right angle."""
+    if frame.spacing_mm is not None and min(frame.spacing_mm) <= 0:
+        raise attributes.impossible("PixelSpacing", "zero or less", "millimetres above zero")
+    if frame.orientation is None:
+        return
+    row, column = np.reshape(frame.orientation, (2, 3))
+    products = (row @ row - 1, column @ column - 1, row @ column)
+    if max(map(abs, products)) > UNIT_TOLERANCE:
+        raise attributes.impossible("ImageOrientationPatient", "no right angle of unit vectors", "two direction cosines")
