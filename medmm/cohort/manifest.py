@@ -1,0 +1,76 @@
+"""What went into a run: a row a study, without any identifier, and one digest over everything that a run depends on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from medmm.files import digest
+from medmm.types import Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEFT_OUT = "left out"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The studies of a run.
+
+    Attributes:
+        table: row, patient (a running number), part, reason, label, and for each input `present`, `absent` or the code of its
+            rejection. It names nobody: only who has the studies table can tell who stands in a row.
+        digest: SHA-256 over identifiers, labels, times, parts and the content of every file, cell and note.
+    """
+
+    table: "pd.DataFrame"
+    digest: str
+
+
+def make_manifest(
+    studies: Sequence[Study],
+    parts: Mapping[int, str],
+    reasons: Mapping[int, str],
+    evidence: Mapping[str, Sequence[str | None]],
+) -> Manifest:
+    """Describe the studies of a run.
+
+    Args:
+        studies: All of the studies table.
+        parts: Index of a study -> its part of the split; the others are left out.
+        reasons: Index of a study that is left out -> why, in a word.
+        evidence: Input -> content digest of each study's, None where absent.
+    """
+    import pandas as pd
+
+    numbers = patient_numbers(studies)
+    rows = [
+        {
+            "row": study.row,
+            "patient": numbers[i],
+            "part": parts.get(i, LEFT_OUT),
+            "reason": reasons.get(i, ""),
+            "label": "" if study.label is None else " ".join(f"{value:g}" for value in study.label),
+            **{name: _state(study, name) for name in evidence},
+        }
+        for i, study in enumerate(studies)
+    ]
+    whole = digest(
+        [
+            [s.patient_id, s.study_id, str(s.time), s.label, parts.get(i), [known[i] for known in evidence.values()]]
+            for i, s in enumerate(studies)
+        ]
+    )
+    return Manifest(pd.DataFrame(rows), whole)
+
+
+def patient_numbers(studies: Sequence[Study]) -> list[int]:
+    """Number the patients in the order of their first study, from 1; the same person has the same number."""
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(study.patient_id, len(numbers) + 1) for study in studies]
+
+
+def _state(study: Study, name: str) -> str:
+    if name in study.rejected:
+        return study.rejected[name].code.value
+    return "present" if name in study.evidence else "absent"

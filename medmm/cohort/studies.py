@@ -1,0 +1,168 @@
+"""The studies table: a row a study, its identifiers kept as text, its faults kept apart."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medmm.cohort.scan import Scan, scan
+from medmm.cohort.target import TargetSettings
+from medmm.errors import Code, DataError, Rejected
+from medmm.readers.table import read_table
+from medmm.settings import Settings
+from medmm.tables import nearest
+from medmm.types import Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class CohortSettings(Settings):
+    """Where the export lies and which columns of its studies table mean what."""
+
+    root: Path
+    """Folder of the export; every other path of a run file is relative to it."""
+
+    studies: str = "studies.csv"
+    """Table with a row a study (CSV, TSV or parquet)."""
+
+    patient: str = "patient_id"
+    """Column that tells persons apart, in every table."""
+
+    study: str = "study_id"
+    """Column that tells studies apart."""
+
+    time: str | None = None
+    """Column with the time of a study (ISO 8601). Nothing recorded after it is read."""
+
+    subgroups: tuple[str, ...] = ()
+    """Columns by which results are shown apart, such as sex and site."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """An export opened once: its tables and its image folders are read a single time, whoever asks.
+
+    Attributes:
+        settings: The meaning of the columns.
+    """
+
+    settings: CohortSettings
+    _tables: dict[str, "pd.DataFrame"]
+    _scans: dict[str, Scan]
+
+    @classmethod
+    def open(cls, settings: CohortSettings, studies: "pd.DataFrame | None" = None) -> "Sources":
+        """Open the export of these settings.
+
+        Args:
+            settings: The meaning of the columns.
+            studies: A studies table, all cells text, that stands for the one on disk.
+
+        Raises:
+            DataError: There is no such folder.
+        """
+        if not settings.root.is_dir():
+            raise DataError("cohort.root is not a folder: give the folder of the export")
+        return cls(settings, {} if studies is None else {settings.studies: studies}, {})
+
+    def path(self, name: str) -> Path:
+        """Give a path inside the export.
+
+        Raises:
+            DataError: The name leads out of the export.
+        """
+        root = self.settings.root.resolve()
+        path = (root / name).resolve()
+        if not path.is_relative_to(root):
+            raise DataError("a path leads out of cohort.root: keep every file of the export inside its folder")
+        return path
+
+    def has(self, name: str) -> bool:
+        """Tell whether the export has this file or folder."""
+        return self.path(name).exists()
+
+    def table(self, name: str, columns: Sequence[str]) -> "pd.DataFrame":
+        """Give a table of the export; all cells are text.
+
+        Raises:
+            DataError: No such table, or it lacks one of the columns.
+        """
+        if name not in self._tables:
+            if not self.path(name).is_file():
+                raise DataError(f"the export has no table {name!r}: correct its name in the run file")
+            self._tables[name] = read_table(self.path(name))
+        table = self._tables[name]
+        for column in columns:
+            if column not in table.columns:
+                raise DataError(f"table {name!r} has no column {column!r}: {nearest(column, list(table.columns))}")
+        return table
+
+    def scan(self, name: str) -> Scan:
+        """Give the series of an image folder.
+
+        Raises:
+            DataError: No such folder.
+        """
+        if name not in self._scans:
+            if not self.path(name).is_dir():
+                raise DataError(f"the export has no folder {name!r}: correct its name in the run file")
+            self._scans[name] = scan(self.path(name))
+        return self._scans[name]
+
+
+def read_studies(sources: Sources, target: TargetSettings | None) -> tuple[Study, ...]:
+    """Read the studies table.
+
+    A row that cannot be used comes back with the reason in `Study.rejected`; the other rows go on.
+
+    Args:
+        sources: The opened export.
+        target: How to read the label; None at scoring.
+
+    Raises:
+        DataError: The table or one of its columns is missing, or it has no row.
+    """
+    settings = sources.settings
+    wanted = [settings.patient, settings.study, *settings.subgroups]
+    wanted += [settings.time] if settings.time else []
+    wanted += [target.column] if target else []
+    table = sources.table(settings.studies, wanted)
+    if table.empty:
+        raise DataError(f"table {settings.studies!r} has no row: export at least one study")
+    rows = [{str(name): str(cell) for name, cell in row.items()} for row in table.to_dict("records")]
+    times = Counter(row[settings.study] for row in rows)
+    return tuple(_study(number, row, settings, target, times[row[settings.study]]) for number, row in enumerate(rows, 1))
+
+
+def _study(row: int, cells: dict[str, str], settings: CohortSettings, target: TargetSettings | None, copies: int) -> Study:
+    study = Study(
+        row=row,
+        patient_id=cells[settings.patient],
+        study_id=cells[settings.study],
+        groups={name: cells[name] for name in settings.subgroups},
+        cells={name: cell for name, cell in cells.items() if target is None or name != target.column},
+    )
+    where = study.key
+    try:
+        if not study.patient_id or not study.study_id:
+            raise Rejected(Code.EMPTY, where, "no identifier", "a patient and a study", "fill both columns")
+        if copies > 1:
+            raise Rejected(
+                Code.AMBIGUOUS, where, f"{copies} rows of one study", "one row", "give each study its own identifier"
+            )
+        time = _time(cells[settings.time], where) if settings.time else None
+        label = target.encode(cells[target.column]) if target else None
+    except Rejected as reason:
+        return study.with_input(settings.studies, reason)
+    return study.dated(time, label)
+
+
+def _time(cell: str, where: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(cell)
+    except ValueError:
+        raise Rejected(Code.TYPE, where, "a time that cannot be read", "ISO 8601", "write it as 2024-05-31T14:30:00") from None
+    return time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
