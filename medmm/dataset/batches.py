@@ -1,0 +1,107 @@
+"""Prepared studies as batches: gathered from the shards into one array a field, shuffled and augmented by seed and epoch."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+
+from medmm.dataset.cache import PreparedInput
+from medmm.inputs import Inputs
+from medmm.types import Array, Batch
+
+
+class Batches:
+    """Batches of some studies, again in every epoch.
+
+    Args:
+        prepared: Every input of all studies.
+        rows: Indices of the studies to give.
+        target: (S, C) of all studies; None at scoring.
+        batch_size: Most studies of a batch.
+    """
+
+    def __init__(
+        self, prepared: Mapping[str, PreparedInput], rows: Sequence[int], target: Array | None, batch_size: int
+    ) -> None:
+        self._prepared = prepared
+        self._rows = np.asarray(rows, dtype=np.int64)
+        self._target = target
+        self._batch_size = batch_size
+
+    def __len__(self) -> int:
+        return (len(self._rows) + self._batch_size - 1) // self._batch_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        for start in range(0, len(self._rows), self._batch_size):
+            yield self._batch(self._rows[start : start + self._batch_size], None)
+
+    def _batch(self, rows: Array, augment: Callable[[str, Mapping[str, Array], int], Mapping[str, Array]] | None) -> Batch:
+        inputs: dict[str, dict[str, torch.Tensor]] = {}
+        present: dict[str, torch.Tensor] = {}
+        for name, one in self._prepared.items():
+            found = [one.fields(row) for row in rows]
+            if augment is not None:
+                found = [fields and dict(augment(name, fields, row)) for fields, row in zip(found, rows, strict=True)]
+            inputs[name] = stack(found)
+            present[name] = torch.tensor([fields is not None for fields in found])
+        target = None if self._target is None else torch.from_numpy(self._target[rows].astype(np.float32))
+        return Batch(inputs, present, target, torch.from_numpy(rows))
+
+
+class TrainingBatches(Batches):
+    """Batches in an order, and with augmentation, that seed and epoch fix: a resumed run sees what an unbroken one does.
+
+    Args:
+        inputs: The fitted inputs, which augment.
+        seed: Of the run.
+        epoch: Tells the number of the epoch that starts.
+    """
+
+    def __init__(
+        self,
+        prepared: Mapping[str, PreparedInput],
+        rows: Sequence[int],
+        target: Array,
+        batch_size: int,
+        *,
+        inputs: Inputs,
+        seed: int,
+        epoch: Callable[[], int],
+    ) -> None:
+        super().__init__(prepared, rows, target, batch_size)
+        self._inputs = inputs
+        self._seed = seed
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        lone = len(self._rows) > 1 and len(self._rows) % self._batch_size == 1
+        return super().__len__() - lone
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch = self._epoch()
+        order = np.random.default_rng([self._seed, epoch]).permutation(self._rows)
+
+        def augment(name: str, fields: Mapping[str, Array], row: int) -> Mapping[str, Array]:
+            return self._inputs[name].augment(fields, np.random.default_rng([self._seed, epoch, row]))
+
+        for number in range(len(self)):  # a lone last study has no batch statistics; another epoch brings it
+            yield self._batch(order[number * self._batch_size : (number + 1) * self._batch_size], augment)
+
+
+def stack(found: Sequence[Mapping[str, Array] | None]) -> dict[str, torch.Tensor]:
+    """Gather the fields of some studies into one tensor a field: (B, ...), float16 as float32, zeros where absent.
+
+    Gives no field where no study has the input.
+    """
+    first = next((fields for fields in found if fields is not None), None)
+    if first is None:
+        return {}
+    stacked: dict[str, torch.Tensor] = {}
+    for name, example in first.items():
+        kind = np.dtype(np.float32) if example.dtype == np.float16 else example.dtype
+        whole = np.zeros((len(found), *example.shape), kind)
+        for row, fields in enumerate(found):
+            if fields is not None:
+                whole[row] = fields[name]
+        stacked[name] = torch.from_numpy(whole)
+    return stacked

@@ -1,0 +1,70 @@
+"""What an encoder owes: settings that build a network, and tokens that come out of it."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
+
+from medmm.settings import Plain, Settings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class EncoderSettings(Settings):
+    """A network by name. It takes the prepared fields of the studies that have the input and gives `Tokens`."""
+
+    name: str
+    """Which one."""
+
+    def initialise(self, network: "nn.Module") -> None:
+        """Load pretrained weights, before a training; a network that learns from scratch has none."""
+
+    def portable(self) -> Self:
+        """Give the settings without what only the training machine has, such as a local path: they travel in the package."""
+        return self
+
+
+class ImageEncoderSettings(EncoderSettings):
+    """A network over images, 2D or 3D."""
+
+    @abstractmethod
+    def build(self, width: int, channels: int, size: Sequence[int]) -> "nn.Module":
+        """Build the network: {"image": (B, K, *size)} -> Tokens of `width`."""
+
+
+class TabularEncoderSettings(EncoderSettings):
+    """A network over the cells of a table."""
+
+    @abstractmethod
+    def build(self, width: int, numeric: int, categories: Sequence[int]) -> "nn.Module":
+        """Build the network.
+
+        Args:
+            width: D of the tokens.
+            numeric: Number F of numeric columns.
+            categories: For each of the G categorical columns, how many codes it has; code 0 is a missing cell.
+
+        Returns:
+            A module {"number": (B, F), "known": (B, F), "category": (B, G)} -> Tokens.
+        """
+
+
+class TextEncoderSettings(EncoderSettings):
+    """A network over notes, with the tokenizer that belongs to it."""
+
+    @abstractmethod
+    def fit(self, notes: Sequence[str], patients: Sequence[str], max_tokens: int) -> Plain:
+        """Give the state of the tokenizer, and what else the network needs to be built again.
+
+        Args:
+            notes: The notes of the training studies.
+            patients: Whose note each is.
+            max_tokens: Longest note in tokens.
+
+        Returns:
+            A dictionary with "tokenizer" (JSON text of the package `tokenizers`), "padding" (its id) and "max_tokens".
+        """
+
+    @abstractmethod
+    def build(self, width: int, state: Plain) -> "nn.Module":
+        """Build the network: {"ids": (B, L), "mask": (B, L)} -> Tokens of `width`."""

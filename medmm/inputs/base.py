@@ -1,0 +1,111 @@
+"""What an input kind owes: find the evidence of each study, read it, fit on the training split, prepare it, encode it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Generic, Self, TypeAlias, TypeVar
+
+import numpy as np
+
+from medmm.cohort.studies import CohortSettings, Sources
+from medmm.encoders.base import EncoderSettings
+from medmm.errors import Rejected
+from medmm.settings import Plain, Settings
+from medmm.types import Array, Evidence, Study
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Found: TypeAlias = Evidence | Rejected | None
+"""Where an input of a study lies, why it must not be used, or None: the study lacks it."""
+
+Fields: TypeAlias = dict[str, Array]
+"""Prepared arrays of one study by name; every study's have the same shapes and types."""
+
+Raw = TypeVar("Raw")
+
+
+class InputSettings(Settings):
+    """One named kind of evidence."""
+
+    kind: str
+    """Which kind."""
+
+    encoder: EncoderSettings
+    """The network."""
+
+    @abstractmethod
+    def open(self, name: str, state: Plain = None) -> "Input[object]":
+        """Make the input of these settings, with the state that an earlier `fit` gave."""
+
+
+class Input(ABC, Generic[Raw]):
+    """One input of a run. Its state is plain JSON and travels in the package; None before `fit`.
+
+    Args:
+        name: As the run file calls it.
+        state: What `fit` learned.
+    """
+
+    def __init__(self, name: str, state: Plain = None) -> None:
+        self.name = name
+        self.state = state
+
+    @property
+    @abstractmethod
+    def settings(self) -> InputSettings:
+        """The settings, as the run file gave them."""
+
+    def study_columns(self, cohort: CohortSettings) -> Sequence[str]:
+        """Name the columns of the studies table that this input reads."""
+        return ()
+
+    @abstractmethod
+    def gather(self, sources: Sources, studies: Sequence[Study]) -> list[Found]:
+        """Find this input of every study, without decoding anything.
+
+        Raises:
+            DataError: A table, column or folder of the run file is missing.
+        """
+
+    @abstractmethod
+    def read(self, evidence: Evidence) -> Raw:
+        """Decode.
+
+        Raises:
+            Rejected: The data must not be used.
+        """
+
+    @abstractmethod
+    def fit(self, raws: Iterable[tuple[str, Raw]]) -> Self:
+        """Give this input with its state learned from the training studies that have it.
+
+        Args:
+            raws: Patient and decoded data of each study; decoded as they are drawn, so an input that learns nothing draws none.
+
+        Raises:
+            DataError: No training study has it.
+        """
+
+    @abstractmethod
+    def prepare(self, raw: Raw) -> Fields:
+        """Turn decoded data into arrays, always the same for the same data."""
+
+    def augment(self, fields: Mapping[str, Array], rng: np.random.Generator) -> Mapping[str, Array]:
+        """Vary prepared arrays by chance, for training; an input that has no augmentation gives them back."""
+        return fields
+
+    @abstractmethod
+    def encoder(self, width: int) -> "nn.Module":
+        """Build the network: prepared fields of the studies that have the input -> Tokens of `width`."""
+
+    def initialise(self, network: "nn.Module") -> None:
+        """Load pretrained weights into what `encoder` built."""
+
+    def key(self) -> Plain:
+        """What `read` and `prepare` depend on besides the evidence: the key of the cache."""
+        return [self.settings.model_dump(mode="json", exclude={"encoder", "augmentation"}), self.state]
+
+    def portable(self) -> Plain:
+        """What a package keeps: settings that name nothing of the training machine, and the state."""
+        settings = self.settings.model_copy(update={"encoder": self.settings.encoder.portable()})
+        return {"settings": settings.model_dump(mode="json"), "state": self.state}

@@ -1,0 +1,213 @@
+"""Images of a study, 2D or 3D: found by the headers, read by our readers, prepared in one fused step, augmented by MONAI."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+import numpy as np
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+
+from medmm.cohort.scan import SeriesFound
+from medmm.cohort.studies import CohortSettings, Sources
+from medmm.encoders import IMAGE_ENCODERS
+from medmm.encoders.base import ImageEncoderSettings
+from medmm.encoders.convolutional import DenseNet121
+from medmm.errors import Code, Rejected
+from medmm.inputs.base import Fields, Found, Input, InputSettings
+from medmm.readers import read_image
+from medmm.readers.resample import prepare_image
+from medmm.settings import Plain, Settings, named_choice
+from medmm.types import Array, Evidence, Study, Volume
+
+if TYPE_CHECKING:
+    from monai.transforms.compose import Compose
+    from torch import nn
+
+
+class AugmentationSettings(Settings):
+    """Random changes of a training image; all zero turns them off."""
+
+    shift: float = Field(0.05, ge=0, le=0.5)
+    """Largest shift, as a share of each side."""
+
+    rotation_degrees: float = Field(5.0, ge=0, le=180)
+    """Largest rotation, in the plane of a 2D image or about the body's axis."""
+
+    scale: float = Field(0.05, ge=0, lt=1)
+    """Largest change of size."""
+
+    noise: float = Field(0.01, ge=0)
+    """Standard deviation of added noise; the window is 1."""
+
+    contrast: float = Field(0.1, ge=0, lt=1)
+    """Largest change of gamma about 1."""
+
+
+class ImageSettings(InputSettings):
+    """Images in DICOM, NIfTI, PNG or JPEG."""
+
+    kind: Literal["image"] = "image"
+    """Which kind."""
+
+    path: str
+    """Folder with the images, inside the export; its inner order is of no matter."""
+
+    match: Literal["study_uid", "accession", "file"] = "study_uid"
+    """What joins image and study: StudyInstanceUID, AccessionNumber, or the path of a file or folder below `path`."""
+
+    column: str | None = None
+    """Column of the studies table that holds it; the study's identifier where left out."""
+
+    check_patient: bool = True
+    """Reject an image whose header names another patient than the studies table."""
+
+    modality: tuple[str, ...] = ()
+    """DICOM Modality of the series to take, such as CT, or CR and DX; any where left out."""
+
+    size: tuple[int, ...] = (224, 224)
+    """Rows and columns of a 2D image; right, anterior and superior side of a 3D one."""
+
+    spacing_mm: tuple[float, ...] | None = None
+    """Resample to this spacing, then crop or pad to `size`; where left out, the whole field of view becomes `size`."""
+
+    window: tuple[float, float] | None = None
+    """Values that become 0 and 1, in real units; where left out, the 0.5 and 99.5 percentile of each image."""
+
+    channels: Literal[1, 3] = 1
+    """1 for grey images, 3 to keep colour."""
+
+    augmentation: AugmentationSettings = AugmentationSettings()
+    """Random changes in training."""
+
+    encoder: Annotated[SerializeAsAny[ImageEncoderSettings], BeforeValidator(named_choice("name", lambda: IMAGE_ENCODERS))] = (
+        DenseNet121()
+    )
+    """The network."""
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> Self:
+        if len(self.size) not in {2, 3} or min(self.size) < 8:
+            raise ValueError("size has 2 or 3 sides of at least 8")
+        if self.spacing_mm is not None and (len(self.spacing_mm) != len(self.size) or min(self.spacing_mm) <= 0):
+            raise ValueError("spacing_mm has a positive number for each side of size")
+        if self.window is not None and self.window[0] >= self.window[1]:
+            raise ValueError("window goes from a lower to a higher value")
+        return self
+
+    def open(self, name: str, state: Plain = None) -> Input[object]:
+        """Make the input."""
+        return ImageInput(name, self, state)  # type: ignore[return-value]
+
+
+class ImageInput(Input[Volume]):
+    """Images of a study. Nothing about it is learned from the training studies."""
+
+    def __init__(self, name: str, settings: ImageSettings, state: Plain = None) -> None:
+        super().__init__(name, state)
+        self._settings = settings
+
+    @property
+    def settings(self) -> ImageSettings:
+        """The settings, as the run file gave them."""
+        return self._settings
+
+    def study_columns(self, cohort: CohortSettings) -> Sequence[str]:
+        """Name the column that joins study and image."""
+        return (self.settings.column or cohort.study,)
+
+    def gather(self, sources: Sources, studies: Sequence[Study]) -> list[Found]:
+        """Find the series of every study by its header, or its file by its path."""
+        (column,) = self.study_columns(sources.settings)
+        sources.table(sources.settings.studies, [column])
+        keys = [study.cells[column] for study in studies]
+        if self.settings.match == "file":
+            return [self._file(sources, key) for key in keys]
+        series: dict[str, list[SeriesFound]] = {}
+        for found in sources.scan(self.settings.path).series:
+            if not self.settings.modality or found.modality in self.settings.modality:
+                series.setdefault(getattr(found, self.settings.match), []).append(found)
+        return [self._choose(study, series.get(key, [])) for study, key in zip(studies, keys, strict=True)]
+
+    def read(self, evidence: Evidence) -> Volume:
+        """Decode the one volume of the files."""
+        return read_image(evidence.files)
+
+    def fit(self, raws: Iterable[tuple[str, Volume]]) -> Self:
+        """Give the same input: preparation is fixed by the settings."""
+        return self
+
+    def prepare(self, raw: Volume) -> Fields:
+        """Orient, resample and window: {"image": (K, *size) float16 in [0, 1]}."""
+        s = self.settings
+        return {"image": prepare_image(raw, s.size, s.window, s.spacing_mm, s.channels)}
+
+    def augment(self, fields: Mapping[str, Array], rng: np.random.Generator) -> Mapping[str, Array]:
+        """Shift, rotate, scale, change contrast and add noise."""
+        if self._random is None:
+            return fields
+        self._random.set_random_state(seed=int(rng.integers(2**31)))
+        image = self._random(fields["image"].astype(np.float32))
+        return {**fields, "image": np.asarray(image)}
+
+    def encoder(self, width: int) -> "nn.Module":
+        """Build the network."""
+        return self.settings.encoder.build(width, self.settings.channels, self.settings.size)
+
+    def initialise(self, network: "nn.Module") -> None:
+        """Load pretrained weights into what `encoder` built."""
+        self.settings.encoder.initialise(network)
+
+    @cached_property
+    def _random(self) -> "Compose | None":
+        return random_transforms(self.settings.augmentation, self.settings.size)
+
+    def _choose(self, study: Study, series: Sequence[SeriesFound]) -> Found:
+        """Take the series with the most slices, among equals the first acquired."""
+        if not series:
+            return None
+        if self.settings.check_patient and any(found.patient_id != study.patient_id for found in series):
+            return Rejected(
+                Code.MIXED_PATIENTS,
+                f"{study.key}, input {self.name}",
+                "another patient's identifier in the image header",
+                "that of the studies table",
+                "correct the export, or set check_patient: false where images carry other identifiers on purpose",
+            )
+        best = min(series, key=lambda found: (-found.slices, len(found.series_number), found.series_number, found.series_uid))
+        if best.problem is not None:
+            return best.problem.at(f"{study.key}, input {self.name}")
+        return Evidence(files=best.files)
+
+    def _file(self, sources: Sources, key: str) -> Found:
+        if not key:
+            return None
+        path = sources.path(f"{self.settings.path}/{key}")
+        if path.is_dir():
+            files = tuple(sorted(file for file in path.rglob("*") if file.is_file() and not file.is_symlink()))
+            return Evidence(files=files) if files else None
+        return Evidence(files=(path,)) if path.is_file() else None
+
+
+def random_transforms(settings: AugmentationSettings, size: Sequence[int]) -> "Compose | None":
+    """Make the random part of the MONAI pipeline, which follows the deterministic one; None where nothing is random."""
+    from monai.transforms.compose import Compose
+    from monai.transforms.intensity.array import RandAdjustContrast, RandGaussianNoise
+    from monai.transforms.spatial.array import RandAffine
+
+    radians = float(np.deg2rad(settings.rotation_degrees))
+    steps: list[Callable[[Array], Array]] = []
+    if settings.shift or radians or settings.scale:
+        steps.append(
+            RandAffine(
+                prob=1.0,
+                rotate_range=radians if len(size) == 2 else (0.0, 0.0, radians),
+                translate_range=[settings.shift * side for side in size],
+                scale_range=settings.scale,
+                padding_mode="border",
+            )
+        )
+    if settings.contrast:
+        steps.append(RandAdjustContrast(prob=1.0, gamma=(1 - settings.contrast, 1 + settings.contrast)))
+    if settings.noise:
+        steps.append(RandGaussianNoise(prob=1.0, std=settings.noise))
+    return Compose(steps) if steps else None

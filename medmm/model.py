@@ -1,0 +1,150 @@
+"""Encoders, fusion and heads as one network. B studies, N tokens, D width, C classes."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from pydantic import BeforeValidator, Field, SerializeAsAny
+from torch import nn
+from torch.nn import functional
+
+from medmm.fusion import FUSIONS
+from medmm.fusion.base import Fusion, FusionSettings, drop_inputs, hidden, pooled, present
+from medmm.fusion.transformer import TransformerSettings
+from medmm.inputs import Inputs
+from medmm.settings import Settings, named_choice
+from medmm.types import Array, Batch, Task, Tokens
+
+
+class ModelSettings(Settings):
+    """Width, fusion and heads."""
+
+    width: int = Field(128, ge=8)
+    """D of every token and of the joint representation; a multiple of the attention heads."""
+
+    fusion: Annotated[SerializeAsAny[FusionSettings], BeforeValidator(named_choice("name", lambda: FUSIONS))] = (
+        TransformerSettings()
+    )
+    """How inputs become one representation."""
+
+    class_weight: Literal["balanced", "none"] = "balanced"
+    """Let rare classes weigh more in the loss; the scores are corrected for it, so that they stay probabilities."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the network says of a batch.
+
+    Attributes:
+        logits: (B, C) as the loss wants them.
+        auxiliary: Input -> (B, C) of its own head; meaningless where the input is absent.
+        has: Input -> (B,) whether it was there.
+        representation: Z (B, D).
+    """
+
+    logits: torch.Tensor
+    auxiliary: Mapping[str, torch.Tensor]
+    has: Mapping[str, torch.Tensor]
+    representation: torch.Tensor
+
+
+class DiagnosisModel(nn.Module):
+    """The network of a run.
+
+    Args:
+        settings: Width, fusion and heads.
+        inputs: The fitted inputs, which build their encoders.
+        task: Binary, multiclass or multilabel.
+        class_weight: (C,) weight of the loss on each class (of the positives, for binary and multilabel).
+    """
+
+    class_weight: torch.Tensor
+
+    def __init__(self, settings: ModelSettings, inputs: Inputs, task: Task, class_weight: Sequence[float]) -> None:
+        super().__init__()
+        self.task = task
+        self.fusion_settings = settings.fusion
+        self.encoders = nn.ModuleDict({name: inputs[name].encoder(settings.width) for name in sorted(inputs)})
+        self.fusion: Fusion = settings.fusion.build(settings.width, list(inputs))
+        self.head = nn.Linear(settings.width, len(class_weight))
+        self.auxiliary = nn.ModuleDict({name: nn.Linear(settings.width, len(class_weight)) for name in sorted(inputs)})
+        self.register_buffer("class_weight", torch.tensor(class_weight, dtype=torch.float32))
+
+    def encode(self, batch: Batch) -> dict[str, Tokens]:
+        """Give the tokens of every input. An encoder sees only the studies that have its input, so filler reaches nothing."""
+        return {
+            name: _encode(network, batch.inputs[name], batch.present[name], self.head.in_features)
+            for name, network in self.encoders.items()
+        }
+
+    def fuse(self, tokens: Mapping[str, Tokens], keep: Collection[str] | None = None) -> Output:
+        """Give the output from tokens, as if the studies had only the inputs in `keep` (all where None)."""
+        if keep is not None:
+            tokens = {
+                name: one if name in keep else hidden(one, torch.zeros_like(present(one))) for name, one in tokens.items()
+            }
+        if self.training and self.fusion_settings.modality_dropout:
+            fused = drop_inputs(tokens, self.fusion_settings.modality_dropout)
+        else:
+            fused = dict(tokens)
+        representation = self.fusion(fused)
+        auxiliary = {name: head(pooled(tokens[name])) for name, head in self.auxiliary.items()}
+        has = {name: present(one) for name, one in tokens.items()}
+        return Output(self.head(representation), auxiliary, has, representation)
+
+    def forward(self, batch: Batch) -> Output:
+        """Encode, fuse and classify."""
+        return self.fuse(self.encode(batch))
+
+    def loss(self, output: Output, target: torch.Tensor) -> torch.Tensor:
+        """Give the mean loss of a batch, the inputs' own heads included. Target (B, C)."""
+        total = self._loss(output.logits, target).mean()
+        weight = self.fusion_settings.auxiliary_weight
+        if weight and len(self.auxiliary) > 1:
+            for name, logits in output.auxiliary.items():
+                has = output.has[name]
+                own = torch.where(has, self._loss(logits, target), 0.0).sum() / has.sum().clamp(min=1)
+                total = total + weight * own / len(self.auxiliary)
+        return total
+
+    def evidence(self, logits: torch.Tensor) -> torch.Tensor:
+        """Give logits (B, C) freed from the class weights of the loss, so that they speak of the cohort's own prevalence.
+
+        A weight w on a class adds log w to its logit (Elkan 2001, The Foundations of Cost-Sensitive Learning, theorem 2).
+        """
+        return logits - self.class_weight.log()
+
+    def _loss(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        if self.task == "multiclass":
+            return functional.cross_entropy(logits, target, weight=self.class_weight, reduction="none")
+        loss = functional.binary_cross_entropy_with_logits(logits, target, pos_weight=self.class_weight, reduction="none")
+        return loss.mean(1)
+
+
+def balanced_weights(target: Array, task: Task, limit: float = 20.0) -> tuple[float, ...]:
+    """Give (C,) weights that let classes count alike: negatives per positive, or the mean class size over each class's.
+
+    Args:
+        target: (S, C) of the training studies.
+        task: Binary, multiclass or multilabel.
+        limit: No class weighs more than this, nor less than its inverse; a very rare class would make training unsteady.
+    """
+    positives = target.sum(0).clip(min=1)
+    ratio = len(target) / len(positives) / positives if task == "multiclass" else (len(target) - positives) / positives
+    return tuple(float(weight) for weight in ratio.clip(1 / limit, limit))
+
+
+def _encode(network: nn.Module, fields: Mapping[str, torch.Tensor], has: torch.Tensor, width: int) -> Tokens:
+    if bool(has.all()):
+        tokens: Tokens = network(fields)
+        return tokens
+    if not bool(has.any()):
+        return Tokens(
+            torch.zeros(len(has), 1, width, device=has.device), torch.zeros(len(has), 1, dtype=torch.bool, device=has.device)
+        )
+    tokens = network({name: values[has] for name, values in fields.items()})
+    values = tokens.values.new_zeros((len(has), *tokens.values.shape[1:]))
+    mask = torch.zeros((len(has), tokens.mask.shape[1]), dtype=torch.bool, device=has.device)
+    rows = has.nonzero().squeeze(1)
+    return Tokens(values.index_copy(0, rows, tokens.values), mask.index_copy(0, rows, tokens.mask))
