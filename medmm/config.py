@@ -1,0 +1,137 @@
+"""The run file: composes the settings of the layers below, and says where a wrong value stands."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, field_validator
+
+from medmm.cohort.split import SplitSettings
+from medmm.cohort.studies import CohortSettings
+from medmm.cohort.target import TargetSettings
+from medmm.errors import ConfigError
+from medmm.evaluation.settings import EvaluationSettings
+from medmm.files import is_safe_name
+from medmm.inputs import INPUTS
+from medmm.inputs.base import InputSettings
+from medmm.model import ModelSettings
+from medmm.settings import Settings, named_choice
+from medmm.training.settings import TrainingSettings
+from medmm.training.tracking import TrackingSettings
+
+
+class RunConfig(Settings):
+    """One training, from the export to the registered model."""
+
+    name: str
+    """Of the run, of its experiment and of the registered model: letters, digits, dot, dash, underscore."""
+
+    cohort: CohortSettings
+    """Where the export lies."""
+
+    target: TargetSettings
+    """What is predicted."""
+
+    inputs: dict[str, Annotated[SerializeAsAny[InputSettings], BeforeValidator(named_choice("kind", lambda: INPUTS))]] = Field(
+        min_length=1
+    )
+    """What it is predicted from, by name."""
+
+    split: SplitSettings = SplitSettings()
+    """Which patients learn, choose and judge."""
+
+    model: ModelSettings = ModelSettings()
+    """Width, fusion and heads."""
+
+    training: TrainingSettings = TrainingSettings()
+    """The loop."""
+
+    evaluation: EvaluationSettings = EvaluationSettings()
+    """How the run is judged."""
+
+    tracking: TrackingSettings = TrackingSettings()
+    """Where the run is recorded."""
+
+    output: Path = Path("runs")
+    """Folder for caches, checkpoints and packages."""
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_safe(cls, name: str) -> str:
+        if not is_safe_name(name):
+            raise ValueError("a name has letters, digits, dot, dash and underscore only, at most 100")
+        return name
+
+    @field_validator("inputs")
+    @classmethod
+    def _input_names_are_safe(cls, inputs: dict[str, InputSettings]) -> dict[str, InputSettings]:
+        for name in inputs:
+            if not name.isidentifier():
+                raise ValueError(f"input {name!r}: a name has letters, digits and underscore only")
+        return inputs
+
+    @property
+    def folder(self) -> Path:
+        """Where this run keeps its files."""
+        return self.output / self.name
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a run file and put overrides such as `training.epochs=5` over it.
+
+    Raises:
+        ConfigError: The file cannot be read, or a value is wrong: says where, what and the repair.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"there is no run file {path}: give the path of a YAML file, such as configs/demo.yaml") from None
+    except (OSError, UnicodeDecodeError) as reason:
+        raise ConfigError(f"the run file cannot be read ({type(reason).__name__}): give a YAML file in UTF-8") from reason
+    except yaml.YAMLError as reason:
+        mark = getattr(reason, "problem_mark", None)
+        place = f"line {mark.line + 1}" if mark else "unknown line"
+        raise ConfigError(f"{path.name}, {place}: not YAML: correct its indentation, brackets or quotes") from reason
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path.name} holds no settings: start from one of configs/")
+    for override in overrides:
+        _override(content, override)
+    return parse_config(content, path.name)
+
+
+def parse_config(content: Mapping[str, Any], source: str) -> RunConfig:
+    """Check plain settings.
+
+    Raises:
+        ConfigError: A value is wrong; the message has one line a fault.
+    """
+    try:
+        return RunConfig.model_validate(content)
+    except ValidationError as faults:
+        raise ConfigError(f"{source}: " + "; ".join(_fault(fault) for fault in faults.errors())) from None
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"override {override!r} is not of the form training.epochs=5")
+    *parents, last = name.split(".")
+    place = content
+    for parent in parents:
+        inner = place.setdefault(parent, {})
+        if isinstance(inner, str):  # a name alone stands for {name: ...} in the run file
+            inner = place[parent] = {"name": inner}
+        if not isinstance(inner, dict):
+            raise ConfigError(f"override {override!r}: {parent!r} holds a single value, nothing stands below it")
+        place = inner
+    try:
+        place[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"override {override!r}: the value is not YAML: quote it") from None
+
+
+def _fault(fault: Any) -> str:
+    place = ".".join(str(part) for part in fault["loc"] if not str(part).startswith("function-"))
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{place}: {message[0].lower()}{message[1:]}" if place else message

@@ -1,0 +1,184 @@
+"""What scoring loads: a folder of safetensors and JSON with the digest of every file, and the MLflow pyfunc around it.
+
+No pickle, no code: the folder is checked before anything in it is read, and settings become networks by name only.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors.torch import load, save
+
+from medmm import __version__
+from medmm.cohort.studies import CohortSettings
+from medmm.cohort.target import TargetSettings
+from medmm.errors import DataError
+from medmm.evaluation.calibration import apply_temperature
+from medmm.files import digest, digest_file, write_bytes, write_json, write_text, writing_folder
+from medmm.inputs import INPUTS, Inputs
+from medmm.model import DiagnosisModel, ModelSettings
+from medmm.settings import Plain
+from medmm.types import Array
+
+if TYPE_CHECKING:
+    pass
+
+FORMAT = 1
+WEIGHTS = "weights.safetensors"
+SETTINGS = "package.json"
+STATE = "state.json"
+CARD = "card.md"
+FACTS = "card.json"
+MANIFEST = "manifest.json"
+FILES = (WEIGHTS, SETTINGS, STATE, CARD, FACTS)
+
+
+@dataclass(frozen=True)
+class Package:
+    """A trained model with all that it needs to score a study.
+
+    Attributes:
+        name: Of the run.
+        cohort: Columns and table names that studies to be scored must have; its root is empty.
+        target: What is predicted.
+        inputs: The fitted inputs.
+        model_settings: Width, fusion and heads.
+        model: The network, in evaluation mode.
+        temperature: By which logits are divided.
+        thresholds: (C,); empty for a multiclass task.
+        facts: What the card says, as plain data.
+        digest: Of the whole package; empty before it is saved.
+    """
+
+    name: str
+    cohort: CohortSettings
+    target: TargetSettings
+    inputs: Inputs
+    model_settings: ModelSettings
+    model: DiagnosisModel
+    temperature: float
+    thresholds: tuple[float, ...]
+    facts: Plain = field(default_factory=dict)
+    digest: str = ""
+
+    def probability(self, logits: Array) -> Array:
+        """Give calibrated probabilities (S, C) of logits (S, C)."""
+        return apply_temperature(logits, self.temperature, self.target.task)
+
+
+def save_package(package: Package, folder: Path) -> str:
+    """Write a package, and give its digest."""
+    settings = {
+        "format": FORMAT,
+        "version": __version__,
+        "name": package.name,
+        "cohort": package.cohort.model_dump(mode="json", exclude={"root"}),
+        "target": package.target.model_dump(mode="json"),
+        "inputs": {name: one.portable()["settings"] for name, one in package.inputs.items()},
+        "model": package.model_settings.model_dump(mode="json"),
+        "temperature": package.temperature,
+        "thresholds": list(package.thresholds),
+    }
+    with writing_folder(folder) as temporary:
+        weights = {name: tensor.contiguous() for name, tensor in package.model.state_dict().items()}
+        write_bytes(temporary / WEIGHTS, save(weights))
+        write_json(temporary / SETTINGS, settings)
+        write_json(temporary / STATE, {name: one.state for name, one in package.inputs.items()})
+        write_json(temporary / FACTS, package.facts)
+        write_text(temporary / CARD, card_text(package))
+        files = {name: digest_file(temporary / name) for name in FILES}
+        write_json(temporary / MANIFEST, {"files": files, "digest": digest(files)})
+    return digest(files)
+
+
+def verify_package(folder: Path) -> str:
+    """Check that a package holds exactly the files of its manifest, byte for byte, and give its digest.
+
+    Raises:
+        DataError: A file is changed, missing or extra, or the folder is no package.
+    """
+    if not (folder / MANIFEST).is_file():
+        raise DataError("the folder is no package, it has no manifest.json: give the folder that `medmm train` wrote")
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        files, whole = dict(manifest["files"]), str(manifest["digest"])
+    except (ValueError, KeyError, TypeError) as reason:
+        raise DataError("the manifest of the package is damaged: package the run again") from reason
+    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()}
+    if there != {*FILES, MANIFEST} or set(files) != set(FILES):
+        raise DataError("the package has missing or extra files: package the run again, and keep the folder as it is")
+    for name, known in sorted(files.items()):
+        if (folder / name).is_symlink() or digest_file(folder / name) != known:
+            raise DataError(f"{name} of the package was changed since it was written: package the run again")
+    if digest(files) != whole:
+        raise DataError("the manifest of the package was changed: package the run again")
+    return whole
+
+
+def load_package(folder: Path) -> Package:
+    """Verify and load a package.
+
+    Raises:
+        DataError: It was changed, or another version of the format.
+    """
+    whole = verify_package(folder)
+    settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    if settings["format"] != FORMAT:
+        raise DataError(f"the package has format {settings['format']}, this version reads {FORMAT}: package the run again")
+    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    inputs: Inputs = {
+        name: INPUTS.pick(one["kind"]).model_validate(one).open(name, state[name]) for name, one in settings["inputs"].items()
+    }
+    target = TargetSettings.model_validate(settings["target"])
+    model_settings = ModelSettings.model_validate(settings["model"])
+    model = DiagnosisModel(model_settings, inputs, target.task, [1.0] * len(target.names))
+    model.load_state_dict(load((folder / WEIGHTS).read_bytes()))
+    return Package(
+        name=settings["name"],
+        cohort=CohortSettings.model_validate({"root": "", **settings["cohort"]}),
+        target=target,
+        inputs=inputs,
+        model_settings=model_settings,
+        model=model.eval(),
+        temperature=settings["temperature"],
+        thresholds=tuple(settings["thresholds"]),
+        facts=json.loads((folder / FACTS).read_text(encoding="utf-8")),
+        digest=whole,
+    )
+
+
+def card_text(package: Package) -> str:
+    """Give the model card in Markdown: what the model is, on whom it was judged, and what it is not."""
+    facts = package.facts
+    inputs = ", ".join(f"{name} ({one.settings.kind})" for name, one in package.inputs.items())
+    thresholds = ", ".join(f"{threshold:.3f}" for threshold in package.thresholds) or "none"
+    lines = [
+        f"# {package.name}",
+        "",
+        "Research software, not a medical device: not for use in the care of a patient.",
+        "",
+        f"- predicts: {' or '.join(package.target.names)} ({package.target.task})",
+        f"- from: {inputs}, any of which may be absent",
+        f"- temperature {package.temperature:.3f}, thresholds {thresholds}, both from the validation studies",
+        f"- made by medmm {__version__}",
+    ]
+    for part, counts in facts.get("cohort", {}).items():
+        lines.append(f"- {part}: {counts['studies']} studies of {counts['patients']} patients")
+    results = facts.get("results", [])
+    if results:
+        lines += [
+            "",
+            "| metric | class | value | 95 % interval | studies | patients |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
+        lines += [
+            f"| {r['metric']} | {r['class']} | {_three(r['value'])} | {_three(r['low'])} to {_three(r['high'])} "
+            f"| {r['studies']} | {r['patients']} |"
+            for r in results
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _three(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.3f}"

@@ -1,0 +1,138 @@
+"""Packages in MLflow: logged to their run, registered, promoted to champion, and found again by address."""
+
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medmm.errors import ConfigError
+from medmm.package import MANIFEST, Package
+from medmm.training.tracking import Record, TrackingSettings, connect
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.models import ModelSignature
+
+CHAMPION = "champion"
+LOADER = "medmm.scoring.pyfunc"
+NEEDS = (
+    "medmm",
+    "torch",
+    "monai",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "pydicom",
+    "nibabel",
+    "safetensors",
+    "tokenizers",
+    "transformers",
+)
+
+
+def log_model(record: Record, package: Package, folder: Path) -> str:
+    """Log a package to its run as an MLflow pyfunc, and give the model's address."""
+    import mlflow
+
+    with mlflow.start_run(run_id=record.run_id), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*input example was not provided")  # it would be a patient's row
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            loader_module=LOADER,
+            data_path=str(folder),
+            signature=_signature(package),
+            pip_requirements=[f"{name}=={version(name)}" for name in NEEDS],
+            metadata={"medmm_digest": package.digest},
+        )
+    return str(logged.model_uri)
+
+
+def register(client: "MlflowClient", name: str, record: Record, address: str, score: float, judged_on: str) -> tuple[int, bool]:
+    """Register a logged model, and make it champion when it is better than the present one on the same validation studies.
+
+    Args:
+        client: From `connect`.
+        name: Registered model.
+        record: The run that made it.
+        address: From `log_model`.
+        score: Headline metric on the validation studies.
+        judged_on: Digest of the validation studies; scores on other studies cannot be compared.
+
+    Returns:
+        The version, and whether it is champion now.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as reason:
+        if reason.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    tags = {"validation_score": repr(score), "validation_studies": judged_on}
+    version_ = int(client.create_model_version(name, address, run_id=record.run_id, tags=tags).version)
+    try:
+        present = client.get_model_version_by_alias(name, CHAMPION)
+    except MlflowException:
+        better = True
+    else:
+        same = present.tags.get("validation_studies") == judged_on
+        better = same and score > float(present.tags.get("validation_score", "inf"))
+    if better:
+        client.set_registered_model_alias(name, CHAMPION, str(version_))
+    return version_, better
+
+
+@contextmanager
+def fetched(address: str, tracking: TrackingSettings) -> Iterator[Path]:
+    """Give the folder of the package at an address for the time of the block.
+
+    Args:
+        address: A folder, `models:/NAME@ALIAS`, `models:/NAME/VERSION`, or `runs:/RUN_ID/model`.
+        tracking: The store that knows the model.
+
+    Raises:
+        ConfigError: Nothing is found there.
+    """
+    if not address.startswith(("models:/", "runs:/")):
+        if not Path(address).is_dir():
+            raise ConfigError("there is no such model: give a folder, models:/NAME@champion or runs:/RUN_ID/model")
+        yield Path(address)
+        return
+    connect(tracking)
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    with tempfile.TemporaryDirectory() as temporary:
+        try:
+            found = Path(mlflow.artifacts.download_artifacts(address, dst_path=temporary))
+        except (MlflowException, OSError) as reason:
+            raise ConfigError(
+                f"the store has no model {address} ({type(reason).__name__}): `medmm ui` shows which there are; "
+                "name the right store with --tracking"
+            ) from reason
+        manifests = sorted(found.rglob(MANIFEST))
+        if len(manifests) != 1:
+            raise ConfigError(f"{address} is no medmm package: give one that `medmm train` registered")
+        yield manifests[0].parent
+
+
+def _signature(package: Package) -> "ModelSignature":
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import Array
+
+    cohort = package.cohort
+    columns = [cohort.patient, cohort.study, *([cohort.time] if cohort.time else [])]
+    columns += [name for one in package.inputs.values() for name in one.study_columns(cohort)]
+    names = package.target.names
+    outputs = [ColSpec("string", "patient_id"), ColSpec("string", "study_id")]
+    outputs += [ColSpec("double", f"probability_{name}") for name in names] + [
+        ColSpec("boolean", f"decision_{name}") for name in names
+    ]
+    outputs += [ColSpec(Array(DataType.string), "inputs"), ColSpec("string", "model_digest")]
+    outputs += [ColSpec("string", "code"), ColSpec("string", "reason")]
+    params = ParamSchema([ParamSpec("root", "string", "."), ParamSpec("workers", "long", 0)])
+    return ModelSignature(Schema([ColSpec("string", name) for name in dict.fromkeys(columns)]), Schema(outputs), params)

@@ -1,0 +1,147 @@
+"""Studies to scores: worker processes decode ahead while the model computes; a bad study costs one row."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from medmm.cohort.studies import Sources, read_studies
+from medmm.dataset.batches import stack
+from medmm.dataset.cache import Progress
+from medmm.dataset.decode import prepare_studies
+from medmm.errors import Code, DataError, Rejected
+from medmm.evaluation.decision import decide
+from medmm.inputs import gather
+from medmm.inputs.base import Fields
+from medmm.package import Package
+from medmm.predict import predict
+from medmm.scoring.results import REJECTED, scored
+from medmm.scoring.sinks import SINKS
+from medmm.scoring.sinks.base import Row
+from medmm.types import Batch, Study
+
+BATCH_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Scored:
+    """How a scoring ended.
+
+    Attributes:
+        scored: Studies with a row in `scores`.
+        rejected: Studies with a row in `rejected`, by code.
+    """
+
+    scored: int
+    rejected: Mapping[Code, int]
+
+
+def find_studies(package: Package, place: Path) -> tuple[Study, ...]:
+    """Find the studies of a folder, or of a manifest: a studies table beside the data.
+
+    Raises:
+        DataError: Nothing is there, or a table or column that the package needs is missing.
+    """
+    if not place.exists():
+        raise DataError("there is no such folder or manifest: give a folder with the studies table, or that table itself")
+    changes: dict[str, object] = {"root": place} if place.is_dir() else {"root": place.parent, "studies": place.name}
+    sources = Sources.open(package.cohort.model_copy(update=changes))
+    return gather(package.inputs, sources, read_studies(sources, None))
+
+
+def score(
+    package: Package,
+    studies: Sequence[Study],
+    out: Path,
+    *,
+    sink: str = "parquet",
+    batch_size: int = BATCH_SIZE,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Scored:
+    """Score studies into the results `scores` and `rejected` of a folder.
+
+    Args:
+        package: The model.
+        studies: Gathered, from `find_studies`.
+        out: Folder of the results.
+        sink: Format of the results.
+        batch_size: Studies that go through the model at once.
+        workers: Processes that decode; None takes one a core, 0 decodes in this process.
+        progress: Told how many studies are done.
+    """
+    counts: dict[Code, int] = {}
+    done = 0
+    format_ = SINKS.pick(sink)
+    with format_.open(out, "scores", scored(package)) as scores, format_.open(out, "rejected", REJECTED) as rejected:
+        for good, bad in score_stream(package, studies, batch_size, workers):
+            scores.write(good)
+            rejected.write(bad)
+            for row in bad:
+                code = Code(str(row["code"]))
+                counts[code] = counts.get(code, 0) + 1
+            done += len(good) + len(bad)
+            if progress is not None:
+                progress(done, len(studies))
+    return Scored(done - sum(counts.values()), counts)
+
+
+def score_stream(
+    package: Package, studies: Iterable[Study], batch_size: int = BATCH_SIZE, workers: int | None = None
+) -> Iterator[tuple[list[Row], list[Row]]]:
+    """Give the rows of the scored and of the rejected studies, batch after batch, in the order of the studies."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    package.model.to(device)
+    good: list[tuple[Study, Mapping[str, Fields]]] = []
+    bad: list[Row] = []
+    for study, prepared in prepare_studies(studies, package.inputs, workers):
+        if isinstance(prepared, Rejected):
+            bad.append(_rejected_row(study, prepared, package.digest))
+        elif not prepared:
+            reason = Rejected(Code.NO_INPUT, study.key, "none of the inputs", "at least one", "export the study with its data")
+            bad.append(_rejected_row(study, reason, package.digest))
+        else:
+            good.append((study, prepared))
+        if len(good) == batch_size:
+            yield _score_batch(package, good), bad
+            good, bad = [], []
+    if good or bad:
+        yield (_score_batch(package, good) if good else []), bad
+
+
+def _score_batch(package: Package, studies: Sequence[tuple[Study, Mapping[str, Fields]]]) -> list[Row]:
+    names = sorted(package.inputs)
+    found = {name: [prepared.get(name) for _, prepared in studies] for name in names}
+    batch = Batch(
+        inputs={name: stack(fields) for name, fields in found.items()},
+        present={name: torch.tensor([one is not None for one in fields]) for name, fields in found.items()},
+        target=None,
+        rows=torch.arange(len(studies)),
+    )
+    everything = frozenset(names)
+    logits, _ = predict(package.model, [batch], [everything])
+    probability = package.probability(logits[everything])  # (S, C)
+    decision = decide(probability, package.thresholds, package.target.task)  # (S, C)
+    return [
+        {
+            "patient_id": study.patient_id,
+            "study_id": study.study_id,
+            **{f"probability_{name}": float(p) for name, p in zip(package.target.names, probability[i], strict=True)},
+            **{f"decision_{name}": bool(d) for name, d in zip(package.target.names, decision[i], strict=True)},
+            "inputs": sorted(prepared),
+            "model_digest": package.digest,
+        }
+        for i, (study, prepared) in enumerate(studies)
+    ]
+
+
+def _rejected_row(study: Study, reason: Rejected, digest: str) -> Row:
+    return {
+        "patient_id": study.patient_id,
+        "study_id": study.study_id,
+        "row": study.row,
+        "code": reason.code.value,
+        "reason": str(reason),
+        "model_digest": digest,
+    }

@@ -1,0 +1,57 @@
+"""The package as an MLflow pyfunc: a table of studies in, a table of scores out, rejected studies among them by code."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from medmm.cohort.studies import Sources, read_studies
+from medmm.errors import DataError
+from medmm.inputs import gather
+from medmm.package import Package, load_package
+from medmm.scoring.engine import score_stream
+from medmm.scoring.results import scored
+
+
+class StudyModel:
+    """What `mlflow.pyfunc.load_model` gives.
+
+    Args:
+        package: The verified package.
+    """
+
+    def __init__(self, package: Package) -> None:
+        self.package = package
+
+    def predict(self, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Score a studies table.
+
+        Args:
+            model_input: The studies table, all cells text.
+            params: `root`, the folder with the images and tables that the studies refer to; `workers`, processes that decode.
+
+        Returns:
+            A row a study in the order given; `code` and `reason` are empty for a scored one.
+        """
+        options = {"root": ".", "workers": 0, **(params or {})}
+        settings = self.package.cohort.model_copy(update={"root": Path(str(options["root"]))})
+        if not all(isinstance(cell, str) for column in model_input.columns for cell in model_input[column]):
+            raise DataError("a cell of the studies table is no text: read the table with dtype=str, keep_default_na=False")
+        sources = Sources.open(settings, model_input)
+        studies = gather(self.package.inputs, sources, read_studies(sources, None))
+        rows = [
+            row
+            for pair in score_stream(self.package, studies, workers=int(options["workers"]))
+            for part in pair
+            for row in part
+        ]
+        columns = [*scored(self.package).names, "code", "reason"]
+        place = {study.study_id: study.row for study in studies}
+        rows.sort(key=lambda row: int(str(row.get("row", place[str(row["study_id"])]))))
+        return pd.DataFrame(rows).reindex(columns=columns).fillna({"code": "", "reason": ""})
+
+
+def _load_pyfunc(path: str) -> StudyModel:
+    """Load the package in a folder; called by MLflow."""
+    return StudyModel(load_package(Path(path)))

@@ -1,0 +1,12 @@
+"""Formats of results by name."""
+
+from medmm.scoring.sinks.base import Sink
+from medmm.scoring.sinks.parquet import Parquet
+from medmm.tables import Table
+
+SINKS: Table[Sink] = Table(
+    "sink",
+    {
+        "parquet": Parquet(),
+    },
+)

@@ -1,0 +1,5 @@
+"""`python -m workflows` in a checkout."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,186 @@
+"""The command `medmm`: reads arguments, calls one function a job, says where the result lies.
+
+Exit status: 0 done, 1 an error that the user can repair, 2 wrong usage, 130 interrupted.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from medmm.errors import MedmmError
+
+from .screen import Screen, with_interval
+
+REPAIRABLE, INTERRUPTED = 1, 130
+TRACEBACK = "MEDMM_TRACEBACK"
+
+
+class _Commands(TyperGroup):
+    """Turns what the user can repair into one line and a status; wrong usage is typer's own to report."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            text, status = "interrupted", INTERRUPTED
+        except MedmmError as reason:
+            if os.environ.get(TRACEBACK):
+                raise
+            text, status = str(reason), REPAIRABLE
+        except OSError as reason:
+            if os.environ.get(TRACEBACK):
+                raise
+            cause = reason.strerror or type(reason).__name__  # never the path: it may hold a name
+            text, status = f"the system refused a file or a connection ({cause}): check space, rights and address", REPAIRABLE
+        sys.stderr.write(f"medmm: {text}\n")
+        raise typer.Exit(status)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    name="medmm",
+    help="Medical multimodal diagnosis: train on a folder of studies, score new ones, review the runs in MLflow.\n\n"
+    "Start with: medmm demo. Research software, not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigArgument = Annotated[Path, typer.Argument(help="Run file (YAML); see configs/.", metavar="CONFIG")]
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        help="models:/NAME@champion, models:/NAME/VERSION, runs:/RUN_ID/model, or a package folder.", metavar="MODEL"
+    ),
+]
+OverridesArgument = Annotated[
+    list[str] | None, typer.Argument(help="Settings to put over the run file's: training.epochs=5", metavar="[KEY=VALUE]...")
+]
+TrackingOption = Annotated[
+    str,
+    typer.Option(
+        help="MLflow store that knows the model: a folder with mlflow.db, or an address.", envvar="MLFLOW_TRACKING_URI"
+    ),
+]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for cohort, runs and scores.")] = Path("demo"),
+    patients: Annotated[int, typer.Option(min=80, help="Patients to make, train and test on.")] = 420,
+) -> None:
+    """Make a cohort, train, evaluate, package, register and score new studies: all jobs once, in some minutes."""
+    from .demo import run_demo
+
+    run_demo(out, patients, _screen())
+
+
+@app.command()
+def inspect(
+    what: Annotated[Path, typer.Argument(help="Run file, or a folder with images.", metavar="CONFIG|DIR")],
+    overrides: OverridesArgument = None,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Also write the answer to this file.")] = None,
+) -> None:
+    """Show what is there: patients, studies, inputs present and absent, what is rejected and why, class balance."""
+    from medmm.config import load_config
+    from medmm.files import write_json
+
+    from .inspect import inspect_config, inspect_folder, show
+
+    screen = _screen()
+    sections = inspect_folder(what, screen) if what.is_dir() else inspect_config(load_config(what, overrides or []))
+    show(sections, screen)
+    if json_out is not None:
+        write_json(json_out, {name: section.plain() for name, section in sections.items()})
+        screen.say(f"written to {json_out}")
+
+
+@app.command()
+def train(
+    config: ConfigArgument,
+    overrides: OverridesArgument = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run, from its last epoch.")] = False,
+) -> None:
+    """Validate, split, train, evaluate, package and register. Ctrl-C leaves a run that --resume goes on with."""
+    from medmm.config import load_config
+
+    from .train import show_trained
+    from .train import train as run
+
+    screen = _screen()
+    settings = load_config(config, overrides or [])
+    try:
+        trained = run(settings, screen, resume=resume)
+    except KeyboardInterrupt:
+        screen.say(f"interrupted; go on with: medmm train {config} {' '.join([*(overrides or []), '--resume'])}")
+        raise
+    show_trained(trained, settings, screen)
+
+
+@app.command()
+def evaluate(model: ModelArgument, config: ConfigArgument, overrides: OverridesArgument = None) -> None:
+    """Evaluate a packaged model on the labelled studies of a cohort, with its own thresholds."""
+    from medmm.config import load_config
+
+    from .evaluate import evaluate_model
+
+    screen = _screen()
+    settings = load_config(config, overrides or [])
+    evaluated = evaluate_model(model, settings, screen)
+    rows = [
+        (result.metric, result.class_name, with_interval(result.estimate), result.estimate.studies, result.estimate.patients)
+        for result in evaluated.evaluation.results
+    ]
+    screen.table("Results, with 95 % intervals by patient", ("metric", "class", "value", "studies", "patients"), rows)
+    screen.say(f"{evaluated.left_out} studies left out; `medmm inspect {config}` says why")
+    screen.say(f"run: {evaluated.run_page} in `medmm ui`")
+
+
+@app.command()
+def score(
+    model: ModelArgument,
+    studies: Annotated[Path, typer.Argument(help="Folder with a studies table, or that table.", metavar="STUDIES")],
+    out: Annotated[Path, typer.Option(help="Folder for scores.parquet and rejected.parquet.")],
+    tracking: TrackingOption = "mlflow.db",
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode; one a core where left out.")] = None,
+) -> None:
+    """Score studies: a row a study in scores.parquet, or in rejected.parquet with the reason."""
+    from medmm.training.tracking import TrackingSettings
+
+    from .score import score_studies
+    from .ui import store_address
+
+    screen = _screen()
+    uri = store_address(tracking) if model.startswith(("models:/", "runs:/")) else tracking
+    scored = score_studies(model, studies, out, TrackingSettings(uri=uri), screen, workers)
+    screen.say(f"{scored.scored} studies scored: {out / 'scores.parquet'}")
+    reasons = ", ".join(f"{code.value}: {count}" for code, count in sorted(scored.rejected.items()))
+    screen.say(f"{sum(scored.rejected.values())} rejected: {out / 'rejected.parquet'}" + (f" ({reasons})" if reasons else ""))
+
+
+@app.command()
+def ui(
+    store: Annotated[str, typer.Argument(help="Folder with mlflow.db, that file, or the address of a store.")] = ".",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
+) -> None:
+    """Start MLflow's UI on the store of the runs, on this machine only."""
+    from .ui import serve
+
+    raise typer.Exit(serve(store, port, _screen()))
+
+
+def main() -> None:
+    """Run the command."""
+    app()
+
+
+def _screen() -> Screen:
+    return Screen(Console())

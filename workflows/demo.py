@@ -1,0 +1,99 @@
+"""`medmm demo`: every job of the user once, on a cohort made here."""
+
+import time
+from pathlib import Path
+
+import yaml
+
+from medmm.cohort.synthetic import SyntheticSettings, make_cohort
+from medmm.config import RunConfig, parse_config
+from medmm.files import write_text
+from medmm.training.tracking import TrackingSettings
+
+from .score import score_studies
+from .screen import Screen
+from .train import show_trained, train
+
+NEW_PATIENTS = 12  # give a few more than the 20 new studies
+NEW_STUDIES = 20
+SEED = 7
+
+
+def demo_config(out: Path) -> dict[str, object]:
+    """Give the run file of the demo."""
+    augmentation = {"shift": 0.06, "rotation_degrees": 5, "scale": 0.05, "noise": 0.02, "contrast": 0.1}
+    return {
+        "name": "demo",
+        "cohort": {"root": str(out / "cohort"), "time": "time", "subgroups": ["sex", "site"]},
+        "target": {"column": "diagnosis", "task": "binary", "positive": "pneumonia"},
+        "inputs": {
+            "chest": {
+                "kind": "image",
+                "path": "dicom",
+                "column": "study_uid",
+                "modality": ["CR", "DX"],
+                "size": [64, 64],
+                "augmentation": augmentation,
+                "encoder": {"name": "resnet18", "channels": 16},
+            },
+            "ct": {
+                "kind": "image",
+                "path": "dicom",
+                "column": "study_uid",
+                "modality": ["CT"],
+                "size": [32, 32, 16],
+                "window": [-1000, 200],
+                "augmentation": augmentation,
+                "encoder": {"name": "resnet18", "channels": 16},
+            },
+            "labs": {
+                "kind": "tabular",
+                "table": "labs.csv",
+                "layout": "long",
+                "window_days": 14,
+                "numeric": {
+                    "crp": {"unit": "mg/L", "range": [0, 600]},
+                    "wbc": {"unit": "10*9/L", "range": [0, 200]},
+                    "creatinine": {"unit": "umol/L", "range": [5, 2500]},
+                    "haemoglobin": {"unit": "g/L", "range": [20, 260]},
+                },
+            },
+            "history": {"kind": "text", "table": "notes.csv", "max_tokens": 96},
+        },
+        "split": {"fractions": {"train": 0.55, "validation": 0.2, "test": 0.25}},
+        "model": {"width": 64, "fusion": {"name": "transformer", "modality_dropout": 0.2}},
+        "training": {"epochs": 20, "patience": 6, "batch_size": 16, "learning_rate": 5.0e-4},
+        "tracking": {"uri": f"sqlite:///{out / 'mlflow.db'}"},
+        "output": str(out / "runs"),
+    }
+
+
+def run_demo(out: Path, patients: int, screen: Screen) -> None:
+    """Make a cohort, train on it, score new studies, and say how to go on.
+
+    Raises:
+        MedmmError: Something that the user can repair.
+    """
+    start = time.monotonic()
+    with screen.step("making a cohort of DICOM, labs, notes") as step:
+        make_cohort(out / "cohort", SyntheticSettings(patients=patients, seed=SEED), step)
+    config_file = out / "demo.yaml"
+    write_text(config_file, yaml.safe_dump(demo_config(out), sort_keys=False))
+    config: RunConfig = parse_config(demo_config(out), config_file.name)
+    trained = train(config, screen)
+    screen.say("")
+    new = SyntheticSettings(patients=NEW_PATIENTS, seed=SEED, first_patient=patients, unlabelled=True, broken=1)
+    make_cohort(out / "incoming", new)
+    tracking = TrackingSettings(uri=config.tracking.uri)
+    scored = score_studies("models:/demo@champion", out / "incoming", out / "scores", tracking, screen)
+    screen.say("")
+    show_trained(trained, config, screen)
+    reasons = ", ".join(f"{code.value}: {count}" for code, count in sorted(scored.rejected.items()))
+    screen.say(f"new studies: {scored.scored} scored, {sum(scored.rejected.values())} rejected ({reasons}) in {out / 'scores'}")
+    screen.say(f"the whole demo took {(time.monotonic() - start) / 60:.1f} minutes")
+    screen.say("")
+    screen.say("go on with:")
+    screen.say(f"  medmm ui {out}")
+    screen.say(f"  medmm inspect {config_file}")
+    screen.say(f"  medmm score models:/demo@champion {out / 'incoming'} --out {out / 'scores'} --tracking {out}")
+    screen.say(f"  medmm train {config_file} training.epochs=5 model.fusion=weighted")

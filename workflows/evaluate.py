@@ -1,0 +1,82 @@
+"""`medmm evaluate`: a packaged model on the labelled studies of a cohort."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from medmm.cohort.manifest import make_manifest, patient_numbers
+from medmm.config import RunConfig
+from medmm.dataset.batches import Batches
+from medmm.dataset.cache import evidence_digests, prepare_input
+from medmm.errors import DataError
+from medmm.evaluation.evaluate import Evaluation, evaluate
+from medmm.evaluation.plots import PLOTS
+from medmm.package import load_package
+from medmm.predict import predict
+from medmm.registry import fetched
+from medmm.training.tracking import connect, open_record
+from medmm.types import Scores
+
+from .cohort import find
+from .report import metrics
+from .screen import Screen
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What an evaluation gave.
+
+    Attributes:
+        evaluation: Metrics with intervals.
+        left_out: Studies that could not be used.
+        run_page: The run's page below the address of the UI.
+    """
+
+    evaluation: Evaluation
+    left_out: int
+    run_page: str
+
+
+def evaluate_model(model: str, config: RunConfig, screen: Screen) -> Evaluated:
+    """Evaluate a packaged model, with its own threshold and temperature, on every labelled study of the run file's cohort.
+
+    Nothing is fitted, chosen or split here. The studies that the model learned from should not be among them.
+
+    Raises:
+        MedmmError: Something that the user can repair; such as inputs or a target that are not the model's.
+    """
+    client = connect(config.tracking)
+    screen.say("loading the model ...")
+    with fetched(model, config.tracking) as folder:
+        package = load_package(folder)
+    if set(package.inputs) != set(config.inputs) or package.target != config.target:
+        raise DataError(
+            "inputs or target of the run file are not those of the model: evaluate with the run file it was trained by"
+        )
+    screen.say("reading tables and image headers ...")
+    studies, left_out = find(config)
+    prepared = {}
+    for name, one in package.inputs.items():
+        with screen.step(f"preparing {name}") as step:
+            workers = None if one.settings.kind == "image" else 0
+            prepared[name] = prepare_input(studies, one, config.folder / "cache", workers, step)
+        left_out |= {i: reason.code.value for i, reason in prepared[name].rejected.items()}
+    rows = [i for i in range(len(studies)) if i not in left_out]
+    if not rows:
+        raise DataError(f"none of the {len(studies)} studies can be used: look at them with `medmm inspect`")
+    everything = frozenset(package.inputs)
+    logits, _ = predict(package.model, Batches(prepared, rows, None, config.training.batch_size), [everything])
+    truth = np.array([studies[i].label for i in rows], dtype=np.float64)
+    patients = np.array(patient_numbers(studies))[rows]
+    scores = Scores(config.target.names, package.probability(logits[everything]), truth, patients)
+    evaluation = evaluate(scores, config.target.task, package.thresholds, config.evaluation.resamples)
+    digests = {name: evidence_digests(studies, name) for name in package.inputs}
+    manifest = make_manifest(studies, dict.fromkeys(rows, "evaluation"), left_out, digests)
+    with open_record(client, config.tracking, f"{config.name}-evaluation") as record:
+        record.tags({"model_digest": package.digest, "cohort_digest": manifest.digest})
+        record.measures(metrics(evaluation))
+        record.table(evaluation.table(), "test/results.csv")
+        record.table(manifest.table, "cohort.csv")
+        for name, plot in PLOTS.items():
+            record.figure(plot(scores, config.target.task, package.thresholds), f"plots/{name}.png")
+    return Evaluated(evaluation, len(left_out), record.address())

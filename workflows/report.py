@@ -1,0 +1,138 @@
+"""What a run says of itself: single inputs against the fusion, figures, tables and metrics, into MLflow."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from medmm.config import RunConfig
+from medmm.evaluation.decision import decide
+from medmm.evaluation.evaluate import Evaluation, compare, headline
+from medmm.evaluation.intervals import Estimate, interval
+from medmm.evaluation.plots import PLOTS, inputs_plot
+from medmm.evaluation.subgroups import subgroup_table, subgroups
+from medmm.predict import Subset
+from medmm.training.tracking import Record
+from medmm.types import Scores
+
+from .cohort import Cohort
+from .learn import Learned
+
+
+@dataclass(frozen=True)
+class Single:
+    """A model that was trained on one input alone, on the test studies that have this input.
+
+    Attributes:
+        alone: Its headline metric.
+        gain: How much higher the fusion's is on the same studies, paired by patient.
+    """
+
+    alone: Estimate
+    gain: Estimate
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The fusion beside what less than it would give, in the headline metric on the test studies.
+
+    Attributes:
+        fusion: All inputs.
+        singles: Input -> the model trained on it alone.
+        hidden: Subset of inputs -> the fusion with the other inputs hidden, on the test studies that have any of the subset.
+    """
+
+    fusion: Estimate
+    singles: Mapping[str, Single]
+    hidden: Mapping[Subset, Estimate]
+
+    def cells(self) -> list[dict[str, object]]:
+        """Give one row a model: name, value, low, high, studies, patients."""
+        rows = [("all inputs", self.fusion), *((f"{name} alone, own model", one.alone) for name, one in self.singles.items())]
+        rows += [(f"all inputs minus {name} alone", one.gain) for name, one in self.singles.items()]
+        rows += [(f"fusion with only {' + '.join(sorted(some))}", one) for some, one in self.hidden.items()]
+        return [{"model": name, **number(estimate)} for name, estimate in rows]
+
+
+def number(estimate: Estimate) -> dict[str, object]:
+    """Give an estimate as plain data; None where it is not defined."""
+    values = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+    plain = {name: None if np.isnan(value) else float(value) for name, value in values.items()}
+    return {**plain, "studies": estimate.studies, "patients": estimate.patients}
+
+
+def compare_inputs(config: RunConfig, learned: Learned, singles: Mapping[str, Learned]) -> Comparison:
+    """Compare the fusion with single inputs and with itself when inputs are hidden."""
+    task, resamples = config.target.task, config.evaluation.resamples
+    names = sorted(config.inputs)
+    everything = frozenset(names)
+    whole = learned.test[everything]
+    own: dict[str, Single] = {}
+    for name, single in singles.items():
+        has = set(single.rows.tolist())
+        fused = whole.some(np.array([row in has for row in learned.rows.tolist()]))
+        alone = single.test[frozenset([name])]
+        own[name] = Single(_headline(alone, resamples), compare(fused, alone, task, resamples))
+    hidden: dict[Subset, Estimate] = {}
+    for some, scores in learned.test.items():
+        if some != everything:
+            columns = [names.index(name) for name in sorted(some)]
+            hidden[some] = _headline(scores.some(np.any(learned.present[:, columns], axis=1, keepdims=False)), resamples)
+    return Comparison(_headline(whole, resamples), own, hidden)
+
+
+def _headline(scores: Scores, resamples: int) -> Estimate:
+    return interval(partial(headline, scores), scores.patient, resamples)
+
+
+def log_report(
+    record: Record, config: RunConfig, cohort: Cohort, learned: Learned, evaluation: Evaluation, comparison: Comparison
+) -> None:
+    """Log metrics with intervals, figures and tables of the test studies."""
+    task, thresholds = config.target.task, learned.package.thresholds
+    scores = learned.test[frozenset(config.inputs)]
+    record.measures(metrics(evaluation, comparison))
+    record.measures({"temperature": learned.package.temperature, **{f"threshold_{i}": t for i, t in enumerate(thresholds)}})
+    record.table(evaluation.table(), "test/results.csv")
+    record.table(pd.DataFrame(comparison.cells()), "test/inputs.csv")
+    record.table(predictions(cohort, learned, scores, thresholds), "test/predictions.csv")
+    if scores.groups:
+        groups = subgroups(scores, task, thresholds, config.evaluation.resamples)
+        record.table(subgroup_table(groups), "test/subgroups.csv")
+    for name, plot in PLOTS.items():
+        record.figure(plot(scores, task, thresholds), f"plots/{name}.png")
+    rows = [("all inputs", comparison.fusion), *((f"{name} alone", one.alone) for name, one in comparison.singles.items())]
+    rows += [(f"fusion, only {' + '.join(sorted(some))}", one) for some, one in comparison.hidden.items()]
+    if len(rows) > 1:
+        record.figure(inputs_plot(rows), "plots/inputs.png")
+
+
+def metrics(evaluation: Evaluation, comparison: Comparison | None = None) -> dict[str, float]:
+    """Give the results under names for MLflow: `test_auroc`, `test_auroc_low`, `test_auroc_high`, `test_auroc_patients`."""
+    classes = {result.class_name for result in evaluation.results}
+    named = {
+        f"test_{result.metric}" + (f"_{result.class_name}" if len(classes) > 1 else ""): result.estimate
+        for result in evaluation.results
+    }
+    if comparison is not None:
+        named |= {f"test_auroc_{name}_alone": one.alone for name, one in comparison.singles.items()}
+        named |= {f"test_auroc_gain_over_{name}": one.gain for name, one in comparison.singles.items()}
+        named |= {f"test_auroc_only_{'_'.join(sorted(some))}": one for some, one in comparison.hidden.items()}
+    values: dict[str, float] = {}
+    for name, estimate in named.items():
+        values |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+        values |= {f"{name}_studies": estimate.studies, f"{name}_patients": estimate.patients}
+    return values
+
+
+def predictions(cohort: Cohort, learned: Learned, scores: Scores, thresholds: tuple[float, ...]) -> pd.DataFrame:
+    """Give one row a test study: its row in the studies table, its patient's number, and truth and score of each class."""
+    decided = decide(scores.probability, thresholds, learned.package.target.task)
+    table = pd.DataFrame({"row": [cohort.studies[i].row for i in learned.rows], "patient": scores.patient})
+    for column, name in enumerate(scores.classes):
+        table[f"target_{name}"] = scores.target[:, column].astype(int)
+        table[f"probability_{name}"] = scores.probability[:, column]
+        table[f"decision_{name}"] = decided[:, column]
+    return table

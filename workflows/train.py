@@ -1,0 +1,171 @@
+"""`medmm train`: validate, split, train, evaluate, package, register."""
+
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medmm.config import RunConfig
+from medmm.errors import ConfigError
+from medmm.evaluation.evaluate import Evaluation, evaluate
+from medmm.files import digest, write_json
+from medmm.package import save_package
+from medmm.registry import log_model, register
+from medmm.training.tracking import SQLITE, Record, connect, flat, open_record
+
+from .cohort import Cohort, prepare
+from .learn import Learned, learn
+from .report import Comparison, compare_inputs, log_report
+from .screen import Screen, with_interval
+from .ui import HOST
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+STATE = "run.json"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training gave.
+
+    Attributes:
+        package: Its folder.
+        model: Address in the registry.
+        champion: Whether it is champion now.
+        run_page: The run's page below the address of the UI.
+        evaluation: On the test studies.
+        comparison: Single inputs and subsets of inputs.
+    """
+
+    package: Path
+    model: str
+    champion: bool
+    run_page: str
+    evaluation: Evaluation
+    comparison: Comparison
+
+
+def train(config: RunConfig, screen: Screen, *, resume: bool = False) -> Trained:
+    """Run the whole training workflow.
+
+    Args:
+        config: The run file.
+        screen: Shows progress.
+        resume: Go on with the run that was interrupted, from its last epoch.
+
+    Raises:
+        MedmmError: Something that the user can repair.
+        KeyboardInterrupt: Interrupted; the run is closed and can be resumed.
+    """
+    client = connect(config.tracking)
+    cohort = prepare(config, screen)
+    run_id = _interrupted_run(config, cohort) if resume else None
+    if run_id is None:
+        shutil.rmtree(config.folder / "checkpoints", ignore_errors=True)
+    with open_record(client, config.tracking, config.name, resume=run_id) as record:
+        write_json(config.folder / STATE, {"run_id": record.run_id, **_fingerprint(config, cohort)})
+        trained = _train(config, cohort, client, record, screen)
+    (config.folder / STATE).unlink()
+    return trained
+
+
+def _train(config: RunConfig, cohort: Cohort, client: "MlflowClient", record: Record, screen: Screen) -> Trained:
+    describe(record, config, cohort)
+    learned = learn(config, cohort, record, screen, "all inputs")
+    singles: dict[str, Learned] = {}
+    if config.evaluation.single_inputs and len(config.inputs) > 1:
+        for name in config.inputs:
+            with open_record(client, config.tracking, f"{config.name}-{name}-alone", parent=record.run_id) as child:
+                singles[name] = learn(config, cohort.only(name), child, screen, f"{name} alone")
+    screen.say("evaluating on the test studies ...")
+    whole = learned.test[frozenset(cohort.inputs)]
+    evaluation = evaluate(whole, config.target.task, learned.package.thresholds, config.evaluation.resamples)
+    comparison = compare_inputs(config, learned, singles)
+    facts = _facts(cohort, evaluation, comparison)
+    package = replace(learned.package, facts=facts)
+    folder = config.folder / "package"
+    package = replace(package, digest=save_package(package, folder))
+    log_report(record, config, cohort, learned, evaluation, comparison)
+    screen.say("packaging and registering ...")
+    address = log_model(record, package, folder)
+    headline = evaluate(learned.validation, config.target.task, package.thresholds, 100).headline.value
+    validation = digest([cohort.manifest.digest, cohort.split["validation"]])
+    version, champion = register(client, config.name, record, address, headline, validation)
+    record.tags({"model": f"models:/{config.name}/{version}", "model_digest": package.digest})
+    return Trained(folder, f"models:/{config.name}/{version}", champion, record.address(), evaluation, comparison)
+
+
+def describe(record: Record, config: RunConfig, cohort: Cohort) -> None:
+    """Log parameters, the resolved run file and the split; no path and no identifier is among them."""
+    settings = config.model_dump(mode="json", exclude={"cohort": {"root"}, "tracking": True, "output": True})
+    for name, one in cohort.inputs.items():
+        settings["inputs"][name] = one.portable()["settings"]
+    record.parameters(flat(settings))
+    record.document(settings, "config.json")
+    record.tags({"cohort_digest": cohort.manifest.digest})
+    record.table(cohort.manifest.table, "cohort.csv")
+    for part in ("train", "validation", "test"):
+        table = cohort.manifest.table[cohort.manifest.table["part"] == part]
+        record.dataset(table, f"{config.name}-{part}", digest([cohort.manifest.digest, part]), part)
+
+
+def _facts(cohort: Cohort, evaluation: Evaluation, comparison: Comparison) -> dict[str, object]:
+    counts = {
+        part: {"studies": len(rows), "patients": cohort.split.patients[part]} for part, rows in cohort.split.parts.items()
+    }
+    return {
+        "cohort": counts,
+        "shared_patients": cohort.split.shared_patients,
+        "cohort_digest": cohort.manifest.digest,
+        "results": _cells(evaluation),
+        "inputs": comparison.cells(),
+    }
+
+
+def _cells(evaluation: Evaluation) -> list[dict[str, object]]:
+    table = evaluation.table()
+    return [{str(k): None if v != v else v for k, v in row.items()} for row in table.to_dict("records")]  # noqa: PLR0124
+
+
+def _fingerprint(config: RunConfig, cohort: Cohort) -> dict[str, str]:
+    return {"config": digest(config.model_dump(mode="json", exclude={"output", "tracking"})), "data": cohort.manifest.digest}
+
+
+def _interrupted_run(config: RunConfig, cohort: Cohort) -> str:
+    path = config.folder / STATE
+    if not path.is_file():
+        raise ConfigError("there is no interrupted run to resume: train without --resume")
+    state = json.loads(path.read_text())
+    for what, known in _fingerprint(config, cohort).items():
+        if state[what] != known:
+            raise ConfigError(f"the {what} of the interrupted run was another: train without --resume")
+    return str(state["run_id"])
+
+
+def show_trained(trained: Trained, config: RunConfig, screen: Screen) -> None:
+    """Say how the training ended."""
+    comparison = trained.comparison
+    rows = [("all inputs", with_interval(comparison.fusion), "", comparison.fusion.studies, comparison.fusion.patients)]
+    for name, one in comparison.singles.items():
+        rows.append((f"{name} alone", with_interval(one.alone), with_interval(one.gain), one.alone.studies, one.alone.patients))
+    screen.table(
+        "AUROC on the test studies, with 95 % intervals by patient",
+        ("model", "AUROC", "gain of all inputs, paired", "studies", "patients"),
+        rows,
+    )
+    screen.say("")
+    results = [
+        (r.metric, r.class_name, with_interval(r.estimate), r.estimate.studies, r.estimate.patients)
+        for r in trained.evaluation.results
+    ]
+    screen.table("All inputs", ("metric", "class", "value", "studies", "patients"), results)
+    screen.say("")
+    state = (
+        "champion now" if trained.champion else "registered; the champion stays: it is better, or was judged on other studies"
+    )
+    screen.say(f"model: {trained.model} ({state})")
+    screen.say(f"package: {trained.package}")
+    store = config.tracking.uri.removeprefix(SQLITE)
+    screen.say(f"run: http://{HOST}:5000/{trained.run_page} after: medmm ui {store}")
