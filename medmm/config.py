@@ -84,15 +84,16 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         ConfigError: The file cannot be read, or a value is wrong: says where, what and the repair.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe loader that is stricter
     except FileNotFoundError:
         raise ConfigError(f"there is no run file {path}: give the path of a YAML file, such as configs/demo.yaml") from None
     except (OSError, UnicodeDecodeError) as reason:
         raise ConfigError(f"the run file cannot be read ({type(reason).__name__}): give a YAML file in UTF-8") from reason
-    except yaml.YAMLError as reason:
+    except (yaml.YAMLError, ValueError) as reason:
         mark = getattr(reason, "problem_mark", None)
         place = f"line {mark.line + 1}" if mark else "unknown line"
-        raise ConfigError(f"{path.name}, {place}: not YAML: correct its indentation, brackets or quotes") from reason
+        fault = getattr(reason, "problem", None) or "a word that is no date"
+        raise ConfigError(f"{path.name}, {place}: not YAML ({fault}): correct its indentation, brackets or quotes") from reason
     if not isinstance(content, dict):
         raise ConfigError(f"{path.name} holds no settings: start from one of configs/")
     for override in overrides:
@@ -112,6 +113,17 @@ def parse_config(content: Mapping[str, Any], source: str) -> RunConfig:
         raise ConfigError(f"{source}: " + "; ".join(_fault(fault) for fault in faults.errors())) from None
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        twice = next((key for key, _ in node.value if keys.count(key.value) > 1), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"{twice.value!r} stands twice", twice.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _override(content: dict[str, Any], override: str) -> None:
     name, equals, text = override.partition("=")
     if not equals or not name:
@@ -127,7 +139,7 @@ def _override(content: dict[str, Any], override: str) -> None:
         place = inner
     try:
         place[last] = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise ConfigError(f"override {override!r}: the value is not YAML: quote it") from None
 
 

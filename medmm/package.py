@@ -98,7 +98,7 @@ def verify_package(folder: Path) -> str:
     Raises:
         DataError: A file is changed, missing or extra, or the folder is no package.
     """
-    if not (folder / MANIFEST).is_file():
+    if not (folder / MANIFEST).is_file() or (folder / MANIFEST).is_symlink():
         raise DataError("the folder is no package, it has no manifest.json: give the folder that `medmm train` wrote")
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))

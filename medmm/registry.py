@@ -39,6 +39,7 @@ def log_model(record: Record, package: Package, folder: Path) -> str:
 
     with mlflow.start_run(run_id=record.run_id), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*input example was not provided")  # it would be a patient's row
+        warnings.filterwarnings("ignore", message=".*AnyType")  # MLflow's own types
         logged = mlflow.pyfunc.log_model(
             name="model",
             loader_module=LOADER,

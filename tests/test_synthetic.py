@@ -138,7 +138,7 @@ def test_each_input_tells_a_part_and_all_together_nearly_everything() -> None:
     assert 0.76 < auroc(studies, (study.image for study in studies)) < 0.83
     assert 0.69 < auroc(studies, (study.laboratory for study in studies)) < 0.76
     assert 0.69 < auroc(studies, (study.note for study in studies)) < 0.76
-    assert 0.93 < auroc(studies, (study.probability for study in studies)) < 0.96
+    assert 0.93 < auroc(studies, (study.probability for study in studies)) < 0.97
     assert abs(auroc(studies, (study.laboratory_nuisance for study in studies)) - 0.5) < 0.03
 
 
@@ -335,9 +335,8 @@ def test_words_alone_say_less_than_words_with_their_negation() -> None:
     texts = [next(iter(note_rows(study, settings)))["text"].lower() for study in drawn]
     named = [any(first in text and second in text for first, second in TELLING) for text in texts]
     assert named == [study.finding != "unmentioned" for study in drawn]
-    assert share(study.finding == "denied" for study in drawn) == pytest.approx(0.35, abs=0.02)
-    assert auroc(drawn, named) < 0.58
-    assert auroc(drawn, (study.note for study in drawn)) > 0.69
+    assert share(study.finding == "denied" for study in drawn) == pytest.approx(0.2, abs=0.02)
+    assert auroc(drawn, (study.note for study in drawn)) > auroc(drawn, named) + 0.08
     others_denied = defaultdict(list)
     for study, text in zip(drawn, texts, strict=True):
         sentences = text.split("\n")[0].removesuffix(".").split(". ")[1:]
@@ -348,7 +347,7 @@ def test_words_alone_say_less_than_words_with_their_negation() -> None:
                 assert denied == (study.finding == "denied")
             else:
                 others_denied[study.finding].append(denied)
-    assert [share(flags) for flags in others_denied.values()] == pytest.approx([0.5] * 3, abs=0.03)
+    assert [share(flags) for flags in others_denied.values()] == pytest.approx([0.3] * 3, abs=0.03)
 
 
 def test_a_second_registration_has_the_same_person_images_and_records(cohort: Path, images: Images) -> None:

@@ -75,7 +75,7 @@ TrackingOption = Annotated[
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for cohort, runs and scores.")] = Path("demo"),
-    patients: Annotated[int, typer.Option(min=80, help="Patients to make, train and test on.")] = 420,
+    patients: Annotated[int, typer.Option(min=80, help="Patients to make, train and test on.")] = 560,
 ) -> None:
     """Make a cohort, train, evaluate, package, register and score new studies: all jobs once, in some minutes."""
     from .demo import run_demo
@@ -140,6 +140,10 @@ def evaluate(model: ModelArgument, config: ConfigArgument, overrides: OverridesA
         for result in evaluated.evaluation.results
     ]
     screen.table("Results, with 95 % intervals by patient", ("metric", "class", "value", "studies", "patients"), rows)
+    if evaluated.own_cohort:
+        screen.say("the model was trained on this cohort, so only its test studies were judged")
+    else:
+        screen.say("another cohort than the model's own: make sure that none of its training patients is in it")
     screen.say(f"{evaluated.left_out} studies left out; `medmm inspect {config}` says why")
     screen.say(f"run: {evaluated.run_page} in `medmm ui`")
 

@@ -1,10 +1,12 @@
 """`medmm evaluate`: a packaged model on the labelled studies of a cohort."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from medmm.cohort.manifest import make_manifest, patient_numbers
+from medmm.cohort.split import split_studies
 from medmm.config import RunConfig
 from medmm.dataset.batches import Batches
 from medmm.dataset.cache import evidence_digests, prepare_input
@@ -15,7 +17,7 @@ from medmm.package import load_package
 from medmm.predict import predict
 from medmm.registry import fetched
 from medmm.training.tracking import connect, open_record
-from medmm.types import Scores
+from medmm.types import Scores, Study
 
 from .cohort import find
 from .report import metrics
@@ -28,19 +30,21 @@ class Evaluated:
 
     Attributes:
         evaluation: Metrics with intervals.
+        own_cohort: The model was trained on this cohort, so only its test studies were taken.
         left_out: Studies that could not be used.
         run_page: The run's page below the address of the UI.
     """
 
     evaluation: Evaluation
+    own_cohort: bool
     left_out: int
     run_page: str
 
 
 def evaluate_model(model: str, config: RunConfig, screen: Screen) -> Evaluated:
-    """Evaluate a packaged model, with its own threshold and temperature, on every labelled study of the run file's cohort.
+    """Evaluate a packaged model, with its own threshold and temperature, on the labelled studies of the run file's cohort.
 
-    Nothing is fitted, chosen or split here. The studies that the model learned from should not be among them.
+    Nothing is fitted or chosen here. On the very cohort that the model was trained on, only its test studies are taken.
 
     Raises:
         MedmmError: Something that the user can repair; such as inputs or a target that are not the model's.
@@ -55,6 +59,7 @@ def evaluate_model(model: str, config: RunConfig, screen: Screen) -> Evaluated:
         )
     screen.say("reading tables and image headers ...")
     studies, left_out = find(config)
+    parts = _parts(studies, left_out, config)
     prepared = {}
     for name, one in package.inputs.items():
         with screen.step(f"preparing {name}") as step:
@@ -64,14 +69,17 @@ def evaluate_model(model: str, config: RunConfig, screen: Screen) -> Evaluated:
     rows = [i for i in range(len(studies)) if i not in left_out]
     if not rows:
         raise DataError(f"none of the {len(studies)} studies can be used: look at them with `medmm inspect`")
+    digests = {name: evidence_digests(studies, name) for name in package.inputs}
+    manifest = make_manifest(studies, {i: parts[i] for i in rows if i in parts}, left_out, digests)
+    own = manifest.digest == package.facts.get("cohort_digest")
+    if own:
+        rows = [i for i in rows if parts[i] == "test"]
     everything = frozenset(package.inputs)
     logits, _ = predict(package.model, Batches(prepared, rows, None, config.training.batch_size), [everything])
     truth = np.array([studies[i].label for i in rows], dtype=np.float64)
     patients = np.array(patient_numbers(studies))[rows]
     scores = Scores(config.target.names, package.probability(logits[everything]), truth, patients)
     evaluation = evaluate(scores, config.target.task, package.thresholds, config.evaluation.resamples)
-    digests = {name: evidence_digests(studies, name) for name in package.inputs}
-    manifest = make_manifest(studies, dict.fromkeys(rows, "evaluation"), left_out, digests)
     with open_record(client, config.tracking, f"{config.name}-evaluation") as record:
         record.tags({"model_digest": package.digest, "cohort_digest": manifest.digest})
         record.measures(metrics(evaluation))
@@ -79,4 +87,14 @@ def evaluate_model(model: str, config: RunConfig, screen: Screen) -> Evaluated:
         record.table(manifest.table, "cohort.csv")
         for name, plot in PLOTS.items():
             record.figure(plot(scores, config.target.task, package.thresholds), f"plots/{name}.png")
-    return Evaluated(evaluation, len(left_out), record.address())
+    return Evaluated(evaluation, own, len(left_out), record.address())
+
+
+def _parts(studies: Sequence[Study], left_out: Mapping[int, str], config: RunConfig) -> dict[int, str]:
+    """Split as a training by this run file would; nothing where it could not."""
+    used = [i for i in range(len(studies)) if i not in left_out]
+    try:
+        split = split_studies([studies[i] for i in used], config.split)
+    except DataError:  # a cohort to judge on may well be too small to train on
+        return {}
+    return {used[i]: part for part, rows in split.parts.items() for i in rows}

@@ -42,9 +42,14 @@ def inspect_config(config: RunConfig) -> dict[str, Section]:
     studies, left_out = find(config)
     patients = len({study.patient_id for study in studies})
     used = [study for i, study in enumerate(studies) if i not in left_out]
-    files = sum(len(evidence.files) for study in studies for evidence in study.evidence.values())
+    images = [evidence for study in studies for evidence in study.evidence.values() if evidence.files]
+    files = sum(len(evidence.files) for evidence in images)
     return {
-        "cohort": Section("Cohort", ("patients", "studies", "usable", "files"), [(patients, len(studies), len(used), files)]),
+        "cohort": Section(
+            "Cohort",
+            ("patients", "studies", "usable", "series in use", "files"),
+            [(patients, len(studies), len(used), len(images), files)],
+        ),
         "classes": Section("Classes of the usable studies", ("class", "studies", "share", "patients"), _classes(config, used)),
         "inputs": Section("Inputs", ("input", "kind", "present", "absent", "rejected"), _inputs(config, studies)),
         "left_out": Section("Left out, and why", ("reason", "studies"), Counter(left_out.values()).most_common()),

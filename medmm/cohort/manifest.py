@@ -57,7 +57,7 @@ def make_manifest(
     ]
     whole = digest(
         [
-            [s.patient_id, s.study_id, str(s.time), s.label, parts.get(i), [known[i] for known in evidence.values()]]
+            [s.patient_id, s.study_id, str(s.time), s.label, parts.get(i), [evidence[name][i] for name in sorted(evidence)]]
             for i, s in enumerate(studies)
         ]
     )

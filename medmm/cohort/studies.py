@@ -126,9 +126,8 @@ def read_studies(sources: Sources, target: TargetSettings | None) -> tuple[Study
         DataError: The table or one of its columns is missing, or it has no row.
     """
     settings = sources.settings
-    wanted = [settings.patient, settings.study, *settings.subgroups]
-    wanted += [settings.time] if settings.time else []
-    wanted += [target.column] if target else []
+    wanted = [settings.patient, settings.study, *([settings.time] if settings.time else [])]
+    wanted += [target.column, *settings.subgroups] if target else []  # only an evaluation looks at subgroups
     table = sources.table(settings.studies, wanted)
     if table.empty:
         raise DataError(f"table {settings.studies!r} has no row: export at least one study")
@@ -142,7 +141,7 @@ def _study(row: int, cells: dict[str, str], settings: CohortSettings, target: Ta
         row=row,
         patient_id=cells[settings.patient],
         study_id=cells[settings.study],
-        groups={name: cells[name] for name in settings.subgroups},
+        groups={name: cells[name] for name in settings.subgroups if name in cells},
         cells={name: cell for name, cell in cells.items() if target is None or name != target.column},
     )
     where = study.key

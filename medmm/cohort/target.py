@@ -29,10 +29,14 @@ class TargetSettings(Settings):
 
     @model_validator(mode="after")
     def _classes_fit_the_task(self) -> Self:
-        if self.task == "binary" and (self.positive is None or self.classes):
+        if self.task == "binary" and (not self.positive or self.classes):
             raise ValueError("a binary target needs 'positive' and no 'classes'")
-        if self.task != "binary" and (len(set(self.classes)) < 2 or self.positive is not None):
-            raise ValueError(f"a {self.task} target needs two or more different 'classes' and no 'positive'")
+        if self.task != "binary" and (len(self.classes) < 2 or self.positive is not None):
+            raise ValueError(f"a {self.task} target needs two or more 'classes' and no 'positive'")
+        if len(set(self.classes)) < len(self.classes) or not all(name.strip() for name in self.classes):
+            raise ValueError("every class has a name, and no two have the same")
+        if self.task == "multilabel" and any(self.separator in name for name in self.classes):
+            raise ValueError(f"a class holds the separator {self.separator!r}: set another separator")
         return self
 
     @property

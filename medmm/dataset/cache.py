@@ -19,9 +19,11 @@ from medmm.dataset.decode import cores, prepare_studies
 from medmm.errors import Code, Rejected
 from medmm.files import digest, digest_file, write_json, writing_folder
 from medmm.inputs.base import Input
+from medmm.settings import Plain
 from medmm.types import Array, Evidence, Study
 
 SHARD_STUDIES = 256
+NOTES = "shard.json"
 FORMAT = 1  # of a shard; another number makes every key another
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -76,10 +78,12 @@ def prepare_input(
     for start in range(0, len(has), SHARD_STUDIES):
         rows = has[start : start + SHARD_STUDIES]
         path = folder / one.name / digest([FORMAT, __version__, one.key(), [digests[i] for i in rows]])[:32]
-        if not _is_whole(path):
+        notes = _read_notes(path)
+        if notes is None:
             _fill(path, [studies[i] for i in rows], one, workers, partial(_tell, progress, start, len(has)))
+            notes = _read_notes(path)
+            assert notes is not None, "a shard that was just written is whole"
         _tell(progress, start, len(has), len(rows))
-        notes = json.loads((path / "shard.json").read_text())
         for index, (row, reason) in zip(rows, zip(notes["rows"], notes["rejected"], strict=True), strict=True):
             if reason is None:
                 place[index] = len(shards), row
@@ -119,23 +123,28 @@ def _fill(path: Path, studies: Sequence[Study], one: Input[object], workers: int
         for name, arrays in columns.items():
             np.save(temporary / f"{name}.npy", np.stack(arrays))
         files = {name: digest_file(temporary / f"{name}.npy") for name in columns}
-        write_json(temporary / "shard.json", {"fields": files, "rows": rows, "rejected": reasons})
+        notes = {"fields": files, "rows": rows, "rejected": reasons}
+        write_json(temporary / NOTES, {"notes": notes, "digest": digest(notes)})
 
 
-def _is_whole(path: Path) -> bool:
-    if not (path / "shard.json").is_file():
-        return False
-    fields = json.loads((path / "shard.json").read_text())["fields"]
-    return all(
-        (path / f"{name}.npy").is_file() and digest_file(path / f"{name}.npy") == known for name, known in fields.items()
-    )
+def _read_notes(path: Path) -> Plain | None:
+    """Give what a shard says of its studies; None where the shard is missing, damaged or incomplete."""
+    try:
+        content = json.loads((path / NOTES).read_text(encoding="utf-8"))
+        notes = content["notes"]
+        whole = digest(notes) == content["digest"] and all(
+            digest_file(path / f"{name}.npy") == known for name, known in notes["fields"].items()
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return notes if whole else None
 
 
 def _evidence_digest(evidence: Evidence | None) -> str | None:
     if evidence is None:
         return None
     if evidence.files:
-        return digest([digest_file(path) for path in evidence.files])
+        return digest([digest_file(path) if path.is_file() else None for path in evidence.files])
     return digest([dict(evidence.cells) if evidence.cells is not None else None, evidence.text])
 
 

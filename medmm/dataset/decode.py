@@ -15,7 +15,7 @@ from medmm.inputs import Inputs
 from medmm.inputs.base import Fields, Input
 from medmm.types import Study
 
-Prepared: TypeAlias = "Mapping[str, Fields] | Rejected"
+Prepared: TypeAlias = Mapping[str, Fields] | Rejected
 """Input -> prepared arrays, for the inputs that the study has; or why the study must not be used."""
 
 AHEAD = 4  # studies under way for each worker: enough to hide the model, few enough to keep memory flat
@@ -24,7 +24,7 @@ _inputs: Inputs = {}  # of a worker process, set once when it starts
 
 
 def prepare_study(study: Study, inputs: Inputs) -> Prepared:
-    """Read and prepare every input of one study; the first rejection rejects the study."""
+    """Read and prepare every input of one study; the first rejection, or unforeseen fault of a reader, rejects the study."""
     try:
         for reason in study.rejected.values():
             raise reason
@@ -34,6 +34,8 @@ def prepare_study(study: Study, inputs: Inputs) -> Prepared:
                 prepared[name] = _prepare(study, name, one)
     except Rejected as reason:
         return reason
+    except Exception as fault:  # noqa: BLE001 - whatever a reader did not foresee costs this study alone
+        return _crash(study, f"a {type(fault).__name__} in the reader")  # its text may hold a path
     return prepared
 
 
@@ -53,23 +55,20 @@ def prepare_studies(studies: Iterable[Study], inputs: Inputs, workers: int | Non
             yield study, prepare_study(study, inputs)
         return
     pool = _pool(inputs, workers)
-    waiting: deque[tuple[Study, Future[Prepared]]] = deque()
+    waiting: deque[tuple[Study, Future[Prepared] | None]] = deque()
     source = iter(studies)
     try:
         while True:
-            for study in islice(source, AHEAD * workers - len(waiting)):
-                waiting.append((study, pool.submit(_work, study)))
+            waiting.extend((study, _submit(pool, study)) for study in islice(source, AHEAD * workers - len(waiting)))
             if not waiting:
                 return
-            study, future = waiting[0]
-            try:
-                prepared = future.result()
-            except BrokenProcessPool:
+            study, future = waiting.popleft()
+            prepared = _result(future)
+            if prepared is None:
                 pool.shutdown(wait=False, cancel_futures=True)
                 prepared = _alone(study, inputs)
                 pool = _pool(inputs, workers)
-                waiting = deque((later, pool.submit(_work, later)) for later, _ in waiting)
-            waiting.popleft()
+                waiting = deque((later, _submit(pool, later)) for later, _ in waiting)
             yield study, prepared
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -93,27 +92,43 @@ def _pool(inputs: Inputs, workers: int) -> ProcessPoolExecutor:
 
 def _start(inputs: Inputs) -> None:
     import torch
+    from threadpoolctl import threadpool_limits
 
     global _inputs  # noqa: PLW0603 - a worker process has one set of inputs for its whole life
     _inputs = inputs
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # the cores are shared out by process
+    threadpool_limits(1)
 
 
 def _work(study: Study) -> Prepared:
     return prepare_study(study, _inputs)
 
 
+def _submit(pool: ProcessPoolExecutor, study: Study) -> Future[Prepared] | None:
+    """Hand a study to a pool; None where the pool is broken already."""
+    try:
+        return pool.submit(_work, study)
+    except BrokenProcessPool:
+        return None
+
+
+def _result(future: Future[Prepared] | None) -> Prepared | None:
+    """Wait for a study; None where its pool broke, by this study or by another."""
+    try:
+        return None if future is None else future.result()
+    except BrokenProcessPool:
+        return None
+
+
 def _alone(study: Study, inputs: Inputs) -> Prepared:
     """Try a study once more in a process of its own, to tell the one that kills from those that were beside it."""
     with _pool(inputs, 1) as pool:
-        try:
-            return pool.submit(_work, study).result()
-        except BrokenProcessPool:
-            return Rejected(
-                Code.CRASH,
-                f"{study.key}, reader",
-                "a crash of the reader",
-                "an image or a refusal",
-                "look at the study's files with another viewer",
-            )
+        prepared = _result(_submit(pool, study))
+    return _crash(study, "a crash of the reader") if prepared is None else prepared
+
+
+def _crash(study: Study, found: str) -> Rejected:
+    return Rejected(
+        Code.CRASH, f"{study.key}, reader", found, "an image or a refusal", "look at the study's files with another viewer"
+    )

@@ -1,4 +1,7 @@
-"""A small transformer over notes and its tokenizer, both learned from the training notes. B studies, L tokens."""
+"""A small transformer over notes and its tokenizer, both learned from the training notes. B studies, L tokens.
+
+Source: Gulati et al. 2020, Conformer, for convolution beside attention.
+"""
 
 import re
 from collections import defaultdict
@@ -10,13 +13,15 @@ import torch
 from pydantic import Field
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import nn
+from torch.nn import functional
 
-from medmm.encoders.attention import attend, blocks
+from medmm.encoders.attention import attend, blocks, filled
 from medmm.encoders.base import TextEncoderSettings
 from medmm.settings import Plain
 from medmm.types import Tokens
 
 SPECIAL = ["[PAD]", "[UNK]"]  # padding has the id 0
+PHRASE_TOKENS = 5  # a negation and what it negates, within reach of one convolution: few notes teach attention this
 WORD = re.compile(r"\w+|[^\w\s]")
 
 
@@ -72,8 +77,10 @@ class _Notes(nn.Module):
         super().__init__()
         self.token = nn.Embedding(tokens, width, padding_idx=0)
         self.position = nn.Parameter(torch.randn(max_tokens, width) / width**0.5)
+        self.phrase = nn.Conv1d(width, width, PHRASE_TOKENS, padding="same")
         self.blocks = blocks(width, settings.layers, settings.heads, settings.dropout)
 
     def forward(self, fields: Mapping[str, torch.Tensor]) -> Tokens:
-        ids = fields["ids"].long()  # (B, L)
-        return attend(self.blocks, Tokens(self.token(ids) + self.position, fields["mask"] > 0))
+        words = filled(Tokens(self.token(fields["ids"].long()), fields["mask"] > 0))  # (B, L, D)
+        phrases = functional.gelu(self.phrase(words.values.transpose(1, 2)).transpose(1, 2))
+        return attend(self.blocks, Tokens(words.values + phrases + self.position, words.mask))

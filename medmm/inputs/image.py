@@ -126,7 +126,7 @@ class ImageInput(Input[Volume]):
         for found in sources.scan(self.settings.path).series:
             if not self.settings.modality or found.modality in self.settings.modality:
                 series.setdefault(getattr(found, self.settings.match), []).append(found)
-        return [self._choose(study, series.get(key, [])) for study, key in zip(studies, keys, strict=True)]
+        return [self._choose(study, series.get(key, []) if key else []) for study, key in zip(studies, keys, strict=True)]
 
     def read(self, evidence: Evidence) -> Volume:
         """Decode the one volume of the files."""

@@ -232,8 +232,8 @@ def _times_are_readable(rows: "pd.DataFrame", where: str) -> None:
         raise Rejected(Code.TYPE, where, "a time that cannot be read", "ISO 8601", "write it as 2024-05-31T14:30:00")
 
 
-def _centre_and_scale(values: Sequence[float]) -> tuple[float, float]:
+def _centre_and_scale(values: Sequence[float]) -> list[float]:
     """Give mean and standard deviation; 0 and 1 where there is nothing to learn from."""
     if not values:
-        return 0.0, 1.0
-    return float(np.mean(values)), float(np.std(values)) or 1.0
+        return [0.0, 1.0]
+    return [float(np.mean(values)), float(np.std(values)) or 1.0]

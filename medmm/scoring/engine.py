@@ -16,6 +16,7 @@ from medmm.inputs import gather
 from medmm.inputs.base import Fields
 from medmm.package import Package
 from medmm.predict import predict
+from medmm.readers.table import read_table
 from medmm.scoring.results import REJECTED, scored
 from medmm.scoring.sinks import SINKS
 from medmm.scoring.sinks.base import Row
@@ -45,8 +46,8 @@ def find_studies(package: Package, place: Path) -> tuple[Study, ...]:
     """
     if not place.exists():
         raise DataError("there is no such folder or manifest: give a folder with the studies table, or that table itself")
-    changes: dict[str, object] = {"root": place} if place.is_dir() else {"root": place.parent, "studies": place.name}
-    sources = Sources.open(package.cohort.model_copy(update=changes))
+    settings = package.cohort.model_copy(update={"root": place if place.is_dir() else place.parent})
+    sources = Sources.open(settings, None if place.is_dir() else read_table(place))
     return gather(package.inputs, sources, read_studies(sources, None))
 
 

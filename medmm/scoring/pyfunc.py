@@ -49,7 +49,7 @@ class StudyModel:
         columns = [*scored(self.package).names, "code", "reason"]
         place = {study.study_id: study.row for study in studies}
         rows.sort(key=lambda row: int(str(row.get("row", place[str(row["study_id"])]))))
-        return pd.DataFrame(rows).reindex(columns=columns).fillna({"code": "", "reason": ""})
+        return pd.DataFrame([{"code": "", "reason": "", **row} for row in rows]).reindex(columns=columns)
 
 
 def _load_pyfunc(path: str) -> StudyModel:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from medmm.errors import ConfigError, MedmmError
+from medmm.files import digest, is_safe_name
 from medmm.settings import Plain, Settings
 
 if TYPE_CHECKING:
@@ -117,15 +118,16 @@ def connect(settings: TrackingSettings) -> "MlflowClient":
         logging.getLogger(name).setLevel(logging.WARNING)
     import mlflow
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     if settings.uri.startswith(SQLITE):
         Path(settings.uri.removeprefix(SQLITE)).absolute().parent.mkdir(parents=True, exist_ok=True)
-    mlflow.set_tracking_uri(settings.uri)
-    mlflow.set_registry_uri(settings.uri)
-    client = mlflow.MlflowClient(settings.uri, settings.uri)
     try:
+        mlflow.set_tracking_uri(settings.uri)
+        mlflow.set_registry_uri(settings.uri)
+        client = mlflow.MlflowClient(settings.uri, settings.uri)
         client.search_experiments(max_results=1)
-    except (MlflowException, OSError) as reason:
+    except (MlflowException, SQLAlchemyError, OSError) as reason:
         raise ConfigError(
             f"tracking.uri cannot be used ({type(reason).__name__}): start the server, or give an SQLite file as sqlite:///mlflow.db"
         ) from reason
@@ -178,9 +180,14 @@ def flat(values: Plain, prefix: str = "") -> dict[str, Any]:
 
 def _experiment(client: "MlflowClient", settings: TrackingSettings, name: str) -> str:
     known = client.get_experiment_by_name(name)
+    if known is not None and known.lifecycle_stage != "active":
+        raise ConfigError(
+            f"the experiment {name!r} was deleted in the UI: restore it there, or set tracking.experiment to another"
+        )
     if known is not None:
         return str(known.experiment_id)
     place = None
+    folder = name if is_safe_name(name) else digest(name)[:16]
     if settings.uri.startswith(SQLITE):  # artifacts lie beside the database, not in the folder the command happens to run in
-        place = (Path(settings.uri.removeprefix(SQLITE)).absolute().parent / "mlartifacts" / name).as_uri()
+        place = (Path(settings.uri.removeprefix(SQLITE)).absolute().parent / "mlartifacts" / folder).as_uri()
     return str(client.create_experiment(name, artifact_location=place))

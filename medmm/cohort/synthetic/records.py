@@ -26,27 +26,25 @@ UNITS = {"crp": "mg/L", "wbc": "10*9/L", "creatinine": "umol/L", "haemoglobin": 
 
 TELLING = (
     ("productive cough", "rigors"),
-    ("purulent sputum", "pleuritic chest pain"),
     ("drenching sweats", "shaking chills"),
 )
 OTHER = (
     ("ankle swelling", "palpitations"),
     ("abdominal pain", "nausea"),
     ("headache", "dizziness"),
-    ("calf pain", "night cramps"),
-    ("joint stiffness", "back pain"),
     ("heartburn", "poor appetite"),
 )
 AFFIRMED = (
     "Reports {0} with {1} for {2} days.",
-    "{0} and {1} for the last {2} days, getting worse.",
     "Presents with {0}, also {1} over the past {2} days.",
 )
 DENIED = (
-    "No {0}, denies {1}.",
     "Denies {0} or {1} in the past {2} days.",
     "There has been no {0} and no {1} for {2} days.",
 )
+OTHER_AFFIRMED = 0.7
+"""Share of the other symptoms that are there; the rest are denied, so a negation alone says little."""
+
 EXAMINATIONS = (
     "Alert and orientated, heart sounds normal.",
     "Comfortable at rest, abdomen soft and not tender.",
@@ -103,9 +101,9 @@ def _laboratory_row(study: StudyTruth, time: str, code: str, value: float) -> Ro
 
 
 def _note(rng: np.random.Generator, study: StudyTruth, named: bool) -> str:
-    """Write one sentence on the telling symptoms, or none, among sentences on others that are affirmed as often as denied."""
+    """Write one sentence on the telling symptoms, or none, among sentences on others."""
     others = rng.permutation(len(OTHER))[: 3 if study.finding == "unmentioned" else 2]
-    sentences = [_sentence(rng, OTHER[other], bool(rng.integers(2))) for other in others]
+    sentences = [_sentence(rng, OTHER[other], bool(rng.random() < OTHER_AFFIRMED)) for other in others]
     if study.finding != "unmentioned":
         telling = TELLING[int(rng.integers(len(TELLING)))]
         sentences.append(_sentence(rng, telling, study.finding == "affirmed"))

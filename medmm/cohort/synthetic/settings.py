@@ -34,10 +34,10 @@ class SyntheticSettings(Settings):
     image_strength: float = Field(2.7, ge=0, le=20)
     """Log-odds of the diagnosis for one standard deviation of the image's latent; 0 makes the images noise."""
 
-    laboratory_strength: float = Field(2.0, ge=0, le=20)
+    laboratory_strength: float = Field(2.4, ge=0, le=20)
     """Log-odds of the diagnosis for one standard deviation of the laboratory's latent; 0 makes the values noise."""
 
-    note_strength: float = Field(2.3, ge=0, le=20)
+    note_strength: float = Field(2.8, ge=0, le=20)
     """Log-odds of the diagnosis that an affirmed finding adds and a denied one takes away; 0 makes the notes noise."""
 
     images: tuple[ImageName, ...] = ("radiograph", "ct")

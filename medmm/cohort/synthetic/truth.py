@@ -20,10 +20,10 @@ Fault: TypeAlias = Literal["", "gap", "truncated"]
 
 SITE_SHARES = {"A": 0.5, "B": 0.3, "C": 0.2}
 SITE_SHIFTS = {"A": 0.0, "B": 1.0, "C": -1.0}
-FINDING_SHARES: dict[Finding, float] = {"denied": 0.35, "unmentioned": 0.25, "affirmed": 0.4}
-FINDING_LATENTS: dict[Finding, float] = {"denied": -1.0, "unmentioned": 0.0, "affirmed": 1.0}
-FINDING_BOUNDS = {"denied": -0.385, "affirmed": 0.253}
-"""Quantiles 0.35 and 0.6 of the standard normal distribution, which give the shares above."""
+FINDING_SHARES: dict[Finding, float] = {"denied": 0.2, "unmentioned": 0.4, "affirmed": 0.4}
+FINDING_LATENTS: dict[Finding, float] = {"denied": -1.0, "unmentioned": -0.6, "affirmed": 1.0}
+FINDING_BOUNDS = {"denied": -0.842, "affirmed": 0.253}
+"""Quantiles 0.2 and 0.6 of the standard normal distribution, which give the shares above."""
 
 STUDY_COUNT_SHARES = (0.6, 0.25, 0.15)
 WITHIN_PATIENT_CORRELATION = 0.5

@@ -1,0 +1,54 @@
+"""The command: exit statuses, errors of one line, help that teaches."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from medmm.cohort.synthetic import SyntheticSettings, make_cohort
+
+
+def medmm(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a new process."""
+    command = [sys.executable, "-c", "from medmm.workflows.cli import main; main()", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("command", ["demo", "inspect", "train", "evaluate", "score", "ui"])
+def test_every_command_has_help(command: str) -> None:
+    answer = medmm(command, "--help")
+    assert answer.returncode == 0
+    assert "Usage:" in answer.stdout
+
+
+@pytest.mark.parametrize("words", [["train"], ["nonsense"], ["score", "a", "b"], ["demo", "--patients", "1"]])
+def test_wrong_usage_ends_with_2(words: list[str]) -> None:
+    assert medmm(*words).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "missing.yaml"], "there is no run file"),
+        (["inspect", "missing.yaml"], "there is no run file"),
+        (["score", "missing", "also-missing", "--out", "x"], "there is no such model"),
+        (["ui", "missing"], "there is no mlflow.db"),
+    ],
+)
+def test_what_the_user_can_repair_is_one_line_on_stderr_and_ends_with_1(words: list[str], message: str) -> None:
+    answer = medmm(*words)
+    assert answer.returncode == 1
+    assert message in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_a_folder_is_inspected_and_the_answer_kept_as_json(tmp_path: Path) -> None:
+    make_cohort(tmp_path / "cohort", SyntheticSettings(patients=6, absent={}, broken=1))
+    answer = medmm("inspect", str(tmp_path / "cohort"), "--json", str(tmp_path / "answer.json"))
+    assert answer.returncode == 0, answer.stderr
+    content = json.loads((tmp_path / "answer.json").read_text())
+    assert content["folder"][0]["patients"] == 6
+    assert [one["code"] for one in content["problems"]] == ["E_GAP"]
+    assert "E_GAP" in answer.stdout

@@ -1,0 +1,243 @@
+"""From a folder of studies to scores, the whole way, on real DICOM; and what must hold however a run ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+import yaml
+from rich.console import Console
+
+from medmm.cohort.synthetic import SyntheticSettings, make_cohort
+from medmm.config import RunConfig, parse_config
+from medmm.package import WEIGHTS
+from medmm.training.tracking import TrackingSettings
+from medmm.workflows.evaluate import evaluate_model
+from medmm.workflows.inspect import inspect_config
+from medmm.workflows.score import score_studies
+from medmm.workflows.screen import Screen
+from medmm.workflows.train import Trained, train
+
+PATIENTS = 90
+SCREEN = Screen(Console(quiet=True))
+
+
+def run_file(folder: Path, cohort: Path, **training: object) -> dict[str, object]:
+    """Give a small run over an image, a long table and notes."""
+    return {
+        "name": "small",
+        "cohort": {"root": str(cohort), "time": "time", "subgroups": ["sex"]},
+        "target": {"column": "diagnosis", "positive": "pneumonia"},
+        "inputs": {
+            "chest": {
+                "kind": "image",
+                "path": "dicom",
+                "column": "study_uid",
+                "modality": ["CR", "DX"],
+                "size": [32, 32],
+                "encoder": {"name": "resnet18", "channels": 8},
+            },
+            "labs": {
+                "kind": "tabular",
+                "table": "labs.csv",
+                "layout": "long",
+                "window_days": 14,
+                "numeric": {"crp": {"unit": "mg/L", "range": [0, 600]}, "wbc": {"unit": "10*9/L"}},
+            },
+            "history": {"kind": "text", "table": "notes.csv", "max_tokens": 80},
+        },
+        "split": {"fractions": {"train": 0.5, "validation": 0.2, "test": 0.3}},
+        "model": {"width": 16},
+        "training": {"epochs": 4, "patience": 4, "learning_rate": 1e-3, "accelerator": "cpu", **training},
+        "evaluation": {"resamples": 200, "single_inputs": False},
+        "tracking": {"uri": f"sqlite:///{folder / 'mlflow.db'}"},
+        "output": str(folder / "runs"),
+    }
+
+
+def config_of(folder: Path, cohort: Path, **training: object) -> RunConfig:
+    return parse_config(run_file(folder, cohort, **training), "small.yaml")
+
+
+def weights_digest(folder: Path) -> str:
+    manifest = json.loads((folder / "runs" / "small" / "package" / "manifest.json").read_text())
+    return str(manifest["files"][WEIGHTS])
+
+
+def runs_of(folder: Path) -> list[mlflow.entities.Run]:
+    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    return list(client.search_runs([one.experiment_id for one in client.search_experiments()]))
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export") / "cohort"
+    make_cohort(
+        folder,
+        SyntheticSettings(
+            patients=PATIENTS, images=("radiograph",), radiograph_size=48, broken=2, absent={"laboratory": 0.2, "note": 0.2}
+        ),
+    )
+    return folder
+
+
+@dataclass(frozen=True)
+class Run:
+    folder: Path
+    config: RunConfig
+    trained: Trained
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, export: Path) -> Run:
+    """Train once, with the single inputs beside the fusion."""
+    folder = tmp_path_factory.mktemp("run")
+    content = run_file(folder, export)
+    content["evaluation"] = {"resamples": 200}
+    config = parse_config(content, "small.yaml")
+    return Run(folder, config, train(config, SCREEN))
+
+
+def test_a_training_ends_with_a_champion_and_numbers_with_their_n(run: Run) -> None:
+    assert run.trained.champion
+    headline = run.trained.evaluation.headline
+    assert 0 <= headline.low <= headline.value <= headline.high <= 1
+    assert 0 < headline.patients <= headline.studies
+    assert set(run.trained.comparison.singles) == {"chest", "labs", "history"}
+    assert len(run.trained.comparison.hidden) == 6  # every subset of three inputs but the empty and the whole
+
+
+def test_the_run_is_recorded_whole(run: Run) -> None:
+    parent, *children = sorted(runs_of(run.folder), key=lambda one: "mlflow.parentRunId" in one.data.tags)
+    assert len(children) == 3
+    assert {one.info.status for one in (parent, *children)} == {"FINISHED"}
+    for name in ("test_auroc", "test_auroc_low", "test_auroc_high", "test_auroc_patients", "validation_loss", "temperature"):
+        assert name in parent.data.metrics
+    assert parent.data.params["model.fusion.name"] == "transformer"
+    client = mlflow.MlflowClient(f"sqlite:///{run.folder / 'mlflow.db'}")
+    paths = {
+        one.path
+        for top in client.list_artifacts(parent.info.run_id)
+        for one in [top, *client.list_artifacts(parent.info.run_id, top.path)]
+    }
+    assert {f"plots/{name}.png" for name in ("roc", "pr", "reliability", "confusion", "inputs")} <= paths
+    assert {"cohort.csv", "config.json", "test/predictions.csv", "test/results.csv", "test/subgroups.csv"} <= paths
+    contexts = {tag.value for one in parent.inputs.dataset_inputs for tag in one.tags}
+    assert contexts == {"train", "validation", "test"}
+
+
+def test_no_identifier_and_no_path_reaches_the_record_or_the_package(run: Run, export: Path) -> None:
+    studies = pd.read_csv(export / "studies.csv", dtype=str)
+    secrets = [*studies["patient_id"], *studies["study_id"], *studies["study_uid"], str(export)]
+    files = [
+        path
+        for path in (run.folder / "mlartifacts", run.folder / "runs" / "small" / "package")
+        for path in path.rglob("*")
+        if path.is_file()
+    ]
+    assert len(files) > 20
+    for path in [run.folder / "mlflow.db", *files]:
+        content = path.read_bytes()
+        found = [secret for secret in secrets if secret.encode() in content]
+        assert not found, f"{path.name} holds {len(found)} identifiers"
+
+
+def test_a_broken_study_is_left_out_of_training_by_its_code(run: Run) -> None:
+    table = pd.read_csv(next((run.folder / "mlartifacts").rglob("cohort.csv")), keep_default_na=False)
+    assert (table["reason"] == "E_TRUNCATED").sum() == 2
+    assert (table.loc[table["reason"] != "", "part"] == "left out").all()
+
+
+def test_every_study_is_scored_or_rejected_once_and_again_gives_the_same_bytes(run: Run, export: Path, tmp_path: Path) -> None:
+    tracking = TrackingSettings(uri=run.config.tracking.uri)
+    for out, workers in (("one", 2), ("two", 0)):
+        score_studies("models:/small@champion", export, tmp_path / out, tracking, SCREEN, workers)
+    scores, rejected = (pd.read_parquet(tmp_path / "one" / f"{name}.parquet") for name in ("scores", "rejected"))
+    everyone = list(pd.read_csv(export / "studies.csv", dtype=str)["study_id"])
+    assert sorted([*scores["study_id"], *rejected["study_id"]]) == sorted(everyone)
+    assert list(rejected["code"]) == ["E_TRUNCATED", "E_TRUNCATED"]
+    assert scores["probability_pneumonia"].between(0, 1).all()
+    for name in ("scores.parquet", "rejected.parquet"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_the_pyfunc_gives_the_scores_of_the_command(run: Run, export: Path, tmp_path: Path) -> None:
+    score_studies(str(run.trained.package), export, tmp_path, TrackingSettings(), SCREEN, 0)
+    mlflow.set_tracking_uri(run.config.tracking.uri)
+    model = mlflow.pyfunc.load_model("models:/small@champion")
+    table = pd.read_csv(export / "studies.csv", dtype=str, keep_default_na=False)
+    answers = model.predict(table, params={"root": str(export)})
+    assert list(answers["study_id"]) == list(table["study_id"])
+    assert (answers["code"] == "E_TRUNCATED").sum() == 2
+    scores = pd.read_parquet(tmp_path / "scores.parquet").set_index("study_id")["probability_pneumonia"]
+    good = answers[answers["code"] == ""].set_index("study_id")["probability_pneumonia"]
+    pd.testing.assert_series_equal(good, scores, rtol=1e-6)
+
+
+def test_a_packaged_model_is_evaluated_with_its_own_threshold(run: Run, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    make_cohort(other, SyntheticSettings(patients=40, first_patient=1000, images=("radiograph",), radiograph_size=48))
+    config = config_of(tmp_path, other)
+    evaluated = evaluate_model(str(run.trained.package), config, SCREEN)
+    assert not evaluated.own_cohort
+    assert evaluated.left_out == 0
+    assert evaluated.evaluation.headline.patients == 40
+
+
+def test_on_its_own_cohort_a_model_is_judged_on_its_test_studies_only(run: Run) -> None:
+    evaluated = evaluate_model("models:/small@champion", run.config, SCREEN)
+    assert evaluated.own_cohort
+    assert evaluated.evaluation.table().equals(run.trained.evaluation.table())
+
+
+def test_inspect_counts_what_was_made(run: Run, export: Path) -> None:
+    sections = inspect_config(run.config)
+    truth = pd.read_csv(export / "truth.csv", dtype=str, keep_default_na=False)
+    present = {row[0]: row[2] for row in sections["inputs"].rows}
+    assert sections["cohort"].rows[0][:2] == (PATIENTS, len(truth))
+    assert present["labs"] == sum("laboratory" not in one for one in truth["absent"])
+    assert present["history"] == sum("note" not in one for one in truth["absent"])
+
+
+def test_shuffled_labels_give_chance(tmp_path: Path) -> None:
+    cohort = tmp_path / "cohort"
+    make_cohort(cohort, SyntheticSettings(patients=150, images=(), label_noise=0.5, seed=3))
+    content = run_file(tmp_path, cohort)
+    del content["inputs"]["chest"]  # type: ignore[attr-defined]
+    headline = train(parse_config(content, "small.yaml"), SCREEN).evaluation.headline
+    assert headline.low < 0.5 < headline.high
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_weights_and_a_kill_changes_nothing(export: Path, tmp_path: Path) -> None:
+    digests = {}
+    for name in ("first", "again", "killed", "interrupted"):
+        folder = tmp_path / name
+        folder.mkdir()
+        file = folder / "small.yaml"
+        file.write_text(yaml.safe_dump(run_file(folder, export, epochs=6, patience=6)))
+        command = [sys.executable, "-c", "from medmm.workflows.cli import main; main()", "train", str(file)]
+        if name in {"killed", "interrupted"}:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            checkpoint = folder / "runs" / "small" / "checkpoints" / "chest-history-labs" / "last.ckpt"
+            deadline = time.monotonic() + 120
+            while not checkpoint.exists() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            process.send_signal(signal.SIGKILL if name == "killed" else signal.SIGINT)
+            output = process.communicate(timeout=60)[0].decode()
+            assert process.returncode == (-signal.SIGKILL if name == "killed" else 130), output
+            if name == "interrupted":
+                assert "--resume" in output
+                assert [one.info.status for one in runs_of(folder)] == ["KILLED"]
+            command.append("--resume")
+        subprocess.run(command, check=True, capture_output=True, env={**os.environ, "COLUMNS": "120"})
+        assert [one.info.status for one in runs_of(folder)] == ["FINISHED"]
+        digests[name] = weights_digest(folder)
+    assert len(set(digests.values())) == 1, digests

@@ -1,0 +1,221 @@
+"""Which image belongs to a study, and which must not be used."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.uid import generate_uid
+from test_readers_dicom import FILM, save, save_stack
+
+from medmm.cohort.studies import CohortSettings, Sources, read_studies
+from medmm.errors import Code, DataError, Rejected
+from medmm.inputs.base import Found
+from medmm.inputs.image import ImageSettings
+from medmm.types import Evidence, Study
+
+FIRST, SECOND = generate_uid(), generate_uid()
+STUDIES = f"""patient_id,study_id,uid,picture
+p1,A1,{FIRST},a.png
+p2,A2,{SECOND},stack
+p3,A3,{generate_uid()},
+"""
+
+
+def export(folder: Path) -> tuple[Sources, tuple[Study, ...]]:
+    (folder / "studies.csv").write_text(STUDIES)
+    (folder / "dicom").mkdir(exist_ok=True)
+    sources = Sources.open(CohortSettings(root=folder))
+    return sources, read_studies(sources, None)
+
+
+def found(folder: Path, **settings: object) -> list[Found]:
+    sources, studies = export(folder)
+    given = {"path": "dicom", "column": "uid", **settings}
+    return ImageSettings.model_validate(given).open("chest").gather(sources, studies)
+
+
+def files(one: Found) -> Sequence[str]:
+    assert isinstance(one, Evidence)
+    return [path.name for path in one.files]
+
+
+def code(one: Found) -> Code:
+    assert isinstance(one, Rejected), one
+    assert one.where.startswith("study in row")
+    assert "input chest" in one.where
+    return one.code
+
+
+@pytest.fixture
+def hospital(tmp_path: Path) -> Path:
+    """A film of the first patient, a CT and a film of the second; the third has none."""
+    (tmp_path / "dicom").mkdir()
+    save(tmp_path / "dicom" / "film1", StudyInstanceUID=FIRST, AccessionNumber="A1", SeriesInstanceUID=generate_uid(), **FILM)
+    told = {"StudyInstanceUID": SECOND, "AccessionNumber": "A2", "PatientID": "p2"}
+    save_stack(tmp_path / "dicom" / "ct", [0, 2, 4], SeriesInstanceUID=generate_uid(), **told)
+    save(tmp_path / "dicom" / "film2", SeriesInstanceUID=generate_uid(), **{**FILM, **told})
+    return tmp_path
+
+
+@pytest.mark.parametrize("join", [{"match": "study_uid", "column": "uid"}, {"match": "accession", "column": None}])
+def test_studies_and_series_are_joined_by_their_header(hospital: Path, join: dict[str, object]) -> None:
+    first, second, third = found(hospital, **join)
+    assert files(first) == ["film1"]
+    assert files(second) == ["000", "001", "002"]  # the series with the most slices
+    assert third is None
+
+
+def test_the_modality_chooses_among_the_series_of_a_study(hospital: Path) -> None:
+    first, second, _ = found(hospital, modality=["CR", "DX"])
+    assert files(first) == ["film1"]
+    assert files(second) == ["film2"]
+    first, second, _ = found(hospital, modality=["CT"])
+    assert first is None
+    assert len(files(second)) == 3
+    assert found(hospital, modality=["MR"]) == [None, None, None]
+
+
+def test_among_series_of_one_length_the_first_acquired_is_taken(hospital: Path) -> None:
+    told = {"StudyInstanceUID": FIRST, "SeriesInstanceUID": generate_uid()}
+    for number, name in ((10, "c"), (2, "b"), (9, "a")):
+        save(hospital / "dicom" / name, **{**FILM, **told, "SeriesNumber": number, "SeriesInstanceUID": generate_uid()})
+    (hospital / "dicom" / "film1").unlink()
+    assert files(found(hospital)[0]) == ["b"]  # 2 comes before 9 and 10, as numbers do
+
+
+def test_a_header_that_names_another_patient_rejects_the_study(hospital: Path) -> None:
+    save(
+        hospital / "dicom" / "x", **{**FILM, "StudyInstanceUID": FIRST, "SeriesInstanceUID": generate_uid(), "PatientID": "p2"}
+    )
+    first, second, _ = found(hospital)
+    assert code(first) is Code.MIXED_PATIENTS
+    assert "p2" not in str(first)
+    assert len(files(second)) == 3
+    assert isinstance(found(hospital, check_patient=False)[0], Evidence)
+
+
+def test_another_patient_in_a_series_that_is_not_asked_for_is_of_no_matter(hospital: Path) -> None:
+    save(hospital / "dicom" / "x", StudyInstanceUID=FIRST, SeriesInstanceUID=generate_uid(), PatientID="p9")  # a CT slice
+    assert files(found(hospital, modality=["DX", "CR"])[0]) == ["film1"]
+
+
+def test_a_series_with_a_problem_rejects_its_study_alone(hospital: Path) -> None:
+    (hospital / "dicom" / "ct" / "001").unlink()
+    save(
+        hospital / "dicom" / "ct" / "003",
+        ImagePositionPatient=[10, 20, 10],
+        StudyInstanceUID=SECOND,
+        PatientID="p2",
+        SeriesInstanceUID=series_of(hospital / "dicom" / "ct" / "000"),
+    )
+    first, second, third = found(hospital)
+    assert files(first) == ["film1"]
+    assert code(second) is Code.GAP
+    assert third is None
+
+
+def series_of(file: Path) -> str:
+    import pydicom
+
+    return str(pydicom.dcmread(file, stop_before_pixels=True).SeriesInstanceUID)
+
+
+def test_a_file_or_folder_that_the_table_names_is_taken(tmp_path: Path) -> None:
+    export(tmp_path)
+    Image.fromarray(np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)).save(tmp_path / "dicom" / "a.png")
+    save_stack(tmp_path / "dicom" / "stack", [0, 2, 4])
+    first, second, third = found(tmp_path, match="file", column="picture")
+    assert files(first) == ["a.png"]
+    assert files(second) == ["000", "001", "002"]
+    assert third is None  # an empty cell
+    one = ImageSettings.model_validate({"path": "dicom", "size": [32, 32]}).open("chest")
+    assert isinstance(first, Evidence)
+    image = one.prepare(one.read(first))["image"]
+    assert image.shape == (1, 32, 32)
+    assert image.dtype == np.float16
+    assert 0 <= image.min() < image.max() <= 1
+
+
+def test_a_file_that_is_not_there_is_an_absent_input(tmp_path: Path) -> None:
+    assert found(tmp_path, match="file", column="picture") == [None, None, None]
+    (tmp_path / "dicom" / "stack").mkdir()
+    assert found(tmp_path, match="file", column="picture")[1] is None  # an empty folder
+
+
+@pytest.mark.parametrize("name", ["../../outside.png", "x/../../../outside.png"])
+def test_a_name_never_leads_out_of_the_export(tmp_path: Path, name: str) -> None:
+    root = tmp_path / "export"
+    root.mkdir()
+    (tmp_path / "outside.png").write_bytes(b"x")
+    (root / "studies.csv").write_text(f"patient_id,study_id,picture\np1,A1,{name}\n")
+    (root / "dicom").mkdir()
+    sources = Sources.open(CohortSettings(root=root))
+    one = ImageSettings.model_validate({"path": "dicom", "match": "file", "column": "picture"}).open("chest")
+    with pytest.raises(DataError, match="leads out of") as caught:
+        one.gather(sources, read_studies(sources, None))
+    assert "outside" not in str(caught.value)
+
+
+def test_a_link_never_leads_out_of_the_export(tmp_path: Path) -> None:
+    root = tmp_path / "export"
+    export_folder = root / "dicom"
+    export_folder.mkdir(parents=True)
+    (tmp_path / "outside.png").write_bytes(b"x")
+    (export_folder / "a.png").symlink_to(tmp_path / "outside.png")
+    (export_folder / "stack").mkdir()
+    (export_folder / "stack" / "b.png").symlink_to(tmp_path / "outside.png")
+    sources, studies = export(root)
+    one = ImageSettings.model_validate({"path": "dicom", "match": "file", "column": "picture"}).open("chest")
+    with pytest.raises(DataError, match="leads out of"):
+        one.gather(sources, studies)
+    (export_folder / "a.png").unlink()
+    assert one.gather(sources, studies) == [None, None, None]  # a link inside a folder is passed over
+
+
+def test_a_missing_folder_or_column_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no folder 'scans'"):
+        found(tmp_path, path="scans")
+    with pytest.raises(DataError, match="no column 'uidd': did you mean 'uid'"):
+        found(tmp_path, column="uidd")
+
+
+def test_a_study_without_its_key_takes_no_image_that_lacks_it_too(hospital: Path) -> None:
+    """Two empty cells are not the same study."""
+    save(
+        hospital / "dicom" / "x",
+        **{
+            **FILM,
+            "AccessionNumber": None,
+            "StudyInstanceUID": generate_uid(),
+            "SeriesInstanceUID": generate_uid(),
+            "PatientID": "p3",
+        },
+    )
+    (hospital / "studies.csv").write_text("patient_id,study_id,accession\np3,A3,\n")
+    sources = Sources.open(CohortSettings(root=hospital))
+    one = ImageSettings.model_validate({"path": "dicom", "match": "accession", "column": "accession"}).open("chest")
+    assert one.gather(sources, read_studies(sources, None)) == [None]
+
+
+def test_augmentation_leaves_an_image_alone_when_all_of_it_is_zero() -> None:
+    none = {"shift": 0, "rotation_degrees": 0, "scale": 0, "noise": 0, "contrast": 0}
+    one = ImageSettings.model_validate({"path": "x", "size": [16, 16], "augmentation": none}).open("chest")
+    fields = {"image": np.random.default_rng(0).random((1, 16, 16)).astype(np.float16)}
+    assert one.augment(fields, np.random.default_rng(1)) is fields
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": [32]},
+        {"size": [4, 4]},
+        {"size": [32, 32], "spacing_mm": [1.0]},
+        {"size": [32, 32], "spacing_mm": [1.0, 0.0]},
+        {"window": [200, -1000]},
+    ],
+)
+def test_sizes_that_do_not_agree_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"size|spacing_mm|window"):
+        ImageSettings.model_validate({"path": "x", **wrong})

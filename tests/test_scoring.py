@@ -1,0 +1,291 @@
+"""Every study ends in exactly one row, the same one each time, however many workers and however large a batch."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from conftest import Hospital
+
+from medmm.cohort.synthetic import SyntheticSettings, make_cohort
+from medmm.errors import Code, ConfigError, DataError
+from medmm.inputs import INPUTS
+from medmm.package import Package, load_package
+from medmm.predict import predict
+from medmm.scoring.engine import find_studies, score, score_stream
+from medmm.scoring.pyfunc import StudyModel
+from medmm.types import Study
+
+SMALL = {
+    "patients": 14,
+    "first_patient": 100,
+    "radiograph_size": 32,
+    "ct_size": 32,
+    "ct_slices": 5,
+    "seed": 1,
+    "unlabelled": True,
+}
+BROKEN = 2
+NOTHING, TWICE = "900-nothing", "900-twice"
+
+
+@pytest.fixture(scope="module")
+def loaded(saved: Path) -> Package:
+    return load_package(saved)
+
+
+@pytest.fixture(scope="module")
+def incoming(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """New studies: one lacks a slice, one has a truncated file, one has no input, one stands in two rows."""
+    root = tmp_path_factory.mktemp("incoming")
+    make_cohort(root, SyntheticSettings.model_validate({**SMALL, "broken": BROKEN}))
+    rows = [f"90000,{name},1.2.3,2024-01-01T10:00:00,A,F,50\n" for name in (NOTHING, TWICE, TWICE)]
+    with (root / "studies.csv").open("a") as file:
+        file.writelines(rows)
+    return root
+
+
+@pytest.fixture(scope="module")
+def studies(loaded: Package, incoming: Path) -> tuple[Study, ...]:
+    return find_studies(loaded, incoming)
+
+
+@pytest.fixture(scope="module")
+def results(loaded: Package, studies: tuple[Study, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("results")
+    score(loaded, studies, out, workers=0)
+    return out
+
+
+def table(folder: Path, name: str) -> pd.DataFrame:
+    return pq.read_table(folder / f"{name}.parquet").to_pandas()
+
+
+def truth(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "truth.csv", dtype=str, keep_default_na=False)
+
+
+def same_bytes(one: Path, other: Path) -> bool:
+    return all((one / f"{n}.parquet").read_bytes() == (other / f"{n}.parquet").read_bytes() for n in ("scores", "rejected"))
+
+
+def test_each_study_ends_in_exactly_one_row(studies: tuple[Study, ...], results: Path) -> None:
+    ended = [*table(results, "scores")["study_id"], *table(results, "rejected")["study_id"]]
+    assert sorted(ended) == sorted(study.study_id for study in studies)
+    assert sorted(table(results, "rejected")["row"]) == sorted(
+        s.row for s in studies if s.study_id not in set(table(results, "scores")["study_id"])
+    )
+
+
+def test_rows_keep_the_order_of_the_studies(studies: tuple[Study, ...], results: Path) -> None:
+    order = [study.study_id for study in studies]
+    scored = table(results, "scores")["study_id"].tolist()
+    assert scored == [name for name in order if name in set(scored)]
+    assert table(results, "rejected")["row"].is_monotonic_increasing
+
+
+def test_a_bad_study_is_rejected_by_its_code(incoming: Path, results: Path) -> None:
+    rejected = table(results, "rejected").set_index("study_id")
+    planted = truth(incoming).set_index("study_id")["broken"]
+    assert (planted != "").sum() == BROKEN
+    expected = {
+        study: {"gap": Code.GAP.value, "truncated": Code.TRUNCATED.value}[fault] for study, fault in planted.items() if fault
+    }
+    assert {study: code for study, code in rejected["code"].items() if study in expected} == expected
+    assert rejected.loc[NOTHING, "code"] == Code.NO_INPUT.value
+    assert rejected.loc[TWICE, "code"].tolist() == [Code.AMBIGUOUS.value] * 2
+    assert len(rejected) == BROKEN + 3
+
+
+def test_a_reason_names_nobody(results: Path) -> None:
+    for _, row in table(results, "rejected").iterrows():
+        assert row["reason"].startswith(row["code"])
+        assert f"study in row {row['row']}" in row["reason"]
+        for secret in (row["study_id"], row["patient_id"], "/", "IM0"):
+            assert secret not in row["reason"]
+
+
+def test_a_bad_study_leaves_the_others_as_they_are(loaded: Package, results: Path, tmp_path: Path) -> None:
+    make_cohort(tmp_path / "whole", SyntheticSettings.model_validate(SMALL))
+    score(loaded, find_studies(loaded, tmp_path / "whole"), tmp_path / "out", workers=0)
+    whole = table(tmp_path / "out", "scores").set_index("study_id")
+    among = table(results, "scores").set_index("study_id")
+    assert len(whole) == len(among) + BROKEN
+    np.testing.assert_allclose(among["probability_pneumonia"], whole.loc[among.index, "probability_pneumonia"], atol=1e-6)
+    assert among["inputs"].map(list).tolist() == whole.loc[among.index, "inputs"].map(list).tolist()
+
+
+def test_probabilities_are_those_of_the_model(hospital: Hospital, package: Package, loaded: Package, tmp_path: Path) -> None:
+    score(loaded, find_studies(loaded, hospital.cohort.root), tmp_path, workers=0)
+    scores = table(tmp_path, "scores")
+    some = [study for study in hospital.studies if study.evidence][:20]
+    everything = frozenset(package.inputs)
+    logits, _ = predict(package.model, [hospital.batch(some)], [everything])
+    # By hand: temperature 1.5, sigmoid, threshold 0.4.
+    expected = 1 / (1 + np.exp(-logits[everything][:, 0].astype(float) / 1.5))
+    np.testing.assert_allclose(scores["probability_pneumonia"][: len(some)], expected, atol=1e-6)
+    assert scores["decision_pneumonia"][: len(some)].tolist() == (expected >= 0.4).tolist()
+    assert scores["inputs"].map(list)[: len(some)].tolist() == [sorted(study.evidence) for study in some]
+    assert scores["model_digest"].unique().tolist() == [loaded.digest]
+    assert scores["patient_id"][: len(some)].tolist() == [study.patient_id for study in some]
+
+
+def test_scoring_again_gives_the_same_bytes(loaded: Package, studies: tuple[Study, ...], results: Path, tmp_path: Path) -> None:
+    score(loaded, studies, tmp_path, workers=0)
+    assert same_bytes(results, tmp_path)
+    score(loaded, studies, tmp_path, workers=0)  # over what is there
+    assert same_bytes(results, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rejected.parquet", "scores.parquet"]
+
+
+def test_worker_processes_change_no_byte(loaded: Package, studies: tuple[Study, ...], results: Path, tmp_path: Path) -> None:
+    done = score(loaded, studies, tmp_path, workers=2)
+    assert same_bytes(results, tmp_path)
+    assert done.scored == len(table(results, "scores"))
+    assert done.rejected == {Code.GAP: 1, Code.TRUNCATED: 1, Code.NO_INPUT: 1, Code.AMBIGUOUS: 2}
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_the_size_of_a_batch_is_of_no_matter(
+    loaded: Package, studies: tuple[Study, ...], results: Path, tmp_path: Path, size: int
+) -> None:
+    score(loaded, studies, tmp_path, workers=0, batch_size=size)
+    one, other = table(results, "scores"), table(tmp_path, "scores")
+    np.testing.assert_allclose(one["probability_pneumonia"], other["probability_pneumonia"], atol=1e-6)
+    columns = ["patient_id", "study_id", "model_digest"]
+    assert one[columns].equals(other[columns])
+    assert table(results, "rejected").equals(table(tmp_path, "rejected"))
+
+
+def test_an_error_on_the_way_leaves_no_result_behind(loaded: Package, studies: tuple[Study, ...], tmp_path: Path) -> None:
+    def fail(done: int, _whole: int) -> None:
+        if done > 6:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        score(loaded, studies, tmp_path, workers=0, batch_size=4, progress=fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_on_the_way_leaves_the_old_result(
+    loaded: Package, studies: tuple[Study, ...], results: Path, tmp_path: Path
+) -> None:
+    def fail(_done: int, _whole: int) -> None:
+        raise RuntimeError
+
+    score(loaded, studies, tmp_path, workers=0)
+    with pytest.raises(RuntimeError):
+        score(loaded, studies[:3], tmp_path, workers=0, progress=fail)
+    assert same_bytes(results, tmp_path)
+
+
+def test_progress_counts_every_study_once(loaded: Package, studies: tuple[Study, ...], tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    score(loaded, studies, tmp_path, workers=0, batch_size=5, progress=lambda done, whole: told.append((done, whole)))
+    assert told[-1] == (len(studies), len(studies))
+    assert len(told) > 2
+
+
+def test_rejected_studies_alone_give_an_empty_table_of_scores(
+    loaded: Package, studies: tuple[Study, ...], results: Path, tmp_path: Path
+) -> None:
+    bad = [study for study in studies if study.study_id in {NOTHING, TWICE}]
+    assert score(loaded, bad, tmp_path, workers=0).scored == 0
+    assert len(table(tmp_path, "scores")) == 0
+    assert table(tmp_path, "scores").columns.tolist() == table(results, "scores").columns.tolist()
+
+
+def test_more_rows_than_a_row_group_are_all_written(
+    loaded: Package, studies: tuple[Study, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medmm.scoring.sinks.parquet.GROUP_ROWS", 4)
+    score(loaded, studies, tmp_path, workers=0, batch_size=3)
+    assert len(table(tmp_path, "scores")) + len(table(tmp_path, "rejected")) == len(studies)
+    assert pq.ParquetFile(tmp_path / "scores.parquet").num_row_groups > 2
+
+
+def test_an_unknown_sink_is_named_with_those_there_are(loaded: Package, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no sink is called 'parket': did you mean 'parquet'"):
+        score(loaded, [], tmp_path, sink="parket")
+
+
+def test_the_stream_draws_studies_as_it_needs_them(loaded: Package, studies: tuple[Study, ...]) -> None:
+    drawn = []
+
+    def source() -> Iterator[Study]:
+        for study in studies:
+            drawn.append(study)
+            yield study
+
+    stream = score_stream(loaded, source(), batch_size=2, workers=0)
+    next(stream)
+    assert len(drawn) < len(studies) / 2
+
+
+def frame(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "studies.csv", dtype=str, keep_default_na=False)
+
+
+def test_the_pyfunc_says_what_the_engine_says_in_the_order_given(loaded: Package, incoming: Path, results: Path) -> None:
+    given = frame(incoming).iloc[::-1].reset_index(drop=True)
+    scores = StudyModel(loaded).predict(given, {"root": str(incoming), "workers": 0})
+    assert scores["study_id"].tolist() == given["study_id"].tolist()
+    good = scores[scores["code"] == ""].set_index("study_id")
+    expected = table(results, "scores").set_index("study_id")
+    assert sorted(good.index) == sorted(expected.index)
+    np.testing.assert_allclose(good["probability_pneumonia"], expected.loc[good.index, "probability_pneumonia"], atol=1e-6)
+    assert (good["decision_pneumonia"] == expected.loc[good.index, "decision_pneumonia"]).all()
+    assert sorted(scores["code"][scores["code"] != ""]) == sorted(table(results, "rejected")["code"])
+    assert scores["probability_pneumonia"][scores["code"] != ""].isna().all()
+    assert scores["reason"][scores["code"] == ""].eq("").all()
+
+
+def test_the_pyfunc_scores_rejected_studies_alone(loaded: Package, incoming: Path) -> None:
+    given = frame(incoming)
+    scores = StudyModel(loaded).predict(given[given["study_id"] == NOTHING], {"root": str(incoming)})
+    assert scores["code"].tolist() == [Code.NO_INPUT.value]
+    assert scores["probability_pneumonia"].isna().all()
+
+
+def test_the_pyfunc_refuses_a_table_that_pandas_has_turned_into_numbers(loaded: Package, incoming: Path) -> None:
+    with pytest.raises(DataError, match="dtype=str"):
+        StudyModel(loaded).predict(pd.read_csv(incoming / "studies.csv"), {"root": str(incoming)})
+
+
+def test_a_manifest_names_some_studies_of_a_folder(loaded: Package, incoming: Path, results: Path, tmp_path: Path) -> None:
+    frame(incoming).iloc[4:7].to_csv(incoming / "monday.csv", index=False)
+    try:
+        found = find_studies(loaded, incoming / "monday.csv")
+    finally:
+        (incoming / "monday.csv").unlink()
+    score(loaded, found, tmp_path, workers=0)
+    some, whole = table(tmp_path, "scores"), table(results, "scores").set_index("study_id")
+    assert len(some) > 0
+    np.testing.assert_allclose(some["probability_pneumonia"], whole.loc[some["study_id"], "probability_pneumonia"], atol=1e-6)
+
+
+def test_a_manifest_stands_for_the_studies_table_in_every_input(package: Package, tmp_path: Path) -> None:
+    (tmp_path / "monday.csv").write_text("patient_id,study_id,time,sex,site\n1,a,2024-01-01,F,A\n")
+    sex = INPUTS.pick("tabular").model_validate({"table": "studies.csv", "categorical": ["sex"]}).open("sex")
+    (study,) = find_studies(replace(package, inputs={"sex": sex}), tmp_path / "monday.csv")
+    assert study.evidence["sex"].cells == {"sex": "F"}
+
+
+def test_scoring_needs_no_column_that_only_evaluation_reads(loaded: Package, incoming: Path, tmp_path: Path) -> None:
+    assert loaded.cohort.subgroups == ("sex", "site")
+    (tmp_path / "dicom").mkdir()
+    for name in ("labs.csv", "notes.csv"):
+        (tmp_path / name).write_bytes((incoming / name).read_bytes())
+    frame(incoming).drop(columns=["sex", "site"]).to_csv(tmp_path / "studies.csv", index=False)
+    assert len(find_studies(loaded, tmp_path)) == len(frame(incoming))
+
+
+def test_a_place_that_is_not_there_is_refused_without_its_name(loaded: Package, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such folder") as caught:
+        find_studies(loaded, tmp_path / "Mustermann")
+    assert "Mustermann" not in str(caught.value)
+    with pytest.raises(DataError, match=r"no table 'studies\.csv'"):
+        find_studies(loaded, tmp_path)
