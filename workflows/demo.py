@@ -21,7 +21,7 @@ SEED = 7
 
 def demo_config(out: Path) -> dict[str, object]:
     """Give the run file of the demo."""
-    augmentation = {"shift": 0.06, "rotation_degrees": 5, "scale": 0.05, "noise": 0.02, "contrast": 0.1}
+    augmentation = {"shift": 0.06, "rotation_degrees": 5, "scale": 0.05, "noise": 0, "contrast": 0}
     return {
         "name": "demo",
         "cohort": {"root": str(out / "cohort"), "time": "time", "subgroups": ["sex", "site"]},

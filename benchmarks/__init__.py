@@ -1,0 +1,1 @@
+"""Speed as ratios: ours beside its rival and its limit, interleaved in one run."""
