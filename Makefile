@@ -18,6 +18,7 @@ $(READY): pyproject.toml
 	touch $@
 
 demo: $(READY)  ## a cohort, a training, scores and the way to the MLflow UI, in demo/
+	rm -rf demo
 	$(BIN)/medmm demo --out demo
 
 test: $(READY)  ## all tests

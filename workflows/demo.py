@@ -6,7 +6,9 @@ from pathlib import Path
 import yaml
 
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
+from medmm.cohort.synthetic.truth import draw_truth
 from medmm.config import RunConfig, parse_config
+from medmm.errors import ConfigError
 from medmm.files import write_text
 from medmm.training.tracking import TrackingSettings
 
@@ -14,7 +16,6 @@ from .score import score_studies
 from .screen import Screen
 from .train import show_trained, train
 
-NEW_PATIENTS = 12  # give a few more than the 20 new studies
 NEW_STUDIES = 20
 SEED = 7
 
@@ -62,10 +63,20 @@ def demo_config(out: Path) -> dict[str, object]:
         },
         "split": {"fractions": {"train": 0.55, "validation": 0.2, "test": 0.25}},
         "model": {"width": 64, "fusion": {"name": "transformer", "modality_dropout": 0.2}},
-        "training": {"epochs": 20, "patience": 6, "batch_size": 16, "learning_rate": 5.0e-4},
+        "training": {"epochs": 24, "patience": 8, "batch_size": 16, "learning_rate": 5.0e-4},
         "tracking": {"uri": f"sqlite:///{out / 'mlflow.db'}"},
         "output": str(out / "runs"),
     }
+
+
+def new_studies(first_patient: int) -> SyntheticSettings:
+    """Give the settings of an export of 20 studies, one of them broken, of patients that the model has not seen."""
+    while True:
+        for patients in range(NEW_STUDIES // 3, NEW_STUDIES + 1):
+            settings = SyntheticSettings(patients=patients, seed=SEED, first_patient=first_patient, unlabelled=True, broken=1)
+            if len(draw_truth(settings)) == NEW_STUDIES:
+                return settings
+        first_patient += 1
 
 
 def run_demo(out: Path, patients: int, screen: Screen) -> None:
@@ -74,6 +85,8 @@ def run_demo(out: Path, patients: int, screen: Screen) -> None:
     Raises:
         MedmmError: Something that the user can repair.
     """
+    if out.exists():
+        raise ConfigError("the folder of the demo exists already: remove it, or choose another with --out")
     start = time.monotonic()
     with screen.step("making a cohort of DICOM, labs, notes") as step:
         make_cohort(out / "cohort", SyntheticSettings(patients=patients, seed=SEED), step)
@@ -82,8 +95,7 @@ def run_demo(out: Path, patients: int, screen: Screen) -> None:
     config: RunConfig = parse_config(demo_config(out), config_file.name)
     trained = train(config, screen)
     screen.say("")
-    new = SyntheticSettings(patients=NEW_PATIENTS, seed=SEED, first_patient=patients, unlabelled=True, broken=1)
-    make_cohort(out / "incoming", new)
+    make_cohort(out / "incoming", new_studies(patients))
     tracking = TrackingSettings(uri=config.tracking.uri)
     scored = score_studies("models:/demo@champion", out / "incoming", out / "scores", tracking, screen)
     screen.say("")
