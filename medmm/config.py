@@ -84,7 +84,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         ConfigError: The file cannot be read, or a value is wrong: says where, what and the repair.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe loader that is stricter
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - SafeLoader, and stricter
     except FileNotFoundError:
         raise ConfigError(f"there is no run file {path}: give the path of a YAML file, such as configs/demo.yaml") from None
     except (OSError, UnicodeDecodeError) as reason:

@@ -197,7 +197,9 @@ def test_scores_that_cannot_be_judged_are_refused(task: Task, change: dict[str, 
 
 def test_half_precision_probabilities_are_accepted() -> None:
     scores = several("multiclass")
-    evaluate(replace(scores, probability=scores.probability.astype(np.float16)), "multiclass", [], resamples=2)
+    half = evaluate(replace(scores, probability=scores.probability.astype(np.float16)), "multiclass", [], resamples=2)
+    whole = evaluate(scores, "multiclass", [], resamples=2)
+    assert half.headline.value == pytest.approx(whole.headline.value, abs=0.01)
 
 
 def test_inputs_are_left_as_they_are() -> None:

@@ -153,6 +153,7 @@ def test_a_figure_of_few_studies_is_drawn_without_a_warning(name: str, tmp_path:
     none = replace(few, target=np.zeros((3, 1), int))
     drawn(name, "binary", none).savefig(tmp_path / "none.png")
     PLOTS[name](few, "binary", [0.8]).savefig(tmp_path / "uncalled.png")
+    assert all((tmp_path / f"{kind}.png").stat().st_size > 5000 for kind in ("few", "none", "uncalled"))
 
 
 def test_reliability_bins_by_hand() -> None:

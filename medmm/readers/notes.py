@@ -35,11 +35,9 @@ def read_note(path: Path) -> str:
 
 
 def _decode(content: bytes) -> str:
-    try:
-        return content.removeprefix(codecs.BOM_UTF8).decode()
-    except UnicodeDecodeError:
-        pass
-    try:
-        return content.decode(FALLBACK_ENCODING)
-    except UnicodeDecodeError:
-        raise Rejected(Code.MALFORMED, "the note", "bytes that are no text", "UTF-8 text", "save the note as UTF-8") from None
+    for bytes_, encoding in ((content.removeprefix(codecs.BOM_UTF8), "utf-8"), (content, FALLBACK_ENCODING)):
+        try:
+            return bytes_.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise Rejected(Code.MALFORMED, "the note", "bytes that are no text", "UTF-8 text", "save the note as UTF-8")
