@@ -20,6 +20,7 @@ $(READY): pyproject.toml
 demo: $(READY)  ## a cohort, a training, scores and the way to the MLflow UI, in demo/
 	rm -rf demo
 	$(BIN)/medmm demo --out demo
+	@echo "(for the commands above, first: source $(BIN)/activate)"
 
 test: $(READY)  ## all tests
 	$(BIN)/python -m pytest
