@@ -103,8 +103,9 @@ def log_report(
         record.table(subgroup_table(groups), "test/subgroups.csv")
     for name, plot in PLOTS.items():
         record.figure(plot(scores, task, thresholds), f"plots/{name}.png")
-    rows = [("all inputs", comparison.fusion), *((f"{name} alone", one.alone) for name, one in comparison.singles.items())]
-    rows += [(f"fusion, only {' + '.join(sorted(some))}", one) for some, one in comparison.hidden.items()]
+    rows = [(" + ".join(sorted(config.inputs)), comparison.fusion)]
+    rows += [(" + ".join(sorted(some)), one) for some, one in comparison.hidden.items()]
+    rows += [(f"{name}, own model", one.alone) for name, one in comparison.singles.items()]
     if len(rows) > 1:
         record.figure(inputs_plot(rows), "plots/inputs.png")
 

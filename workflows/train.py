@@ -10,7 +10,7 @@ from medmm.config import RunConfig
 from medmm.errors import ConfigError
 from medmm.evaluation.evaluate import Evaluation, evaluate
 from medmm.files import digest, write_json
-from medmm.package import save_package
+from medmm.package import card_text, save_package
 from medmm.registry import log_model, register
 from medmm.training.tracking import SQLITE, Record, connect, flat, open_record
 
@@ -94,6 +94,7 @@ def _train(config: RunConfig, cohort: Cohort, client: "MlflowClient", record: Re
     validation = digest([cohort.manifest.digest, cohort.split["validation"]])
     version, champion = register(client, config.name, record, address, headline, validation)
     record.tags({"model": f"models:/{config.name}/{version}", "model_digest": package.digest})
+    record.tags({"mlflow.note.content": card_text(package)})  # the description on the run's page
     return Trained(folder, f"models:/{config.name}/{version}", champion, record.address(), evaluation, comparison)
 
 

@@ -11,6 +11,7 @@ from medmm.training.tracking import ENVIRONMENT, SQLITE
 from .screen import Screen
 
 HOST = "127.0.0.1"
+QUICK = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}  # seconds, memory and noise saved
 
 
 def serve(store: str, port: int, screen: Screen) -> int:
@@ -26,7 +27,7 @@ def serve(store: str, port: int, screen: Screen) -> int:
     """
     address = store_address(store)
     screen.say(f"MLflow UI of {address}: http://{HOST}:{port} (Ctrl-C ends it)")
-    environment = {**os.environ, **ENVIRONMENT, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # seconds and memory saved
+    environment = {**os.environ, **ENVIRONMENT, **QUICK}
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", address]
     command += ["--host", HOST, "--port", str(port), "--workers", "1"]
     with subprocess.Popen(command, env=environment) as server:  # noqa: S603 - our own interpreter and checked words

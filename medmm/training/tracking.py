@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on the runs, not on chat traces
 SQLITE = "sqlite:///"
 DATASET_DIGEST = 36  # characters that the store keeps of one
 
@@ -190,4 +191,4 @@ def _experiment(client: "MlflowClient", settings: TrackingSettings, name: str) -
     folder = name if is_safe_name(name) else digest(name)[:16]
     if settings.uri.startswith(SQLITE):  # artifacts lie beside the database, not in the folder the command happens to run in
         place = (Path(settings.uri.removeprefix(SQLITE)).absolute().parent / "mlartifacts" / folder).as_uri()
-    return str(client.create_experiment(name, artifact_location=place))
+    return str(client.create_experiment(name, artifact_location=place, tags=EXPERIMENT_TAGS))
