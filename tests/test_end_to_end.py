@@ -26,6 +26,12 @@ from medmm.workflows.screen import Screen
 from medmm.workflows.train import Trained, train
 
 PATIENTS = 90
+PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test that runs in the background inherits it ignored
+from medmm.workflows.cli import main
+main()
+"""
 SCREEN = Screen(Console(quiet=True))
 
 
@@ -223,7 +229,7 @@ def test_the_same_seed_gives_the_same_weights_and_a_kill_changes_nothing(export:
         folder.mkdir()
         file = folder / "small.yaml"
         file.write_text(yaml.safe_dump(run_file(folder, export, epochs=6, patience=6)))
-        command = [sys.executable, "-c", "from medmm.workflows.cli import main; main()", "train", str(file)]
+        command = [sys.executable, "-c", PROGRAM, "train", str(file)]
         if name in {"killed", "interrupted"}:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             checkpoint = folder / "runs" / "small" / "checkpoints" / "chest-history-labs" / "last.ckpt"

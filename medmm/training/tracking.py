@@ -115,12 +115,12 @@ def connect(settings: TrackingSettings) -> "MlflowClient":
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     import mlflow
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
+    for name in ("mlflow", "mlflow.store.db.utils", "alembic"):  # after the import, which sets its own levels
+        logging.getLogger(name).setLevel(logging.WARNING)
     if settings.uri.startswith(SQLITE):
         Path(settings.uri.removeprefix(SQLITE)).absolute().parent.mkdir(parents=True, exist_ok=True)
     try:
