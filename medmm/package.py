@@ -1,4 +1,4 @@
-"""What scoring loads: a folder of safetensors and JSON with the digest of every file, and the MLflow pyfunc around it.
+"""What scoring loads: a folder of safetensors and JSON with the digest of every file.
 
 No pickle, no code: the folder is checked before anything in it is read, and settings become networks by name only.
 """
@@ -6,7 +6,6 @@ No pickle, no code: the folder is checked before anything in it is read, and set
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from safetensors.torch import load, save
 
@@ -20,9 +19,6 @@ from medmm.inputs import INPUTS, Inputs
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.settings import Plain
 from medmm.types import Array
-
-if TYPE_CHECKING:
-    pass
 
 FORMAT = 1
 WEIGHTS = "weights.safetensors"

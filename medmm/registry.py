@@ -1,5 +1,6 @@
 """Packages in MLflow: logged to their run, registered, promoted to champion, and found again by address."""
 
+import math
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -77,7 +78,7 @@ def register(client: "MlflowClient", name: str, record: Record, address: str, sc
     try:
         present = client.get_model_version_by_alias(name, CHAMPION)
     except MlflowException:
-        better = True
+        better = math.isfinite(score)  # undefined where the validation studies are of one class
     else:
         same = present.tags.get("validation_studies") == judged_on
         better = same and score > float(present.tags.get("validation_score", "inf"))

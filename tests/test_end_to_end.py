@@ -123,6 +123,7 @@ def test_a_training_ends_with_a_champion_and_numbers_with_their_n(run: Run) -> N
 def test_the_run_is_recorded_whole(run: Run) -> None:
     parent, *children = sorted(runs_of(run.folder), key=lambda one: "mlflow.parentRunId" in one.data.tags)
     assert len(children) == 3
+    assert len({one.info.experiment_id for one in (parent, *children)}) == 1
     assert {one.info.status for one in (parent, *children)} == {"FINISHED"}
     for name in ("test_auroc", "test_auroc_low", "test_auroc_high", "test_auroc_patients", "validation_loss", "temperature"):
         assert name in parent.data.metrics
@@ -200,6 +201,9 @@ def test_a_packaged_model_is_evaluated_with_its_own_threshold(run: Run, tmp_path
 def test_on_its_own_cohort_a_model_is_judged_on_its_test_studies_only(run: Run) -> None:
     evaluated = evaluate_model("models:/small@champion", run.config, SCREEN)
     assert evaluated.own_cohort
+    assert {one.info.experiment_id for one in runs_of(run.folder) if one.info.run_name == "evaluation"} <= {
+        one.info.experiment_id for one in runs_of(run.folder) if one.info.run_name == "small"
+    }
     assert evaluated.evaluation.table().equals(run.trained.evaluation.table())
 
 

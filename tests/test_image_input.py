@@ -158,6 +158,12 @@ def test_a_name_never_leads_out_of_the_export(tmp_path: Path, name: str) -> None
     assert "outside" not in str(caught.value)
 
 
+def test_an_absolute_path_is_refused_even_inside_the_export(tmp_path: Path) -> None:
+    sources = Sources.open(CohortSettings(root=tmp_path))
+    with pytest.raises(DataError, match="absolute"):
+        sources.scan(str(tmp_path))
+
+
 def test_a_link_never_leads_out_of_the_export(tmp_path: Path) -> None:
     root = tmp_path / "export"
     export_folder = root / "dicom"

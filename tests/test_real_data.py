@@ -52,7 +52,7 @@ class Ran:
         return pd.read_csv(self.export / "studies.csv", dtype=str, keep_default_na=False)
 
     def artifact(self, name: str) -> pd.DataFrame:
-        run = self.trained.run_page.rpartition("/")[2]
+        run = self.trained.run_page.rpartition("/")[2].partition("?")[0]
         (path,) = self.folder.glob(f"store/mlartifacts/*/{run}/artifacts/{name}")
         return pd.read_csv(path)
 

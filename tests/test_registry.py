@@ -47,6 +47,13 @@ def test_a_champion_of_unknown_score_stays(tracking: TrackingSettings) -> None:
         assert champion(record) == 1
 
 
+def test_a_model_that_could_not_be_judged_is_no_champion(tracking: TrackingSettings) -> None:
+    with open_record(connect(tracking), tracking, "chest") as record:
+        address = f"{record.client.get_run(record.run_id).info.artifact_uri}/model"
+        assert register(record.client, "chest", record, address, float("nan"), "january") == (1, False)
+        assert register(record.client, "chest", record, address, 0.6, "january") == (2, True)
+
+
 def test_other_models_have_champions_of_their_own(tracking: TrackingSettings) -> None:
     with open_record(connect(tracking), tracking, "chest") as record:
         address = f"{record.client.get_run(record.run_id).info.artifact_uri}/model"

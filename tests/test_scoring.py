@@ -15,8 +15,9 @@ from medmm.errors import Code, ConfigError, DataError
 from medmm.inputs import INPUTS
 from medmm.package import Package, load_package
 from medmm.predict import predict
-from medmm.scoring.engine import find_studies, score, score_stream
+from medmm.scoring.engine import score, score_stream
 from medmm.scoring.pyfunc import StudyModel
+from medmm.scoring.studies import find_studies
 from medmm.types import Study
 
 SMALL = {
@@ -289,3 +290,59 @@ def test_a_place_that_is_not_there_is_refused_without_its_name(loaded: Package, 
     assert "Mustermann" not in str(caught.value)
     with pytest.raises(DataError, match=r"no table 'studies\.csv'"):
         find_studies(loaded, tmp_path)
+
+
+@pytest.fixture
+def images(incoming: Path, tmp_path: Path) -> Path:
+    """The images of the new studies under other names, with neither table nor `dicom` folder."""
+    folder = tmp_path / "from_the_archive"
+    files = (file for file in sorted((incoming / "dicom").rglob("*")) if file.is_file())
+    for number, file in enumerate(files):
+        place = folder / str(number % 3) / f"{number:05d}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(file.read_bytes())
+    return folder
+
+
+def test_a_folder_of_images_alone_gives_the_scores_that_its_studies_table_gives(
+    loaded: Package, incoming: Path, images: Path, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    found = find_studies(loaded, images, told.append)
+    given = frame(incoming)
+    for name in ("labs.csv", "notes.csv"):  # the same studies from the table, with nothing but their images
+        (tmp_path / name).write_text((incoming / name).read_text().splitlines()[0] + "\n")
+    given[given["study_uid"].isin({s.study_id for s in found})].to_csv(tmp_path / "studies.csv", index=False)
+    (tmp_path / "dicom").symlink_to(images)
+    expected = find_studies(loaded, tmp_path)
+    uid = dict(zip(given["study_id"], given["study_uid"], strict=True))
+    assert {s.study_id: (s.patient_id, s.time) for s in found} == {uid[s.study_id]: (s.patient_id, s.time) for s in expected}
+    assert "absent of every study" in " ".join(told)
+    score(loaded, found, tmp_path / "found", workers=0)
+    score(loaded, expected, tmp_path / "expected", workers=0)
+    one, other = (table(tmp_path / name, "scores") for name in ("found", "expected"))
+    by_uid = other.assign(study_id=other["study_id"].map(uid)).set_index("study_id")
+    assert len(one) == len(other) > 5
+    np.testing.assert_allclose(one["probability_pneumonia"], by_uid.loc[one["study_id"], "probability_pneumonia"], atol=1e-6)
+    codes = [sorted(table(tmp_path / name, "rejected")["code"]) for name in ("found", "expected")]
+    assert codes[0] == codes[1]
+
+
+def test_a_file_of_no_study_is_counted(loaded: Package, images: Path) -> None:
+    (images / "readme").write_text("ours")
+    told: list[str] = []
+    find_studies(loaded, images, told.append)
+    assert told[-1].startswith("files that belong to no study: ")
+    assert f"{Code.NOT_AN_IMAGE.value}: 1" in told[-1]
+
+
+def test_a_folder_with_tables_but_without_that_of_the_studies_is_refused(loaded: Package, images: Path) -> None:
+    (images / "labs.csv").write_text("patient_id\n")
+    with pytest.raises(DataError, match=r"no table 'studies\.csv'"):
+        find_studies(loaded, images)
+
+
+def test_images_joined_by_file_name_need_a_table(package: Package, images: Path) -> None:
+    pictures = INPUTS.pick("image").model_validate({"path": "dicom", "match": "file"}).open("chest")
+    with pytest.raises(DataError, match="finds its images by file names"):
+        find_studies(replace(package, inputs={"chest": pictures}), images)

@@ -136,12 +136,13 @@ def test_a_child_stands_below_its_run(tracking: TrackingSettings) -> None:
     client = connect(tracking)
     with (
         open_record(client, tracking, "chest") as parent,
-        open_record(client, tracking, "labs-alone", parent=parent.run_id) as child,
+        open_record(client, tracking, "labs-alone", parent=parent) as child,
     ):
         pass
     run = client.get_run(child.run_id)
     assert run.data.tags["mlflow.parentRunId"] == parent.run_id
     assert run.info.run_name == "labs-alone"
+    assert run.info.experiment_id == parent.experiment_id
 
 
 def test_a_dataset_is_known_by_our_digest(tracking: TrackingSettings) -> None:

@@ -16,6 +16,7 @@ import torch
 
 from medmm.dataset.batches import Batches, TrainingBatches
 from medmm.dataset.cache import PreparedInput
+from medmm.errors import DataError
 from medmm.inputs.tabular import TabularSettings
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.training.checkpoint import SafeCheckpoints
@@ -113,6 +114,13 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(
     assert [loss for _, loss in told] == [one["validation_loss"] for one in unbroken[2][KILLED_AT - 1 :]]
     assert digest_of(model) == unbroken[1]
     assert fitted == unbroken[0]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 broken"])
+def test_a_checkpoint_that_cannot_be_read_is_refused_with_the_repair(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / LAST).write_bytes(content)
+    with pytest.raises(DataError, match="without --resume"):
+        train(tmp_path)
 
 
 class _PowerCutError(Exception):
@@ -250,7 +258,7 @@ def test_a_checkpoint_that_holds_more_than_tensors_is_refused(tmp_path: Path) ->
     proof = tmp_path / "code ran"
     (tmp_path / "run").mkdir()
     torch.save({"epoch": 0, "callbacks": {}, "state_dict": _Malicious(proof)}, tmp_path / "run" / LAST)
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises(DataError, match="without --resume"):
         train(tmp_path / "run")
     with pytest.raises(pickle.UnpicklingError):
         SafeCheckpoints().load_checkpoint(tmp_path / "run" / LAST, weights_only=False)

@@ -151,7 +151,9 @@ def evaluate(model: ModelArgument, config: ConfigArgument, overrides: OverridesA
 @app.command()
 def score(
     model: ModelArgument,
-    studies: Annotated[Path, typer.Argument(help="Folder with a studies table, or that table.", metavar="STUDIES")],
+    studies: Annotated[
+        Path, typer.Argument(help="Folder with a studies table, that table, or a folder of DICOM alone.", metavar="STUDIES")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for scores.parquet and rejected.parquet.")],
     tracking: TrackingOption = "mlflow.db",
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode; one a core where left out.")] = None,

@@ -80,7 +80,8 @@ def evaluate_model(model: str, config: RunConfig, screen: Screen) -> Evaluated:
     patients = np.array(patient_numbers(studies))[rows]
     scores = Scores(config.target.names, package.probability(logits[everything]), truth, patients)
     evaluation = evaluate(scores, config.target.task, package.thresholds, config.evaluation.resamples)
-    with open_record(client, config.tracking, f"{config.name}-evaluation") as record:
+    tracking = config.tracking.model_copy(update={"experiment": config.tracking.experiment or config.name})
+    with open_record(client, tracking, "evaluation") as record:
         record.tags({"model_digest": package.digest, "cohort_digest": manifest.digest})
         record.measures(metrics(evaluation))
         record.table(evaluation.table(), "test/results.csv")

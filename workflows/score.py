@@ -4,7 +4,8 @@ from pathlib import Path
 
 from medmm.package import load_package
 from medmm.registry import fetched
-from medmm.scoring.engine import Scored, find_studies, score
+from medmm.scoring.engine import Scored, score
+from medmm.scoring.studies import find_studies
 from medmm.training.tracking import TrackingSettings
 
 from .screen import Screen
@@ -22,6 +23,6 @@ def score_studies(
     with fetched(model, tracking) as folder:
         package = load_package(folder)
     screen.say("reading tables and image headers ...")
-    found = find_studies(package, studies)
+    found = find_studies(package, studies, screen.say)
     with screen.step("scoring") as step:
         return score(package, found, out, workers=workers, progress=step)

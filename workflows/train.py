@@ -77,7 +77,7 @@ def _train(config: RunConfig, cohort: Cohort, client: "MlflowClient", record: Re
     singles: dict[str, Learned] = {}
     if config.evaluation.single_inputs and len(config.inputs) > 1:
         for name in config.inputs:
-            with open_record(client, config.tracking, f"{config.name}-{name}-alone", parent=record.run_id) as child:
+            with open_record(client, config.tracking, f"{name} alone", parent=record) as child:
                 singles[name] = learn(config, cohort.only(name), child, screen, f"{name} alone")
     screen.say("evaluating on the test studies ...")
     whole = learned.test[frozenset(cohort.inputs)]
@@ -164,7 +164,9 @@ def show_trained(trained: Trained, config: RunConfig, screen: Screen) -> None:
     screen.table("All inputs", ("metric", "class", "value", "studies", "patients"), results)
     screen.say("")
     state = (
-        "champion now" if trained.champion else "registered; the champion stays: it is better, or was judged on other studies"
+        "champion now"
+        if trained.champion
+        else "registered, not champion: the present one is better or was judged on other studies, or there was nothing to judge"
     )
     screen.say(f"model: {trained.model} ({state})")
     screen.say(f"package: {trained.package}")

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from medmm.errors import ConfigError
-from medmm.training.tracking import ENVIRONMENT, SQLITE
+from medmm.training.tracking import ENVIRONMENT, SQLITE, UI_VIEW
 
 from .screen import Screen
 
@@ -26,7 +26,7 @@ def serve(store: str, port: int, screen: Screen) -> int:
         ConfigError: There is no store.
     """
     address = store_address(store)
-    screen.say(f"MLflow UI of {address}: http://{HOST}:{port} (Ctrl-C ends it)")
+    screen.say(f"MLflow UI of {address}: http://{HOST}:{port}/#/experiments?{UI_VIEW} (Ctrl-C ends it)")
     environment = {**os.environ, **ENVIRONMENT, **QUICK}
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", address]
     command += ["--host", HOST, "--port", str(port), "--workers", "1"]

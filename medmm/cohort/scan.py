@@ -19,6 +19,7 @@ class SeriesFound:
     """One DICOM series; the text of its first file stands for all.
 
     Attributes:
+        time: Study Date and Study Time, ISO 8601; "" where there is no date.
         transfer_syntax: Transfer Syntax UID.
         series_number: As text; "" where there is none.
         slices: Images in its files, more than files where a file holds several.
@@ -30,6 +31,7 @@ class SeriesFound:
     series_uid: str
     patient_id: str
     accession: str
+    time: str
     modality: str
     body_part: str
     description: str
@@ -121,11 +123,13 @@ def _gather(series: dict[tuple[str, str], _Gathered], header: Header) -> None:
 
 def _found(gathered: _Gathered) -> SeriesFound:
     text = gathered.first.attributes.text
+    clock = text("StudyTime")
     return SeriesFound(
         study_uid=text("StudyInstanceUID"),
         series_uid=text("SeriesInstanceUID"),
         patient_id=text("PatientID"),
         accession=text("AccessionNumber"),
+        time=text("StudyDate") + (f"T{clock}" if clock else ""),
         modality=text("Modality"),
         body_part=text("BodyPartExamined"),
         description=text("SeriesDescription"),

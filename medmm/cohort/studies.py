@@ -1,7 +1,7 @@
 """The studies table: a row a study, its identifiers kept as text, its faults kept apart."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,26 +54,34 @@ class Sources:
     _scans: dict[str, Scan]
 
     @classmethod
-    def open(cls, settings: CohortSettings, studies: "pd.DataFrame | None" = None) -> "Sources":
+    def open(
+        cls,
+        settings: CohortSettings,
+        studies: "pd.DataFrame | None" = None,
+        scans: Mapping[str, Scan] | None = None,
+    ) -> "Sources":
         """Open the export of these settings.
 
         Args:
             settings: The meaning of the columns.
             studies: A studies table, all cells text, that stands for the one on disk.
+            scans: Image folders that are known already, by name.
 
         Raises:
             DataError: There is no such folder.
         """
         if not settings.root.is_dir():
             raise DataError("cohort.root is not a folder: give the folder of the export")
-        return cls(settings, {} if studies is None else {settings.studies: studies}, {})
+        return cls(settings, {} if studies is None else {settings.studies: studies}, dict(scans or {}))
 
     def path(self, name: str) -> Path:
         """Give a path inside the export.
 
         Raises:
-            DataError: The name leads out of the export.
+            DataError: The name is absolute or leads out of the export.
         """
+        if Path(name).is_absolute():
+            raise DataError("a path of the export is absolute: write it relative to cohort.root, so that a package can keep it")
         root = self.settings.root.resolve()
         path = (root / name).resolve()
         if not path.is_relative_to(root):

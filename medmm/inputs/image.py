@@ -12,7 +12,7 @@ from medmm.cohort.studies import CohortSettings, Sources
 from medmm.encoders import IMAGE_ENCODERS
 from medmm.encoders.base import ImageEncoderSettings
 from medmm.encoders.convolutional import DenseNet121
-from medmm.errors import Code, Rejected
+from medmm.errors import Code, DataError, Rejected
 from medmm.inputs.base import Fields, Found, Input, InputSettings
 from medmm.readers import read_image
 from medmm.readers.resample import prepare_image
@@ -127,6 +127,17 @@ class ImageInput(Input[Volume]):
             if not self.settings.modality or found.modality in self.settings.modality:
                 series.setdefault(getattr(found, self.settings.match), []).append(found)
         return [self._choose(study, series.get(key, []) if key else []) for study, key in zip(studies, keys, strict=True)]
+
+    def cells_of(self, series: SeriesFound, cohort: CohortSettings) -> Mapping[str, str]:
+        """Give the cells of the studies table that join a series to its study.
+
+        Raises:
+            DataError: Images are joined by file names, which no header tells.
+        """
+        if self.settings.match == "file":
+            raise DataError(f"input {self.name!r} finds its images by file names: give a studies table that holds them")
+        (column,) = self.study_columns(cohort)
+        return {column: getattr(series, self.settings.match)}
 
     def read(self, evidence: Evidence) -> Volume:
         """Decode the one volume of the files."""

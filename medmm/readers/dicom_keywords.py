@@ -28,6 +28,8 @@ HEADER_KEYWORDS = (
     "SpecificCharacterSet",
     "SOPInstanceUID",
     "AccessionNumber",
+    "StudyDate",
+    "StudyTime",
     "Manufacturer",
     "SeriesDescription",
     "PatientID",

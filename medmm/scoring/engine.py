@@ -6,17 +6,14 @@ from pathlib import Path
 
 import torch
 
-from medmm.cohort.studies import Sources, read_studies
 from medmm.dataset.batches import stack
 from medmm.dataset.cache import Progress
 from medmm.dataset.decode import prepare_studies
-from medmm.errors import Code, DataError, Rejected
+from medmm.errors import Code, Rejected
 from medmm.evaluation.decision import decide
-from medmm.inputs import gather
 from medmm.inputs.base import Fields
 from medmm.package import Package
 from medmm.predict import predict
-from medmm.readers.table import read_table
 from medmm.scoring.results import REJECTED, scored
 from medmm.scoring.sinks import SINKS
 from medmm.scoring.sinks.base import Row
@@ -36,19 +33,6 @@ class Scored:
 
     scored: int
     rejected: Mapping[Code, int]
-
-
-def find_studies(package: Package, place: Path) -> tuple[Study, ...]:
-    """Find the studies of a folder, or of a manifest: a studies table beside the data.
-
-    Raises:
-        DataError: Nothing is there, or a table or column that the package needs is missing.
-    """
-    if not place.exists():
-        raise DataError("there is no such folder or manifest: give a folder with the studies table, or that table itself")
-    settings = package.cohort.model_copy(update={"root": place if place.is_dir() else place.parent})
-    sources = Sources.open(settings, None if place.is_dir() else read_table(place))
-    return gather(package.inputs, sources, read_studies(sources, None))
 
 
 def score(

@@ -1,6 +1,7 @@
 """From batches to trained weights, resumable at every epoch."""
 
 import logging
+import pickle
 import signal
 import warnings
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from medmm.dataset.batches import Batches
+from medmm.errors import DataError
 from medmm.model import DiagnosisModel
 from medmm.training.checkpoint import SafeCheckpoints
 from medmm.training.learner import Learner
@@ -138,5 +140,8 @@ def _is_finished(folder: Path, settings: TrainingSettings) -> bool:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, FileNotFoundError) as reason:
+        raise DataError("a checkpoint of the interrupted run cannot be read: train without --resume") from reason
     return loaded

@@ -25,8 +25,9 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on the runs, not on chat traces
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 SQLITE = "sqlite:///"
+UI_VIEW = "workflowType=machine_learning"  # what makes the UI show runs; without it a browser's first page shows chat traces
 DATASET_DIGEST = 36  # characters that the store keeps of one
 
 
@@ -104,7 +105,7 @@ class Record:
 
     def address(self) -> str:
         """Give the run's page below the address of the UI."""
-        return f"#/experiments/{self.experiment_id}/runs/{self.run_id}"
+        return f"#/experiments/{self.experiment_id}/runs/{self.run_id}?{UI_VIEW}"
 
 
 def connect(settings: TrackingSettings) -> "MlflowClient":
@@ -137,7 +138,7 @@ def connect(settings: TrackingSettings) -> "MlflowClient":
 
 @contextmanager
 def open_record(
-    client: "MlflowClient", settings: TrackingSettings, name: str, resume: str | None = None, parent: str | None = None
+    client: "MlflowClient", settings: TrackingSettings, name: str, resume: str | None = None, parent: Record | None = None
 ) -> Iterator[Record]:
     """Open a run, and close it as FINISHED, as KILLED when interrupted, as FAILED on any error.
 
@@ -146,14 +147,14 @@ def open_record(
         settings: Where runs are recorded.
         name: Of the run, and of the experiment where the settings name none.
         resume: A run to go on with.
-        parent: The run below which this one stands.
+        parent: The run below which this one stands, in its experiment.
     """
-    experiment = _experiment(client, settings, settings.experiment or name)
+    experiment = parent.experiment_id if parent else _experiment(client, settings, settings.experiment or name)
     if resume is not None:
         client.update_run(resume, status="RUNNING")
         record = Record(client, resume, experiment)
     else:
-        tags = {"mlflow.parentRunId": parent} if parent else {}
+        tags = {"mlflow.parentRunId": parent.run_id} if parent else {}
         run = client.create_run(experiment, run_name=name, tags=tags)
         record = Record(client, run.info.run_id, experiment)
     try:

@@ -1,0 +1,73 @@
+"""Which studies are to be scored: those of a studies table or, where a folder holds images alone, those of their headers."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from medmm.cohort.scan import Scan
+from medmm.cohort.studies import Sources, read_studies
+from medmm.errors import Code, DataError
+from medmm.inputs import gather
+from medmm.inputs.image import ImageInput
+from medmm.package import Package
+from medmm.readers.table import read_table
+from medmm.types import Study
+
+TABLES = (".csv", ".tsv", ".parquet")
+
+
+def find_studies(package: Package, place: Path, notice: Callable[[str], None] = lambda _: None) -> tuple[Study, ...]:
+    """Find the studies of a folder, or of a manifest: a studies table beside the data.
+
+    Args:
+        package: The model that will score them.
+        place: The folder or the manifest.
+        notice: Told what the user should know of a folder that holds images alone.
+
+    Raises:
+        DataError: Nothing is there, or a table or column that the package needs is missing.
+    """
+    if not place.exists():
+        raise DataError("there is no such folder or manifest: give a folder with studies, or their table")
+    settings = package.cohort.model_copy(update={"root": place if place.is_dir() else place.parent})
+    sources = Sources.open(settings, None if place.is_dir() else read_table(place))
+    if place.is_dir() and not any(file.suffix.lower() in TABLES for file in place.iterdir()):
+        return _studies_of_images(package, sources, notice)
+    return gather(package.inputs, sources, read_studies(sources, None))
+
+
+def _studies_of_images(package: Package, sources: Sources, notice: Callable[[str], None]) -> tuple[Study, ...]:
+    """Take the studies from DICOM headers; an input that comes from a table is absent of all of them."""
+    images = {name: one for name, one in package.inputs.items() if isinstance(one, ImageInput)}
+    paths = {one.settings.path for one in images.values()}
+    scans = {path: sources.scan(path if sources.has(path) else ".") for path in sorted(paths)}
+    table = _table(images.values(), sources, scans)
+    if table.empty:
+        raise DataError(f"the folder has no table {sources.settings.studies!r} and no DICOM series: give a folder with studies")
+    notice(f"no {sources.settings.studies}: {len(table)} studies found by their DICOM headers")
+    if tabular := sorted(set(package.inputs) - set(images)):
+        notice(f"absent of every study, for they come from tables: {', '.join(tabular)}")
+    left: Counter[Code] = Counter()
+    for scan in {id(scan): scan for scan in scans.values()}.values():
+        left.update(scan.left)
+    if left:
+        notice("files that belong to no study: " + ", ".join(f"{code.value}: {count}" for code, count in sorted(left.items())))
+    opened = Sources.open(sources.settings, table, scans)
+    return gather({name: package.inputs[name] for name in images}, opened, read_studies(opened, None))
+
+
+def _table(images: Iterable[ImageInput], sources: Sources, scans: Mapping[str, Scan]) -> pd.DataFrame:
+    """Make the studies table of the series: a row a study, in the order of their UIDs."""
+    cohort = sources.settings
+    series = {found.study_uid: found for scan in scans.values() for found in scan.series if found.study_uid}
+    rows = []
+    for uid, found in sorted(series.items()):
+        row = {cohort.patient: found.patient_id, cohort.study: uid}
+        if cohort.time is not None:
+            row[cohort.time] = found.time
+        for one in images:
+            row |= one.cells_of(found, cohort)
+        rows.append(row)
+    return pd.DataFrame(rows)
