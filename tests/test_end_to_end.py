@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -125,7 +126,15 @@ def test_the_run_is_recorded_whole(run: Run) -> None:
     assert len(children) == 3
     assert len({one.info.experiment_id for one in (parent, *children)}) == 1
     assert {one.info.status for one in (parent, *children)} == {"FINISHED"}
-    for name in ("test_auroc", "test_auroc_low", "test_auroc_high", "test_auroc_patients", "validation_loss", "temperature"):
+    for name in (
+        "test/auroc",
+        "test/auroc_low",
+        "test/auroc_patients",
+        "alone/labs",
+        "gain/labs_high",
+        "only/chest-labs",
+        "temperature",
+    ):
         assert name in parent.data.metrics
     assert parent.data.params["model.fusion.name"] == "transformer"
     client = mlflow.MlflowClient(f"sqlite:///{run.folder / 'mlflow.db'}")
@@ -196,6 +205,21 @@ def test_a_packaged_model_is_evaluated_with_its_own_threshold(run: Run, tmp_path
     assert not evaluated.own_cohort
     assert evaluated.left_out == 0
     assert evaluated.evaluation.headline.patients == 40
+
+
+def test_a_patient_whose_images_taught_the_model_is_not_judged_under_another_name(run: Run, tmp_path: Path) -> None:
+    whole, other = Path(run.config.cohort.root), tmp_path / "renamed"
+    shutil.copytree(whole, other)
+    for number, file in enumerate(sorted((other / "dicom").rglob("IM*"), reverse=True)):
+        file.rename(file.with_name(f"{number:05d}"))
+    studies = pd.read_csv(other / "studies.csv", dtype=str, keep_default_na=False)
+    studies["study_id"] = "new" + studies["study_id"]
+    studies.to_csv(other / "studies.csv", index=False)
+    evaluated = evaluate_model(str(run.trained.package), config_of(tmp_path, other), SCREEN)
+    assert not evaluated.own_cohort
+    assert evaluated.learned_from > 20
+    assert evaluated.evaluation.headline.patients == run.trained.evaluation.headline.patients
+    assert evaluated.evaluation.headline.studies == run.trained.evaluation.headline.studies
 
 
 def test_on_its_own_cohort_a_model_is_judged_on_its_test_studies_only(run: Run) -> None:

@@ -143,7 +143,7 @@ def evaluate(model: ModelArgument, config: ConfigArgument, overrides: OverridesA
     if evaluated.own_cohort:
         screen.say("the model was trained on this cohort, so only its test studies were judged")
     else:
-        screen.say("another cohort than the model's own: make sure that none of its training patients is in it")
+        screen.say(f"{evaluated.learned_from} studies left out of patients from whose images the model learned")
     screen.say(f"{evaluated.left_out} studies left out; `medmm inspect {config}` says why")
     screen.say(f"run: {evaluated.run_page} in `medmm ui`")
 

@@ -31,12 +31,14 @@ class Evaluated:
     Attributes:
         evaluation: Metrics with intervals.
         own_cohort: The model was trained on this cohort, so only its test studies were taken.
+        learned_from: Studies that were left out because the model learned from an image of their patient.
         left_out: Studies that could not be used.
         run_page: The run's page below the address of the UI.
     """
 
     evaluation: Evaluation
     own_cohort: bool
+    learned_from: int
     left_out: int
     run_page: str
 
@@ -44,7 +46,8 @@ class Evaluated:
 def evaluate_model(model: str, config: RunConfig, screen: Screen) -> Evaluated:
     """Evaluate a packaged model, with its own threshold and temperature, on the labelled studies of the run file's cohort.
 
-    Nothing is fitted or chosen here. On the very cohort that the model was trained on, only its test studies are taken.
+    Nothing is fitted or chosen here. On the very cohort that the model was trained on, only its test studies are taken; on
+    another one, no study of a patient from whose images the model learned.
 
     Raises:
         MedmmError: Something that the user can repair; such as inputs or a target that are not the model's.
@@ -72,8 +75,13 @@ def evaluate_model(model: str, config: RunConfig, screen: Screen) -> Evaluated:
     digests = {name: evidence_digests(studies, name) for name in package.inputs}
     manifest = make_manifest(studies, {i: parts[i] for i in rows if i in parts}, left_out, digests)
     own = manifest.digest == package.facts.get("cohort_digest")
-    if own:
-        rows = [i for i in rows if parts[i] == "test"]
+    known = set(package.facts.get("learned_from", ()))
+    learners = {studies[i].patient_id for i, files in enumerate(manifest.files) if not known.isdisjoint(files)}
+    judged = [i for i in rows if (parts[i] == "test" if own else studies[i].patient_id not in learners)]
+    if not judged:
+        raise DataError("the model learned from every patient of this cohort: evaluate it on patients that it has not seen")
+    learned_from = 0 if own else len(rows) - len(judged)
+    rows = judged
     everything = frozenset(package.inputs)
     logits, _ = predict(package.model, Batches(prepared, rows, None, config.training.batch_size), [everything])
     truth = np.array([studies[i].label for i in rows], dtype=np.float64)
@@ -88,7 +96,7 @@ def evaluate_model(model: str, config: RunConfig, screen: Screen) -> Evaluated:
         record.table(manifest.table, "cohort.csv")
         for name, plot in PLOTS.items():
             record.figure(plot(scores, config.target.task, package.thresholds), f"plots/{name}.png")
-    return Evaluated(evaluation, own, len(left_out), record.address())
+    return Evaluated(evaluation, own, learned_from, len(left_out), record.address())
 
 
 def _parts(studies: Sequence[Study], left_out: Mapping[int, str], config: RunConfig) -> dict[int, str]:

@@ -111,16 +111,21 @@ def log_report(
 
 
 def metrics(evaluation: Evaluation, comparison: Comparison | None = None) -> dict[str, float]:
-    """Give the results under names for MLflow: `test_auroc`, `test_auroc_low`, `test_auroc_high`, `test_auroc_patients`."""
+    """Give the results under names for MLflow, whose UI makes a section of what stands before the slash.
+
+    `test/auroc` comes with `test/auroc_low`, `_high`, `_studies` and `_patients`, and so does each of the AUROCs `alone/chest`
+    (a model trained on this input alone), `gain/chest` (of the fusion over that model, paired) and `only/chest-labs` (the
+    fusion with all other inputs hidden).
+    """
     classes = {result.class_name for result in evaluation.results}
     named = {
-        f"test_{result.metric}" + (f"_{result.class_name}" if len(classes) > 1 else ""): result.estimate
+        f"test/{result.metric}" + (f"_{result.class_name}" if len(classes) > 1 else ""): result.estimate
         for result in evaluation.results
     }
     if comparison is not None:
-        named |= {f"test_auroc_{name}_alone": one.alone for name, one in comparison.singles.items()}
-        named |= {f"test_auroc_gain_over_{name}": one.gain for name, one in comparison.singles.items()}
-        named |= {f"test_auroc_only_{'_'.join(sorted(some))}": one for some, one in comparison.hidden.items()}
+        named |= {f"alone/{name}": one.alone for name, one in comparison.singles.items()}
+        named |= {f"gain/{name}": one.gain for name, one in comparison.singles.items()}
+        named |= {f"only/{'-'.join(sorted(some))}": one for some, one in comparison.hidden.items()}
     values: dict[str, float] = {}
     for name, estimate in named.items():
         values |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

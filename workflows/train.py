@@ -116,10 +116,12 @@ def _facts(cohort: Cohort, evaluation: Evaluation, comparison: Comparison) -> di
     counts = {
         part: {"studies": len(rows), "patients": cohort.split.patients[part]} for part, rows in cohort.split.parts.items()
     }
+    learned = (*cohort.split["train"], *cohort.split["validation"])
     return {
         "cohort": counts,
         "shared_patients": cohort.split.shared_patients,
         "cohort_digest": cohort.manifest.digest,
+        "learned_from": sorted({file for i in learned for file in cohort.manifest.files[i]}),
         "results": _cells(evaluation),
         "inputs": comparison.cells(),
     }

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEFT_OUT = "left out"
+DIGITS = 32  # of a content digest; 128 bits do not collide
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,13 @@ class Manifest:
         table: row, patient (a running number), part, reason, label, and for each input `present`, `absent` or the code of its
             rejection. It names nobody: only who has the studies table can tell who stands in a row.
         digest: SHA-256 over identifiers, labels, times, parts and the content of every file, cell and note.
+        files: Content digests of the file inputs of each study, by which a later evaluation knows a study again under any
+            name. Cells and notes give none: too many patients share them.
     """
 
     table: "pd.DataFrame"
     digest: str
+    files: tuple[frozenset[str], ...]
 
 
 def make_manifest(
@@ -61,7 +65,11 @@ def make_manifest(
             for i, s in enumerate(studies)
         ]
     )
-    return Manifest(pd.DataFrame(rows), whole)
+    files = tuple(
+        frozenset(str(evidence[name][i])[:DIGITS] for name, one in study.evidence.items() if one.files)
+        for i, study in enumerate(studies)
+    )
+    return Manifest(pd.DataFrame(rows), whole, files)
 
 
 def patient_numbers(studies: Sequence[Study]) -> list[int]:
