@@ -1,0 +1,217 @@
+"""The table of refusals in the docs: every code, in the words of `errors.py`, with a message that the code really gives.
+
+Where this fails, the assertion shows the line that docs/refusals.md should have.
+"""
+
+import ast
+import gzip
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from test_readers_dicom import encapsulated, save, save_stack
+
+import medmm.errors
+from medmm.cohort.studies import CohortSettings, Sources, read_studies
+from medmm.cohort.target import TargetSettings
+from medmm.dataset.decode import LOST
+from medmm.errors import Code, Rejected
+from medmm.inputs.tabular import TabularSettings
+from medmm.readers import read_image, read_series
+from medmm.scoring.engine import score_stream
+from medmm.types import Evidence, Study
+
+DOCS = Path(__file__).parents[1] / "docs" / "refusals.md"
+ROW = "study in row 12"
+
+
+def rows() -> dict[str, list[str]]:
+    """Give the cells of each row of the table by its code, in order."""
+    lines = [line for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("| `E_")]
+    cells = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines]
+    assert len({row[0] for row in cells}) == len(cells), "a code stands twice"
+    return {row[0].strip("`"): row[1:] for row in cells}
+
+
+def meanings() -> dict[str, str]:
+    """Give the text below each code in errors.py."""
+    tree = ast.parse(Path(medmm.errors.__file__).read_text(encoding="utf-8"))
+    body = next(node.body for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == "Code")
+    found = {}
+    for member, text in pairwise(body):
+        if isinstance(member, ast.Assign) and isinstance(text, ast.Expr):
+            found[ast.literal_eval(member.value)] = str(ast.literal_eval(text.value))
+    return found
+
+
+def image(folder: Path) -> Rejected:
+    """Give the refusal of a folder's files as one image."""
+    with pytest.raises(Rejected) as caught:
+        read_image(sorted(folder.iterdir()))
+    return caught.value
+
+
+def not_an_image(folder: Path) -> Rejected:
+    (folder / "a").write_text("notes")
+    return image(folder)
+
+
+def empty(folder: Path) -> Rejected:
+    (folder / "a").touch()
+    return image(folder)
+
+
+def truncated(folder: Path) -> Rejected:
+    file = save_stack(folder, [0, 2, 4])[2]
+    file.write_bytes(file.read_bytes()[:-4])
+    return image(folder)
+
+
+def malformed(folder: Path) -> Rejected:
+    (folder / "a.dcm").write_bytes(bytes(600))
+    with pytest.raises(Rejected) as caught:
+        read_series(folder)
+    return caught.value
+
+
+def header(folder: Path) -> Rejected:
+    save(folder / "a", PixelSpacing=None)
+    return image(folder)
+
+
+def no_decoder(folder: Path) -> Rejected:
+    save(folder / "a", encapsulated([b"\0\0"]), "1.2.840.10008.1.2.4.100")
+    return image(folder)
+
+
+def gap(folder: Path) -> Rejected:
+    save_stack(folder, [0, 2, 4, 8])
+    return image(folder)
+
+
+def duplicate(folder: Path) -> Rejected:
+    save_stack(folder, [0, 2, 2, 4])
+    return image(folder)
+
+
+def tilt(folder: Path) -> Rejected:
+    for number in range(4):
+        save(folder / str(number), ImagePositionPatient=[10, 20 + 0.4 * number, 2 * number])
+    return image(folder)
+
+
+def mixed_series(folder: Path) -> Rejected:
+    save_stack(folder, [0, 2])
+    save(folder / "x", ImagePositionPatient=[10, 20, 4], ConvolutionKernel="B60f")
+    return image(folder)
+
+
+def mixed_patients(folder: Path) -> Rejected:
+    save_stack(folder, [0, 2])
+    save(folder / "x", ImagePositionPatient=[10, 20, 4], PatientID="p2")
+    return image(folder)
+
+
+def unsupported(folder: Path) -> Rejected:
+    save(folder / "a", SOPClassUID="1.2.840.10008.5.1.4.1.1.481.2", Modality="RTDOSE")
+    return image(folder)
+
+
+def too_large(folder: Path) -> Rejected:
+    import nibabel
+
+    nibabel.save(nibabel.Nifti1Image(np.zeros((2, 2, 2), np.int16), np.eye(4)), folder / "a.nii")
+    (folder / "a.nii.gz").write_bytes(gzip.compress((folder / "a.nii").read_bytes() + bytes(1000)))
+    (folder / "a.nii").unlink()
+    return image(folder)
+
+
+def unit(folder: Path) -> Rejected:
+    labs = "patient_id,time,code,value,unit\np1,2024-02-01,crp,0.7,mg/dL\n"
+    settings = TabularSettings.model_validate({"table": "labs.csv", "layout": "long", "numeric": {"crp": {"unit": "mg/L"}}})
+    return table_row(folder, settings, labs)
+
+
+def ambiguous(folder: Path) -> Rejected:
+    labs = "patient_id,time,code,value,unit\np1,2024-02-01,crp,7,mg/L\np1,2024-02-01,crp,300,mg/L\n"
+    settings = TabularSettings.model_validate({"table": "labs.csv", "layout": "long", "numeric": {"crp": {}}})
+    return table_row(folder, settings, labs)
+
+
+def table_row(folder: Path, settings: TabularSettings, labs: str) -> Rejected:
+    (folder / "studies.csv").write_text("patient_id,study_id,time\np1,s1,2024-03-01\n")
+    (folder / "labs.csv").write_text(labs)
+    sources = Sources.open(CohortSettings(root=folder, time="time"))
+    (found,) = settings.open("labs").gather(sources, read_studies(sources, None))
+    assert isinstance(found, Rejected)
+    return found
+
+
+def cell(text: str) -> Callable[[Path], Rejected]:
+    def read(_: Path) -> Rejected:
+        one = TabularSettings.model_validate({"table": "x", "numeric": {"crp": {"range": [0, 600]}}}).open("labs")
+        with pytest.raises(Rejected) as caught:
+            one.read(Evidence(cells={"crp": text}))
+        return caught.value.at(f"{ROW}, input labs")
+
+    return read
+
+
+def category(_: Path) -> Rejected:
+    target = TargetSettings.model_validate({"column": "x", "task": "multiclass", "classes": ["healthy", "pneumonia"]})
+    with pytest.raises(Rejected) as caught:
+        target.encode("fracture")
+    return caught.value
+
+
+def no_input(_: Path) -> str:
+    package = SimpleNamespace(model=SimpleNamespace(to=lambda device: None), inputs={}, digest="")
+    ((_, rejected),) = score_stream(cast(Any, package), [Study(12, "p1", "s1")], workers=0)
+    return str(rejected[0]["reason"])
+
+
+def lost(code: Code) -> Callable[[Path], Rejected]:
+    return lambda _: Rejected(code, f"{ROW}, reader", *LOST[code])
+
+
+EXAMPLES: dict[Code, Callable[[Path], Rejected | str]] = {
+    Code.NOT_AN_IMAGE: not_an_image,
+    Code.EMPTY: empty,
+    Code.TRUNCATED: truncated,
+    Code.MALFORMED: malformed,
+    Code.HEADER: header,
+    Code.NO_DECODER: no_decoder,
+    Code.GAP: gap,
+    Code.DUPLICATE: duplicate,
+    Code.TILT: tilt,
+    Code.MIXED_SERIES: mixed_series,
+    Code.MIXED_PATIENTS: mixed_patients,
+    Code.UNSUPPORTED: unsupported,
+    Code.TOO_LARGE: too_large,
+    Code.UNIT: unit,
+    Code.RANGE: cell("601"),
+    Code.TYPE: cell("12,5"),
+    Code.CATEGORY: category,
+    Code.AMBIGUOUS: ambiguous,
+    Code.NO_INPUT: no_input,
+    Code.CRASH: lost(Code.CRASH),
+    Code.TIMEOUT: lost(Code.TIMEOUT),
+    Code.MEMORY: lost(Code.MEMORY),
+}
+
+
+def test_every_code_stands_in_the_table_and_no_other() -> None:
+    assert list(rows()) == [code.value for code in Code]
+
+
+@pytest.mark.parametrize("code", Code)
+def test_a_row_says_what_the_code_means_with_a_message_that_is_really_given(code: Code, tmp_path: Path) -> None:
+    example = str(EXAMPLES[code](tmp_path))
+    assert example.startswith(f"{code.value}: ")
+    meaning, shown, repair = rows().get(code.value, ["", "", ""])
+    assert (meaning, shown) == (meanings()[code.value], f"`{example}`")
+    assert repair
