@@ -13,7 +13,10 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from medmm.errors import Code, Rejected
+from medmm.types import Array
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -110,6 +113,11 @@ class Attributes:
         raw = self._raw(keyword)
         return raw if isinstance(raw, bytes) else b""
 
+    def words16(self, keyword: str) -> Array:
+        """Give the bytes of a value as unsigned 16-bit words."""
+        raw = self.data(keyword)
+        return np.frombuffer(raw[: len(raw) // 2 * 2], f"{self._order(keyword)}u2")
+
     def items(self, keyword: str) -> list[Attributes]:
         """Give the items of a sequence; empty where there is none."""
         tag = _entry(keyword)[0]
@@ -137,6 +145,13 @@ class Attributes:
         element = self._dataset.get_item(creator_tag, keep_deferred=True)
         return getattr(element, "value", None) is not None and creator.encode() in bytes(element.value)
 
+    def private(self, creator_tag: int, creator: str, tag: int) -> bytes:
+        """Give the bytes of a private attribute of this creator; empty where there is none."""
+        if not self.has_private(creator_tag, creator, tag):
+            return b""
+        value = getattr(self._dataset.get_item(tag, keep_deferred=True), "value", None)
+        return value if isinstance(value, bytes) else b""
+
     def missing(self, keyword: str) -> Rejected:
         """Say that an attribute which the image cannot do without is missing."""
         return Rejected(
@@ -152,9 +167,12 @@ class Attributes:
         return None if element is None else element.value
 
     def _unpacked(self, keyword: str, raw: bytes, code: str) -> list[float]:
-        element = self._dataset.get_item(_entry(keyword)[0])
-        order = "<" if getattr(element, "is_little_endian", True) else ">"
+        order = self._order(keyword)
         return [float(value) for value in struct.unpack(f"{order}{len(raw) // struct.calcsize(code) * code}", raw)]
+
+    def _order(self, keyword: str) -> str:
+        element = self._dataset.get_item(_entry(keyword)[0])
+        return "<" if getattr(element, "is_little_endian", True) else ">"
 
     def _decoded_text(self, keyword: str) -> str:
         with warnings.catch_warnings():

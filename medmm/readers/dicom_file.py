@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_attributes import Attributes, tag_of
-from medmm.readers.dicom_keywords import HEADER_KEYWORDS, PRIVATE_TILES
+from medmm.readers.dicom_keywords import HEADER_KEYWORDS, PRIVATE
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -144,7 +144,7 @@ def _inflated(file: BinaryIO, syntax: str, where: str) -> Iterator[BinaryIO]:
 def _parse(stream: BinaryIO, syntax: str, where: str) -> Dataset:
     from pydicom.filereader import read_dataset
 
-    tags = [*map(tag_of, HEADER_KEYWORDS), *(tag for creator, _, private in PRIVATE_TILES for tag in (creator, private))]
+    tags = [*map(tag_of, HEADER_KEYWORDS), *(tag for creator, _, private in PRIVATE for tag in (creator, private))]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # pydicom: an encoding other than stated, a sequence that is cut off

@@ -18,6 +18,8 @@ JPEG2000 = frozenset(f"1.2.840.10008.1.2.4.{suffix}" for suffix in (90, 91, 201,
 JPEG2000_COLOURS = ("YBR_RCT", "YBR_ICT")
 """The colour transforms of JPEG 2000, which its decoder undoes."""
 
+FLOAT_BITS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
+
 GREY = ("MONOCHROME1", "MONOCHROME2")
 PALETTE = "PALETTE COLOR"
 COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", *JPEG2000_COLOURS)
@@ -40,6 +42,7 @@ class PixelFormat:
         signed: Whether stored values are two's complement.
         padding: Lowest and highest stored value that stand for no measurement; they may need all of `bits_allocated`.
         inverted: Whether larger stored values are darker and mean nothing else.
+        floating: Whether pixels are floating-point numbers of `bits_allocated` bits.
     """
 
     syntax: str
@@ -52,8 +55,9 @@ class PixelFormat:
     bits_allocated: int
     bits_stored: int
     signed: bool
-    padding: tuple[int, int] | None
+    padding: tuple[float, float] | None
     inverted: bool
+    floating: bool = False
 
     @property
     def frame_bytes(self) -> int:
@@ -69,6 +73,8 @@ def pixel_format(header: Header, pixels: PixelElement) -> PixelFormat:
         Rejected: HEADER, UNSUPPORTED; TRUNCATED or MALFORMED where the length of the pixels is another one.
     """
     attributes = header.attributes
+    if pixels.keyword in FLOAT_BITS:
+        return _floating_format(header, pixels)
     photometric, samples = _photometric(attributes, header.syntax)
     allocated, stored = _bits(attributes, samples)
     rows, columns, frames = _size(attributes)
@@ -86,6 +92,37 @@ def pixel_format(header: Header, pixels: PixelElement) -> PixelFormat:
         signed=signed,
         padding=_padding(attributes, allocated, signed),
         inverted=photometric == "MONOCHROME1" and not _has_unit(attributes),
+    )
+    _check_length(found, pixels, header.where)
+    return found
+
+
+def _floating_format(header: Header, pixels: PixelElement) -> PixelFormat:
+    """Read how floating-point pixels are stored (C.7.6.24, C.7.6.25)."""
+    attributes, bits = header.attributes, FLOAT_BITS[pixels.keyword]
+    photometric, samples = _photometric(attributes, header.syntax)
+    if photometric != "MONOCHROME2" or header.syntax not in NATIVE:
+        raise _unsupported(attributes.where, "floating-point pixels that are inverted or compressed", "plain MONOCHROME2")
+    if attributes.needed("BitsAllocated") != bits:
+        raise attributes.impossible("BitsAllocated", "another number of bits", f"{bits} for {pixels.keyword}")
+    rows, columns, frames = _size(attributes)
+    name = pixels.keyword.removesuffix("Data")
+    first, last = attributes.number(f"{name}PaddingValue"), attributes.number(f"{name}PaddingRangeLimit")
+    padding = None if first is None else (first, first if last is None else last)
+    found = PixelFormat(
+        syntax=header.syntax,
+        rows=rows,
+        columns=columns,
+        frames=frames,
+        samples=samples,
+        photometric=photometric,
+        planar=0,
+        bits_allocated=bits,
+        bits_stored=bits,
+        signed=True,
+        padding=padding and (min(padding), max(padding)),
+        inverted=False,
+        floating=True,
     )
     _check_length(found, pixels, header.where)
     return found

@@ -56,7 +56,7 @@ class Stack:
 def arrange(instances: Sequence[Instance]) -> list[Stack]:
     """Put every frame into the volume it belongs to.
 
-    A frame without a place in the patient is a volume of its own.
+    Frames without a place in the patient, which follow each other in time, make one volume a file, in their stored order.
 
     Raises:
         Rejected: EMPTY, MIXED_PATIENTS, DUPLICATE, GAP, TILT or TOO_LARGE.
@@ -96,7 +96,7 @@ def _groups(instances: Sequence[Instance]) -> list[list[tuple[Instance, Frame]]]
     order: list[list[tuple[Instance, Frame]]] = []
     for instance in instances:
         for frame in instance.frames:
-            place = (instance.where, frame.index) if frame.position_mm is None else None
+            place = instance.where if frame.position_mm is None else None
             siblings = groups.setdefault((instance.part, instance.format.samples, frame.part, place), [])
             group = next((group for group in siblings if _same_plane(group[0][1], frame)), None)
             if group is None:
@@ -128,12 +128,13 @@ def _differences(groups: Sequence[Sequence[tuple[Instance, Frame]]]) -> list[str
 
 def _stack(group: Sequence[tuple[Instance, Frame]]) -> Stack:
     instance, first = group[0]
-    values = len(group) * instance.format.rows * instance.format.columns * instance.format.samples
+    stored = instance.format
+    values = len(group) * stored.rows * stored.columns * stored.samples // instance.tiles**2
     if values > VALUES_LIMIT:
         raise Rejected(Code.TOO_LARGE, "the series", f"{values} values", f"at most {VALUES_LIMIT}", "check Rows and Columns")
     if first.position_mm is None or first.orientation is None or first.spacing_mm is None:
         between_rows, between_columns = first.spacing_mm or (0.0, 0.0)
-        spacing = (between_columns, between_rows, first.thickness_mm) if first.spacing_mm else None
+        spacing = (between_columns, between_rows, first.thickness_mm) if first.spacing_mm and len(group) == 1 else None
         return Stack(tuple(group), None, spacing)
     normal = np.cross(first.orientation[:3], first.orientation[3:])
     normal /= np.linalg.norm(normal)

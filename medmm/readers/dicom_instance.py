@@ -12,8 +12,18 @@ from medmm.errors import Code, Rejected
 from medmm.readers.dicom_attributes import Attributes
 from medmm.readers.dicom_file import Header, PixelElement
 from medmm.readers.dicom_format import PixelFormat, pixel_format
-from medmm.readers.dicom_frames import ENHANCED_CLASSES, Frame, functional_frames, single_frame
+from medmm.readers.dicom_frames import (
+    ENHANCED_CLASSES,
+    ENHANCED_PLACED_CLASSES,
+    PLAIN_MOVING_CLASSES,
+    Frame,
+    functional_frames,
+    moving_frames,
+    single_frame,
+)
 from medmm.readers.dicom_keywords import PART_KEYWORDS, PRIVATE_TILES
+from medmm.readers.dicom_lookup import Lookup, modality_lookup
+from medmm.readers.dicom_mosaic import mosaic_frames
 
 NOT_IMAGES = (
     "1.2.840.10008.1.3.10",  # media storage directory
@@ -36,6 +46,9 @@ NOT_IMAGES = (
 RADIOTHERAPY_PIXELS = ("1.2.840.10008.5.1.4.1.1.481.1", "1.2.840.10008.5.1.4.1.1.481.2")
 """RT Image and RT Dose hold pixels, but their geometry is of a kind of its own."""
 
+PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
+MOSAIC, GRID = PRIVATE_TILES
+
 
 @dataclass(frozen=True, slots=True)
 class Instance:
@@ -45,6 +58,8 @@ class Instance:
         where: Which file it is, in words that hold no patient.
         part: What all files of one volume share, keyword by keyword of `PART_KEYWORDS`.
         frames: Its images, one for most files.
+        tiles: How many frames stand side by side, and above each other, in one stored image; 1 but for a mosaic.
+        lookup: What stands in the place of a rescaling; None for most files.
     """
 
     file: Path
@@ -56,6 +71,8 @@ class Instance:
     pixels: PixelElement
     part: tuple[tuple[object, ...], ...]
     frames: tuple[Frame, ...]
+    tiles: int = 1
+    lookup: Lookup | None = None
 
 
 def instance_of(header: Header) -> Instance:
@@ -71,10 +88,15 @@ def instance_of(header: Header) -> Instance:
     _refuse_unsupported(attributes, sop_class)
     pixels = _pixels(header)
     stored = pixel_format(header, pixels)
-    if sop_class in ENHANCED_CLASSES:
+    tiles = 1
+    if _is_mosaic(attributes):
+        tiles, frames = mosaic_frames(attributes, stored, sop_class)
+    elif sop_class in ENHANCED_PLACED_CLASSES or attributes.has("SharedFunctionalGroupsSequence"):
         frames = functional_frames(attributes, stored.frames)
     elif stored.frames == 1:
         frames = (single_frame(attributes, sop_class),)
+    elif sop_class in PLAIN_MOVING_CLASSES:
+        frames = moving_frames(attributes, sop_class, stored.frames)
     else:
         raise _unsupported(where, f"{stored.frames} frames without a place each", "one image a file")
     return Instance(
@@ -87,6 +109,8 @@ def instance_of(header: Header) -> Instance:
         pixels=pixels,
         part=tuple(attributes.value(keyword) for keyword in PART_KEYWORDS),
         frames=frames,
+        tiles=tiles,
+        lookup=modality_lookup(attributes, stored.signed),
     )
 
 
@@ -94,13 +118,14 @@ def _refuse_unsupported(attributes: Attributes, sop_class: str) -> None:
     where = attributes.where
     if sop_class in RADIOTHERAPY_PIXELS:
         raise _unsupported(where, "a radiotherapy image or dose", "a diagnostic image")
-    tiled = any(attributes.has_private(*marks) for marks in PRIVATE_TILES)
-    if tiled or {"MOSAIC", "VFRAME"} & set(attributes.words("ImageType")):
+    if attributes.has_private(*GRID) or "VFRAME" in attributes.words("ImageType"):
         raise _unsupported(where, "the slices of a volume as tiles of one image", "one slice an image")
-    if attributes.has("ModalityLUTSequence"):
-        raise _unsupported(where, "a modality lookup table", "a rescale slope and intercept")
     if attributes.has("SharedFunctionalGroupsSequence") and sop_class not in ENHANCED_CLASSES:
-        raise _unsupported(where, "an enhanced object of another kind than CT, MR or PET", "enhanced CT, MR or PET")
+        raise _unsupported(where, "an enhanced object of a rare kind", "enhanced CT, MR, PET, X-ray or secondary capture")
+
+
+def _is_mosaic(attributes: Attributes) -> bool:
+    return attributes.has_private(*MOSAIC) or "MOSAIC" in attributes.words("ImageType")
 
 
 def _pixels(header: Header) -> PixelElement:
@@ -110,8 +135,8 @@ def _pixels(header: Header) -> PixelElement:
         if not standard_image and not attributes.has("Rows"):
             raise Rejected(Code.NOT_AN_IMAGE, where, "a DICOM object without pixels", "an image", "leave it out")
         raise Rejected(Code.TRUNCATED, where, "an image that ends before its pixels", "the whole file", "copy it again")
-    if header.pixels.keyword != "PixelData":
-        raise _unsupported(where, "floating-point pixels", "whole-number pixels")
+    if attributes.text("SOPClassUID") == PARAMETRIC_MAP and header.pixels.keyword == "PixelData":
+        raise _unsupported(where, "a parametric map of whole numbers", "one of floating-point numbers")
     return header.pixels
 
 

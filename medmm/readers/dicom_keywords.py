@@ -54,6 +54,12 @@ HEADER_KEYWORDS = (
     "RescaleIntercept",
     "RescaleSlope",
     "ModalityLUTSequence",
+    "LUTDescriptor",
+    "LUTData",
+    "FloatPixelPaddingValue",
+    "FloatPixelPaddingRangeLimit",
+    "DoubleFloatPixelPaddingValue",
+    "DoubleFloatPixelPaddingRangeLimit",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
     "DimensionIndexSequence",
@@ -63,6 +69,9 @@ HEADER_KEYWORDS = (
     "RedPaletteColorLookupTableData",
     "GreenPaletteColorLookupTableData",
     "BluePaletteColorLookupTableData",
+    "SegmentedRedPaletteColorLookupTableData",
+    "SegmentedGreenPaletteColorLookupTableData",
+    "SegmentedBluePaletteColorLookupTableData",
 )
 """All that is read of a header."""
 
@@ -72,3 +81,9 @@ PRIVATE_TILES = (
 )
 """Creator tag, creator and attribute that mark the slices of a volume laid out as tiles of one image: Siemens' mosaic (Number
 Of Images In Mosaic) and United Imaging's grid (MR VFrame Sequence)."""
+
+MOSAIC_HEADER = (0x00290010, "SIEMENS CSA HEADER", 0x00291010)
+"""The same for what tells of the slices of a Siemens mosaic, the CSA image header."""
+
+PRIVATE = (*PRIVATE_TILES, MOSAIC_HEADER)
+"""All that is read of private attributes."""
