@@ -10,7 +10,7 @@ from math import ceil
 
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_attributes import Attributes
-from medmm.readers.dicom_file import NATIVE, Header, PixelElement
+from medmm.readers.dicom_file import NATIVE, Header, PixelElement, pixel_stream
 
 JPEG2000 = frozenset(f"1.2.840.10008.1.2.4.{suffix}" for suffix in (90, 91, 201, 202, 203))
 """With HTJ2K."""
@@ -93,7 +93,7 @@ def pixel_format(header: Header, pixels: PixelElement) -> PixelFormat:
         padding=_padding(attributes, allocated, signed),
         inverted=photometric == "MONOCHROME1" and not _has_unit(attributes),
     )
-    _check_length(found, pixels, header.where)
+    _check_length(found, pixels, header)
     return found
 
 
@@ -124,7 +124,7 @@ def _floating_format(header: Header, pixels: PixelElement) -> PixelFormat:
         inverted=False,
         floating=True,
     )
-    _check_length(found, pixels, header.where)
+    _check_length(found, pixels, header)
     return found
 
 
@@ -183,8 +183,9 @@ def _has_unit(attributes: Attributes) -> bool:
     return attributes.text("Modality") in PHYSICAL_MODALITIES or attributes.text("RescaleType") not in UNITLESS_RESCALE_TYPES
 
 
-def _check_length(stored: PixelFormat, pixels: PixelElement, where: str) -> None:
+def _check_length(stored: PixelFormat, pixels: PixelElement, header: Header) -> None:
     """Compare the length of native pixels with what the header demands, and with what the file holds."""
+    where = header.where
     if stored.syntax not in NATIVE:
         if pixels.length is not None:
             raise Rejected(
@@ -198,10 +199,20 @@ def _check_length(stored: PixelFormat, pixels: PixelElement, where: str) -> None
     if min(pixels.length, pixels.available) < demanded:
         found = f"{min(pixels.length, pixels.available)} bytes of pixels"
         raise Rejected(Code.TRUNCATED, where, found, f"{demanded}", "copy the file again")
-    if pixels.length > padded:
+    if pixels.length > padded and not _is_filled_up(stored, pixels, header, padded):
         raise Rejected(
             Code.MALFORMED, where, f"{pixels.length} bytes of pixels", f"{demanded}", "check Rows, Columns and frames"
         )
+
+
+def _is_filled_up(stored: PixelFormat, pixels: PixelElement, header: Header, demanded: int) -> bool:
+    """Tell whether no more than one row of zeros follows the pixels, which shifts none of them."""
+    assert pixels.length is not None
+    if pixels.length - demanded > stored.frame_bytes // stored.rows:
+        return False
+    with pixel_stream(header.file, header.syntax, header.where) as stream:
+        stream.seek(pixels.offset + demanded)
+        return not any(stream.read(pixels.length - demanded))
 
 
 def _unsupported(where: str, found: str, expected: str) -> Rejected:

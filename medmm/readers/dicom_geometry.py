@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_frames import Frame
 from medmm.readers.dicom_instance import Instance
-from medmm.readers.dicom_keywords import PART_KEYWORDS
+from medmm.readers.dicom_keywords import MOMENT_KEYWORDS, PART_KEYWORDS
 from medmm.types import Array
 
 VALUES_LIMIT = 1 << 30
@@ -35,6 +36,9 @@ SAME_PLACE_MM = 1e-3
 TILT_TOLERANCE = 0.25
 """Largest sideways shift of a slice against the first one, in pixels."""
 
+Member: TypeAlias = tuple[Instance, Frame]
+"""A frame with the file that holds it."""
+
 RAS_FROM_LPS = np.diag((-1.0, -1.0, 1.0, 1.0))
 
 
@@ -48,7 +52,7 @@ class Stack:
         spacing_mm: Along columns, rows and slices; None where the files state no physical size.
     """
 
-    members: tuple[tuple[Instance, Frame], ...]
+    members: tuple[Member, ...]
     affine: Array | None
     spacing_mm: tuple[float, float, float] | None
 
@@ -91,9 +95,9 @@ def _check_identity(instances: Sequence[Instance]) -> None:
         raise Rejected(Code.HEADER, nameless.where, found, "the series that it belongs to", "give the file alone")
 
 
-def _groups(instances: Sequence[Instance]) -> list[list[tuple[Instance, Frame]]]:
-    groups: dict[object, list[list[tuple[Instance, Frame]]]] = {}
-    order: list[list[tuple[Instance, Frame]]] = []
+def _groups(instances: Sequence[Instance]) -> list[list[Member]]:
+    groups: dict[object, list[list[Member]]] = {}
+    order: list[list[Member]] = []
     for instance in instances:
         for frame in instance.frames:
             place = instance.where if frame.position_mm is None else None
@@ -104,7 +108,35 @@ def _groups(instances: Sequence[Instance]) -> list[list[tuple[Instance, Frame]]]
                 siblings.append(group)
                 order.append(group)
             group.append((instance, frame))
-    return order
+    return [part for group in order for part in _by_moment(group)]
+
+
+def _by_moment(group: list[Member]) -> list[list[Member]]:
+    """Part images that were taken again and again at the same places (time, cardiac phase), in their order of time.
+
+    Only whole volumes are parted: each with two places at least, none of them twice, and all with the same places.
+    """
+    first = group[0][1]
+    if first.position_mm is None or first.orientation is None:
+        return [group]
+    normal = np.cross(first.orientation[:3], first.orientation[3:])
+    depths = {id(frame): float(np.dot(frame.position_mm or (), normal)) for _, frame in group}
+    if _are_apart(sorted(depths.values())):
+        return [group]
+    for number in range(len(MOMENT_KEYWORDS)):
+        moments: dict[str, list[Member]] = {}
+        for instance, frame in group:
+            moments.setdefault(instance.moment[number], []).append((instance, frame))
+        places = [sorted(depths[id(frame)] for _, frame in members) for members in moments.values()]
+        same = len({len(part) for part in places}) == 1 and np.ptp(places, axis=0).max() < SAME_PLACE_MM
+        if same and len(places[0]) > 1 and all(map(_are_apart, places)):
+            return [moments[moment] for moment in sorted(moments, key=lambda text: (len(text), text))]
+    return [group]
+
+
+def _are_apart(depths: Sequence[float]) -> bool:
+    """Tell whether no two of some sorted places are the same."""
+    return len(depths) < 2 or float(np.diff(depths).min()) >= SAME_PLACE_MM
 
 
 def _same_plane(first: Frame, second: Frame) -> bool:
@@ -115,18 +147,19 @@ def _same_plane(first: Frame, second: Frame) -> bool:
     return max(turned, scaled) <= DIRECTION_TOLERANCE
 
 
-def _differences(groups: Sequence[Sequence[tuple[Instance, Frame]]]) -> list[str]:
+def _differences(groups: Sequence[Sequence[Member]]) -> list[str]:
     """Name the attributes in which groups differ from the first."""
     first_instance, first = groups[0][0]
     named = set()
     for instance, frame in (group[0] for group in groups[1:]):
         named |= {key for key, a, b in zip(PART_KEYWORDS, first_instance.part, instance.part, strict=True) if a != b}
         named |= {"ImageOrientationPatient or PixelSpacing"} if not _same_plane(first, frame) else set()
+        named |= {key for key, a, b in zip(MOMENT_KEYWORDS, first_instance.moment, instance.moment, strict=True) if a != b}
         named |= {"frame type, stack or dimension"} if first.part != frame.part else set()
     return sorted(named)
 
 
-def _stack(group: Sequence[tuple[Instance, Frame]]) -> Stack:
+def _stack(group: Sequence[Member]) -> Stack:
     instance, first = group[0]
     stored = instance.format
     values = len(group) * stored.rows * stored.columns * stored.samples // instance.tiles**2

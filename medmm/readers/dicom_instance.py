@@ -21,7 +21,7 @@ from medmm.readers.dicom_frames import (
     moving_frames,
     single_frame,
 )
-from medmm.readers.dicom_keywords import PART_KEYWORDS, PRIVATE_TILES
+from medmm.readers.dicom_keywords import MOMENT_KEYWORDS, PART_KEYWORDS, PRIVATE_TILES
 from medmm.readers.dicom_lookup import Lookup, modality_lookup
 from medmm.readers.dicom_mosaic import mosaic_frames
 
@@ -57,6 +57,7 @@ class Instance:
     Attributes:
         where: Which file it is, in words that hold no patient.
         part: What all files of one volume share, keyword by keyword of `PART_KEYWORDS`.
+        moment: What may tell it from images at the same place, keyword by keyword of `MOMENT_KEYWORDS`.
         frames: Its images, one for most files.
         tiles: How many frames stand side by side, and above each other, in one stored image; 1 but for a mosaic.
         lookup: What stands in the place of a rescaling; None for most files.
@@ -70,6 +71,7 @@ class Instance:
     format: PixelFormat
     pixels: PixelElement
     part: tuple[tuple[object, ...], ...]
+    moment: tuple[str, ...]
     frames: tuple[Frame, ...]
     tiles: int = 1
     lookup: Lookup | None = None
@@ -108,6 +110,7 @@ def instance_of(header: Header) -> Instance:
         format=stored,
         pixels=pixels,
         part=tuple(attributes.value(keyword) for keyword in PART_KEYWORDS),
+        moment=tuple(attributes.text(keyword) for keyword in MOMENT_KEYWORDS),
         frames=frames,
         tiles=tiles,
         lookup=modality_lookup(attributes, stored.signed),

@@ -23,8 +23,12 @@ PART_KEYWORDS = (
 )
 """Files that differ in one of these cannot share a volume."""
 
+MOMENT_KEYWORDS = ("AcquisitionNumber", "TriggerTime", "AcquisitionTime")
+"""What tells the volumes of a series apart that was taken again and again at the same places."""
+
 HEADER_KEYWORDS = (
     *PART_KEYWORDS,
+    *MOMENT_KEYWORDS,
     "SpecificCharacterSet",
     "SOPInstanceUID",
     "AccessionNumber",
