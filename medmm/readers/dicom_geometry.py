@@ -50,11 +50,14 @@ class Stack:
         members: (S,) each frame with the file that holds it.
         affine: (4, 4) from (column, row, slice) to RAS millimetres; None where the files state no place.
         spacing_mm: Along columns, rows and slices; None where the files state no physical size.
+        shifts: (S, 2) how far each slice lies beside the place that the affine gives it, in pixels along columns and rows; None
+            but for a tilted gantry.
     """
 
     members: tuple[Member, ...]
     affine: Array | None
     spacing_mm: tuple[float, float, float] | None
+    shifts: Array | None = None
 
 
 def arrange(instances: Sequence[Instance]) -> list[Stack]:
@@ -63,7 +66,7 @@ def arrange(instances: Sequence[Instance]) -> list[Stack]:
     Frames without a place in the patient, which follow each other in time, make one volume a file, in their stored order.
 
     Raises:
-        Rejected: EMPTY, MIXED_PATIENTS, DUPLICATE, GAP, TILT or TOO_LARGE.
+        Rejected: EMPTY, MIXED_PATIENTS, DUPLICATE, GAP or TOO_LARGE.
     """
     _check_identity(instances)
     return [_stack(group) for group in _groups(instances)]
@@ -81,6 +84,20 @@ def one_stack(instances: Sequence[Instance]) -> Stack:
         found = f"{len(groups)} groups of images that differ in {', '.join(_differences(groups)) or 'nothing but their file'}"
         raise Rejected(Code.MIXED_SERIES, "the series", found, "images that share one volume", "give each group on its own")
     return _stack(groups[0])
+
+
+def refuse_tilt(stack: Stack) -> None:
+    """Refuse a stack whose slices are shifted against each other.
+
+    Raises:
+        Rejected: TILT.
+    """
+    if stack.shifts is None or stack.spacing_mm is None:
+        return
+    most = np.abs(stack.shifts * stack.spacing_mm[:2]).max()
+    found = f"slices shifted sideways by up to {most:.2f} mm"
+    where, expected = f"the {len(stack.members)} slices", "slices straight above each other"
+    raise Rejected(Code.TILT, where, found, expected, "set tilt: resample, or correct the gantry tilt first")
 
 
 def _check_identity(instances: Sequence[Instance]) -> None:
@@ -173,43 +190,50 @@ def _stack(group: Sequence[Member]) -> Stack:
     normal /= np.linalg.norm(normal)
     positions = np.array([frame.position_mm for _, frame in group])  # (S, 3)
     order = np.argsort(positions @ normal, kind="stable")
-    step = _slice_step(positions[order], normal, first) if len(group) > 1 else normal * first.thickness_mm
     members = tuple(group[index] for index in order)
-    affine = _affine(first, positions[order[0]], step)
-    return Stack(members, affine, (first.spacing_mm[1], first.spacing_mm[0], float(np.linalg.norm(step))))
+    positions = positions[order]
+    step, shifts = normal * first.thickness_mm, None
+    if len(group) > 1:
+        _check_steps(positions @ normal)
+        shifts = _tilt_shifts(positions, normal, first)
+        straight = shifts is None
+        step = (positions[-1] - positions[0] if straight else normal * np.ptp(positions @ normal)) / (len(group) - 1)
+    affine = _affine(first, positions[0], step)
+    spacing_mm = (first.spacing_mm[1], first.spacing_mm[0], float(np.linalg.norm(step)))
+    return Stack(members, affine, spacing_mm, shifts)
 
 
-def _slice_step(positions: Array, normal: Array, frame: Frame) -> Array:
-    """Give the step from slice to slice, and refuse stacks that have no single one.
+def _check_steps(depths: Array) -> None:
+    """Refuse stacks whose slices are not evenly spaced.
 
     Args:
-        positions: (S, 3) sorted along the normal; S >= 2.
-        normal: (3,) unit vector across the planes.
-        frame: Any frame of the stack, for its pixel size.
+        depths: (S,) places along the normal, sorted; S >= 2.
     """
-    count = len(positions)
-    depths = positions @ normal  # (S,)
+    count = len(depths)
     steps = np.diff(depths)  # (S - 1,)
     closest = int(steps.argmin())
     if steps[closest] < SAME_PLACE_MM:
         where = f"slices {closest + 1} and {closest + 2} of {count}"
         found = f"one position, as {int((steps < SAME_PLACE_MM).sum())} times in the series"
         raise Rejected(Code.DUPLICATE, where, found, "a position for each slice", "give one of the repeated slices only")
-    even = positions[0] + np.linspace(0, 1, count)[:, None] * (positions[-1] - positions[0])  # (S, 3)
-    mean = (depths[-1] - depths[0]) / (count - 1)
-    if np.abs((positions - even) @ normal).max() > STEP_TOLERANCE * mean:
+    even = np.linspace(depths[0], depths[-1], count)  # (S,)
+    if np.abs(depths - even).max() > STEP_TOLERANCE * (depths[-1] - depths[0]) / (count - 1):
         worst = int(np.abs(steps - np.median(steps)).argmax())
         where = f"slices {worst + 1} and {worst + 2} of {count}"
         found = f"{steps[worst]:.2f} mm between them"
         raise Rejected(Code.GAP, where, found, f"{np.median(steps):.2f} mm as elsewhere", "export the missing slices")
+
+
+def _tilt_shifts(positions: Array, normal: Array, frame: Frame) -> Array | None:
+    """Give how far slices lie beside the first one, (S, 2) in pixels along columns and rows; None where it is little."""
+    assert frame.orientation is not None
+    assert frame.spacing_mm is not None
+    depths = positions @ normal  # (S,)
     sideways = positions - positions[0] - np.outer(depths - depths[0], normal)  # (S, 3)
-    shift = np.linalg.norm(sideways, axis=1).max()
-    if frame.spacing_mm is not None and shift > TILT_TOLERANCE * min(frame.spacing_mm):
-        found = f"slices shifted sideways by up to {shift:.2f} mm"
-        raise Rejected(
-            Code.TILT, f"the {count} slices", found, "slices straight above each other", "correct the gantry tilt first"
-        )
-    return np.asarray((positions[-1] - positions[0]) / (count - 1))
+    if np.linalg.norm(sideways, axis=1).max() <= TILT_TOLERANCE * min(frame.spacing_mm):
+        return None
+    directions = np.reshape(frame.orientation, (2, 3))
+    return np.asarray(sideways @ directions.T / frame.spacing_mm[::-1])
 
 
 def _affine(frame: Frame, origin: Array, step: Array) -> Array:
