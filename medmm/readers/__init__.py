@@ -6,6 +6,7 @@ from pathlib import Path
 from medmm.errors import Code, Rejected
 from medmm.readers import dicom
 from medmm.readers.dicom import Tilt
+from medmm.readers.dicom_instance import Pet
 from medmm.readers.formats import Format, files_in, format_of
 from medmm.readers.nifti import read_nifti
 from medmm.readers.raster import read_raster
@@ -15,7 +16,7 @@ DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 """A file that is named like DICOM and is none was damaged, so it must not be passed over."""
 
 
-def read_series(path: Path, tilt: Tilt = "refuse") -> list[Volume]:
+def read_series(path: Path, tilt: Tilt = "refuse", pet: Pet = "stored") -> list[Volume]:
     """Read every volume in a file or folder, parts apart where no single right volume exists.
 
     Files of other kinds (reports, directories, text) are passed over where there are images. All of a folder is read or
@@ -24,6 +25,7 @@ def read_series(path: Path, tilt: Tilt = "refuse") -> list[Volume]:
     Args:
         path: A file, or a folder with all that is below it.
         tilt: Whether the sheared stack of a tilted gantry is refused, or put straight by moving each slice within its plane.
+        pet: Whether PET values stay in the unit they are stored in, mostly Bq/ml, or become SUV by body weight.
 
     Raises:
         Rejected: Nothing to read, or one file or volume cannot be read right.
@@ -41,16 +43,17 @@ def read_series(path: Path, tilt: Tilt = "refuse") -> list[Volume]:
         code = Code.NOT_AN_IMAGE if files else Code.EMPTY
         raise Rejected(code, "the series", f"{len(files)} files, none an image", "DICOM, NIfTI, PNG or JPEG", "check the path")
     series = by_format.pop(Format.DICOM, [])
-    volumes = dicom.read_volumes(series, tilt) if series else []
+    volumes = dicom.read_volumes(series, tilt, pet) if series else []
     return volumes + [_read_file(file, kind, "an image file") for kind, others in by_format.items() for file in others]
 
 
-def read_image(files: Sequence[Path], tilt: Tilt = "refuse") -> Volume:
+def read_image(files: Sequence[Path], tilt: Tilt = "refuse", pet: Pet = "stored") -> Volume:
     """Read the one volume that the files of a series, or one NIfTI, PNG or JPEG file, hold.
 
     Args:
         files: In any order.
         tilt: As in `read_series`.
+        pet: As in `read_series`.
 
     Raises:
         Rejected: MIXED_SERIES where they hold several; EMPTY, NOT_AN_IMAGE; or why the volume cannot be read right.
@@ -61,7 +64,7 @@ def read_image(files: Sequence[Path], tilt: Tilt = "refuse") -> Volume:
     if None in kinds:
         raise Rejected(Code.NOT_AN_IMAGE, "the series", "a file that is no image", "DICOM, NIfTI, PNG or JPEG", "leave it out")
     if kinds == {Format.DICOM}:
-        return dicom.read_volume(files, tilt)
+        return dicom.read_volume(files, tilt, pet)
     if len(files) > 1:
         found = f"{len(files)} files that are not one DICOM series"
         raise Rejected(Code.MIXED_SERIES, "the series", found, "one image", "give each file on its own")

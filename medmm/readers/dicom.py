@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_file import read_header
 from medmm.readers.dicom_geometry import Stack, arrange, one_stack, refuse_tilt
-from medmm.readers.dicom_instance import Instance, instance_of
+from medmm.readers.dicom_instance import Instance, Pet, instance_of
 from medmm.readers.dicom_pixels import volume_values
 from medmm.readers.dicom_tilt import straighten
 from medmm.types import Volume
@@ -20,7 +20,7 @@ Tilt: TypeAlias = Literal["refuse", "resample"]
 """What to do with the sheared stack of a tilted gantry."""
 
 
-def read_volumes(files: Sequence[Path], tilt: Tilt = "refuse") -> list[Volume]:
+def read_volumes(files: Sequence[Path], tilt: Tilt = "refuse", pet: Pet = "stored") -> list[Volume]:
     """Read every volume that DICOM files hold; objects without an image are left out where others have one.
 
     Raises:
@@ -30,7 +30,7 @@ def read_volumes(files: Sequence[Path], tilt: Tilt = "refuse") -> list[Volume]:
     other: list[Rejected] = []
     for number, file in enumerate(files, start=1):
         try:
-            instances.append(_instance(file, number, len(files)))
+            instances.append(_instance(file, number, len(files), pet))
         except Rejected as rejected:
             if rejected.code is not Code.NOT_AN_IMAGE:
                 raise
@@ -40,13 +40,14 @@ def read_volumes(files: Sequence[Path], tilt: Tilt = "refuse") -> list[Volume]:
     return [_volume(stack, tilt) for stack in arrange(instances)]
 
 
-def read_volume(files: Sequence[Path], tilt: Tilt = "refuse") -> Volume:
+def read_volume(files: Sequence[Path], tilt: Tilt = "refuse", pet: Pet = "stored") -> Volume:
     """Read the one volume of a series.
 
     Raises:
         Rejected: MIXED_SERIES where the files hold several; NOT_AN_IMAGE where one holds none; otherwise as `read_volumes`.
     """
-    return _volume(one_stack([_instance(file, number, len(files)) for number, file in enumerate(files, start=1)]), tilt)
+    instances = [_instance(file, number, len(files), pet) for number, file in enumerate(files, start=1)]
+    return _volume(one_stack(instances), tilt)
 
 
 def problem_of(instances: Sequence[Instance]) -> Rejected | None:
@@ -58,8 +59,8 @@ def problem_of(instances: Sequence[Instance]) -> Rejected | None:
     return None
 
 
-def _instance(file: Path, number: int, count: int) -> Instance:
-    return instance_of(read_header(file, f"file {number} of {count}"))
+def _instance(file: Path, number: int, count: int, pet: Pet) -> Instance:
+    return instance_of(read_header(file, f"file {number} of {count}"), pet)
 
 
 def _volume(stack: Stack, tilt: Tilt) -> Volume:

@@ -5,8 +5,9 @@ Source: DICOM PS3.4, annex B.5 (storage classes); PS3.3, section C.11.1 (modalit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_attributes import Attributes
@@ -24,6 +25,7 @@ from medmm.readers.dicom_frames import (
 from medmm.readers.dicom_keywords import MOMENT_KEYWORDS, PART_KEYWORDS, PRIVATE_TILES
 from medmm.readers.dicom_lookup import Lookup, modality_lookup
 from medmm.readers.dicom_mosaic import mosaic_frames
+from medmm.readers.dicom_suv import suv_factor
 
 NOT_IMAGES = (
     "1.2.840.10008.1.3.10",  # media storage directory
@@ -48,6 +50,10 @@ RADIOTHERAPY_PIXELS = ("1.2.840.10008.5.1.4.1.1.481.1", "1.2.840.10008.5.1.4.1.1
 
 PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 MOSAIC, GRID = PRIVATE_TILES
+
+
+Pet: TypeAlias = Literal["stored", "suv"]
+"""The unit of PET values: as stored, mostly Bq/ml, or SUV by body weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +83,15 @@ class Instance:
     lookup: Lookup | None = None
 
 
-def instance_of(header: Header) -> Instance:
+def instance_of(header: Header, pet: Pet = "stored") -> Instance:
     """Check a header and give the image it describes.
 
+    Args:
+        header: Of the file.
+        pet: Whether PET values stay in the unit they are stored in, mostly Bq/ml, or become SUV by body weight.
+
     Raises:
-        Rejected: NOT_AN_IMAGE, UNSUPPORTED, HEADER, MALFORMED or TRUNCATED.
+        Rejected: NOT_AN_IMAGE, UNSUPPORTED, HEADER, UNIT, MALFORMED or TRUNCATED.
     """
     attributes, where = header.attributes, header.where
     sop_class = attributes.text("SOPClassUID")
@@ -101,6 +111,9 @@ def instance_of(header: Header) -> Instance:
         frames = moving_frames(attributes, sop_class, stored.frames)
     else:
         raise _unsupported(where, f"{stored.frames} frames without a place each", "one image a file")
+    if pet == "suv" and attributes.text("Modality") == "PT":
+        factor = suv_factor(attributes)
+        frames = tuple(replace(one, slope=one.slope * factor, intercept=one.intercept * factor) for one in frames)
     return Instance(
         file=header.file,
         where=where,

@@ -37,6 +37,18 @@ HEADER_KEYWORDS = (
     "Manufacturer",
     "SeriesDescription",
     "PatientID",
+    "PatientWeight",
+    "SeriesDate",
+    "SeriesTime",
+    "AcquisitionDate",
+    "CorrectedImage",
+    "DecayCorrection",
+    "SUVType",
+    "RadiopharmaceuticalInformationSequence",
+    "RadionuclideTotalDose",
+    "RadionuclideHalfLife",
+    "RadiopharmaceuticalStartTime",
+    "RadiopharmaceuticalStartDateTime",
     "BodyPartExamined",
     "SliceThickness",
     "SpacingBetweenSlices",
@@ -89,5 +101,8 @@ Of Images In Mosaic) and United Imaging's grid (MR VFrame Sequence)."""
 MOSAIC_HEADER = (0x00290010, "SIEMENS CSA HEADER", 0x00291010)
 """The same for what tells of the slices of a Siemens mosaic, the CSA image header."""
 
-PRIVATE = (*PRIVATE_TILES, MOSAIC_HEADER)
+PHILIPS_SUV = (0x70530010, "Philips PET Private Group", 0x70531000)
+"""The same for the factor from counts to SUV by body weight."""
+
+PRIVATE = (*PRIVATE_TILES, MOSAIC_HEADER, PHILIPS_SUV)
 """All that is read of private attributes."""
