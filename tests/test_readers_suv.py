@@ -11,6 +11,7 @@ from test_readers_dicom import save
 
 from medmm.errors import Code, Rejected
 from medmm.readers import read_image
+from medmm.readers.reading import Reading
 
 PET = "1.2.840.10008.5.1.4.1.1.128"
 HALF_LIFE_S = 6586.2  # fluorine-18
@@ -42,7 +43,7 @@ def save_pet(path: Path, drug: dict[str, Any] | None = None, **changes: Any) -> 
 
 
 def suv(path: Path) -> np.ndarray:
-    return np.asarray(read_image([path], pet="suv").values[:, :, 0].T.ravel())
+    return np.asarray(read_image([path], Reading(pet="suv")).values[:, :, 0].T.ravel())
 
 
 def test_an_activity_becomes_suv_after_one_half_life(tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def test_grams_per_millilitre_are_suv_already(tmp_path: Path) -> None:
 def test_counts_need_the_factor_of_the_vendor(tmp_path: Path) -> None:
     file = save_pet(tmp_path / "a", Units="CNTS")
     with pytest.raises(Rejected) as caught:
-        read_image([file], pet="suv")
+        read_image([file], Reading(pet="suv"))
     assert caught.value.code is Code.UNIT
     dataset = pydicom.dcmread(file)
     dataset.private_block(0x7053, "Philips PET Private Group", create=True).add_new(0x00, "DS", "0.25")
@@ -106,10 +107,10 @@ def test_counts_need_the_factor_of_the_vendor(tmp_path: Path) -> None:
 def test_what_cannot_be_trusted_is_refused(tmp_path: Path, drug: dict[str, Any], change: dict[str, Any], code: Code) -> None:
     file = save_pet(tmp_path / "a", drug, **change)
     with pytest.raises(Rejected) as caught:
-        read_image([file], pet="suv")
+        read_image([file], Reading(pet="suv"))
     assert caught.value.code is code
     assert read_image([file]).modality == "PT"  # without SUV it can be read
 
 
 def test_other_modalities_keep_their_unit(tmp_path: Path) -> None:
-    assert read_image([save(tmp_path / "a")], pet="suv").values[1, 1, 0] == 5
+    assert read_image([save(tmp_path / "a")], Reading(pet="suv")).values[1, 1, 0] == 5

@@ -10,6 +10,7 @@ from test_readers_dicom import CASES, judge_of_cases, refused, save
 from medmm.errors import Code
 from medmm.readers import read_image, read_series
 from medmm.readers.dicom_tilt import straighten
+from medmm.readers.reading import Reading
 
 
 def save_tilted(folder: Path, step_mm: tuple[float, float]) -> Path:
@@ -28,7 +29,7 @@ def test_whole_shifts_move_every_pixel_to_its_place(
 ) -> None:
     folder = save_tilted(tmp_path / "ct", step_mm)
     assert refused(sorted(folder.iterdir())).code is Code.TILT
-    (volume,) = read_series(folder, tilt="resample")
+    (volume,) = read_series(folder, Reading(tilt="resample"))
     assert volume.affine is not None
     assert volume.padding is not None
     assert volume.values.shape == (4 + 2 * abs(pixels[0]), 3 + 2 * abs(pixels[1]), 3)
@@ -42,7 +43,7 @@ def test_whole_shifts_move_every_pixel_to_its_place(
 
 
 def test_a_shift_of_half_a_pixel_is_interpolated_and_its_ends_are_padding(tmp_path: Path) -> None:
-    volume = read_image(sorted(save_tilted(tmp_path / "ct", (0.4, 0)).iterdir()), tilt="resample")
+    volume = read_image(sorted(save_tilted(tmp_path / "ct", (0.4, 0)).iterdir()), Reading(tilt="resample"))
     assert volume.padding is not None
     assert volume.values[:, 0, 0].tolist() == [1, 2, 3, 4, 1]
     assert volume.values[1:4, 0, 1].tolist() == [101.5, 102.5, 103.5]
@@ -61,12 +62,12 @@ def test_padding_does_not_leak_into_its_neighbours() -> None:
 
 def test_straight_slices_are_left_alone(tmp_path: Path) -> None:
     folder = save_tilted(tmp_path / "ct", (0, 0))
-    assert np.array_equal(read_series(folder, tilt="resample")[0].values, read_series(folder)[0].values)
+    assert np.array_equal(read_series(folder, Reading(tilt="resample"))[0].values, read_series(folder)[0].values)
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="the shared reference cases are not beside this checkout")
 def test_the_tilted_reference_case_keeps_its_world() -> None:
     judge, name = judge_of_cases(), "ct_siemens_tilt4"
     (case,) = (case for case in json.loads((CASES / "truth.json").read_text())["cases"] if case["case"] == name)
-    found = [(volume.values, volume.affine) for volume in read_series(CASES / name / "dicom", tilt="resample")]
+    found = [(volume.values, volume.affine) for volume in read_series(CASES / name / "dicom", Reading(tilt="resample"))]
     assert judge.judge_case(case, judge.load_refs(CASES / name), found)["verdict"] == "resampled"

@@ -6,21 +6,18 @@ Files pass through `dicom_file` (header), `dicom_instance` (checked image), `dic
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_file import read_header
 from medmm.readers.dicom_geometry import Stack, arrange, one_stack, refuse_tilt
-from medmm.readers.dicom_instance import Instance, Pet, instance_of
+from medmm.readers.dicom_instance import Instance, instance_of
 from medmm.readers.dicom_pixels import volume_values
 from medmm.readers.dicom_tilt import straighten
+from medmm.readers.reading import AS_STORED, Reading
 from medmm.types import Volume
 
-Tilt: TypeAlias = Literal["refuse", "resample"]
-"""What to do with the sheared stack of a tilted gantry."""
 
-
-def read_volumes(files: Sequence[Path], tilt: Tilt = "refuse", pet: Pet = "stored") -> list[Volume]:
+def read_volumes(files: Sequence[Path], reading: Reading = AS_STORED) -> list[Volume]:
     """Read every volume that DICOM files hold; objects without an image are left out where others have one.
 
     Raises:
@@ -30,24 +27,24 @@ def read_volumes(files: Sequence[Path], tilt: Tilt = "refuse", pet: Pet = "store
     other: list[Rejected] = []
     for number, file in enumerate(files, start=1):
         try:
-            instances.append(_instance(file, number, len(files), pet))
+            instances.append(_instance(file, number, len(files), reading))
         except Rejected as rejected:
             if rejected.code is not Code.NOT_AN_IMAGE:
                 raise
             other.append(rejected)
     if other and not instances:
         raise other[0]
-    return [_volume(stack, tilt) for stack in arrange(instances)]
+    return [_volume(stack, reading) for stack in arrange(instances)]
 
 
-def read_volume(files: Sequence[Path], tilt: Tilt = "refuse", pet: Pet = "stored") -> Volume:
+def read_volume(files: Sequence[Path], reading: Reading = AS_STORED) -> Volume:
     """Read the one volume of a series.
 
     Raises:
         Rejected: MIXED_SERIES where the files hold several; NOT_AN_IMAGE where one holds none; otherwise as `read_volumes`.
     """
-    instances = [_instance(file, number, len(files), pet) for number, file in enumerate(files, start=1)]
-    return _volume(one_stack(instances), tilt)
+    instances = [_instance(file, number, len(files), reading) for number, file in enumerate(files, start=1)]
+    return _volume(one_stack(instances), reading)
 
 
 def problem_of(instances: Sequence[Instance]) -> Rejected | None:
@@ -59,12 +56,12 @@ def problem_of(instances: Sequence[Instance]) -> Rejected | None:
     return None
 
 
-def _instance(file: Path, number: int, count: int, pet: Pet) -> Instance:
-    return instance_of(read_header(file, f"file {number} of {count}"), pet)
+def _instance(file: Path, number: int, count: int, reading: Reading) -> Instance:
+    return instance_of(read_header(file, f"file {number} of {count}"), reading)
 
 
-def _volume(stack: Stack, tilt: Tilt) -> Volume:
-    if tilt == "refuse":
+def _volume(stack: Stack, reading: Reading) -> Volume:
+    if reading.tilt == "refuse":
         refuse_tilt(stack)
     values, padding = volume_values(stack.members)
     affine = stack.affine

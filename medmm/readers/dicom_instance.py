@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_attributes import Attributes
 from medmm.readers.dicom_file import Header, PixelElement
-from medmm.readers.dicom_format import PixelFormat, pixel_format
+from medmm.readers.dicom_format import PALETTE, PixelFormat, pixel_format
 from medmm.readers.dicom_frames import (
     ENHANCED_CLASSES,
     ENHANCED_PLACED_CLASSES,
@@ -25,7 +24,9 @@ from medmm.readers.dicom_frames import (
 from medmm.readers.dicom_keywords import MOMENT_KEYWORDS, PART_KEYWORDS, PRIVATE_TILES
 from medmm.readers.dicom_lookup import Lookup, modality_lookup
 from medmm.readers.dicom_mosaic import mosaic_frames
+from medmm.readers.dicom_presentation import Presentation, presentation_of
 from medmm.readers.dicom_suv import suv_factor
+from medmm.readers.reading import AS_STORED, Reading
 
 NOT_IMAGES = (
     "1.2.840.10008.1.3.10",  # media storage directory
@@ -52,10 +53,6 @@ PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 MOSAIC, GRID = PRIVATE_TILES
 
 
-Pet: TypeAlias = Literal["stored", "suv"]
-"""The unit of PET values: as stored, mostly Bq/ml, or SUV by body weight."""
-
-
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One image file whose header holds what a volume needs.
@@ -67,6 +64,7 @@ class Instance:
         frames: Its images, one for most files.
         tiles: How many frames stand side by side, and above each other, in one stored image; 1 but for a mosaic.
         lookup: What stands in the place of a rescaling; None for most files.
+        presentation: How values are shown; None where real values are asked for.
     """
 
     file: Path
@@ -81,14 +79,15 @@ class Instance:
     frames: tuple[Frame, ...]
     tiles: int = 1
     lookup: Lookup | None = None
+    presentation: Presentation | None = None
 
 
-def instance_of(header: Header, pet: Pet = "stored") -> Instance:
+def instance_of(header: Header, reading: Reading = AS_STORED) -> Instance:
     """Check a header and give the image it describes.
 
     Args:
         header: Of the file.
-        pet: Whether PET values stay in the unit they are stored in, mostly Bq/ml, or become SUV by body weight.
+        reading: What the run asks for.
 
     Raises:
         Rejected: NOT_AN_IMAGE, UNSUPPORTED, HEADER, UNIT, MALFORMED or TRUNCATED.
@@ -111,7 +110,7 @@ def instance_of(header: Header, pet: Pet = "stored") -> Instance:
         frames = moving_frames(attributes, sop_class, stored.frames)
     else:
         raise _unsupported(where, f"{stored.frames} frames without a place each", "one image a file")
-    if pet == "suv" and attributes.text("Modality") == "PT":
+    if reading.pet == "suv" and attributes.text("Modality") == "PT":
         factor = suv_factor(attributes)
         frames = tuple(replace(one, slope=one.slope * factor, intercept=one.intercept * factor) for one in frames)
     return Instance(
@@ -127,6 +126,7 @@ def instance_of(header: Header, pet: Pet = "stored") -> Instance:
         frames=frames,
         tiles=tiles,
         lookup=modality_lookup(attributes, stored.signed),
+        presentation=_presentation(attributes, stored) if reading.values == "presentation" else None,
     )
 
 
@@ -138,6 +138,14 @@ def _refuse_unsupported(attributes: Attributes, sop_class: str) -> None:
         raise _unsupported(where, "the slices of a volume as tiles of one image", "one slice an image")
     if attributes.has("SharedFunctionalGroupsSequence") and sop_class not in ENHANCED_CLASSES:
         raise _unsupported(where, "an enhanced object of a rare kind", "enhanced CT, MR, PET, X-ray or secondary capture")
+
+
+def _presentation(attributes: Attributes, stored: PixelFormat) -> Presentation | None:
+    if stored.samples == 3 or stored.photometric == PALETTE:
+        return None  # colours are what a screen shows
+    if attributes.has("PerFrameFunctionalGroupsSequence"):
+        raise _unsupported(attributes.where, "an enhanced object for presentation", "real values, or one image a file")
+    return presentation_of(attributes, stored.photometric, stored.signed)
 
 
 def _is_mosaic(attributes: Attributes) -> bool:

@@ -1,6 +1,7 @@
 """Lookup tables of a header: what a stored value stands for.
 
-Source: DICOM PS3.3, sections C.11.1.1.1 (modality LUT), C.7.6.3.1.5, C.7.6.3.1.6 (palettes) and C.7.9.2 (segmented palettes).
+Source: DICOM PS3.3, sections C.11.1.1.1 (modality LUT), C.11.2.1.1 (VOI LUT), C.7.6.3.1.5, C.7.6.3.1.6 (palettes) and C.7.9.2
+(segmented palettes).
 """
 
 from __future__ import annotations
@@ -54,6 +55,16 @@ def modality_lookup(attributes: Attributes, signed: bool) -> Lookup | None:
     if len(items) != 1 or (slope, intercept) not in ((None, None), (1.0, 0.0)):
         raise attributes.impossible("ModalityLUTSequence", "no single table, or a rescaling beside it", "one of the two")
     return _lookup(items[0], "LUTDescriptor", "LUTData", signed)
+
+
+def voi_lookup(attributes: Attributes, signed: bool) -> Lookup | None:
+    """Give the first VOI LUT; None where the header has none.
+
+    Raises:
+        Rejected: HEADER where it is incomplete.
+    """
+    items = attributes.items("VOILUTSequence")
+    return _lookup(items[0], "LUTDescriptor", "LUTData", signed) if items else None
 
 
 def palette(attributes: Attributes, signed: bool) -> tuple[Lookup, Lookup, Lookup]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -20,6 +21,7 @@ from medmm.readers.dicom_format import PALETTE, PixelFormat
 from medmm.readers.dicom_frames import Frame
 from medmm.readers.dicom_instance import Instance
 from medmm.readers.dicom_lookup import palette
+from medmm.readers.dicom_presentation import Presentation
 from medmm.types import Array
 
 if TYPE_CHECKING:
@@ -186,6 +188,8 @@ def _fill(out: Array, words: Array, instance: Instance, frame: Frame) -> Array |
         out[...] = words
         return None
     stored = instance.format
+    if instance.presentation is not None:
+        return _fill_shown(out, words, instance, instance.presentation, frame)
     if stored.floating:
         return _fill_floating(out, words, stored, frame)
     values = _extended(words, stored)
@@ -205,6 +209,15 @@ def _fill(out: Array, words: Array, instance: Instance, frame: Frame) -> Array |
         np.add(values, int(frame.intercept), out=out, dtype=out.dtype, casting="unsafe")
     else:
         out[...] = values * frame.slope + frame.intercept
+    return mask
+
+
+def _fill_shown(out: Array, words: Array, instance: Instance, shown: Presentation, frame: Frame) -> Array | None:
+    """Write one frame as a screen shows it; its real values are those before any inversion."""
+    plain = replace(instance, presentation=None, format=replace(instance.format, inverted=False))
+    real = np.empty(words.shape, np.float64)
+    mask = _fill(real, words, plain, frame)
+    out[...] = shown(real)
     return mask
 
 
@@ -234,6 +247,8 @@ def _value_type(members: Sequence[tuple[Instance, Frame]]) -> np.dtype[np.generi
     """Give the smallest type that holds every value: whole numbers where slopes and intercepts are whole, else float32."""
     ends: list[float] = []
     for instance, frame in members:
+        if instance.presentation is not None:
+            return np.dtype(np.float32)
         if instance.format.floating:
             return np.dtype(np.float32 if instance.format.bits_allocated == 32 else np.float64)
         if instance.lookup is not None:
