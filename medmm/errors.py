@@ -78,6 +78,12 @@ class Code(StrEnum):
     CRASH = "E_CRASH"
     """The reader of this study crashed or was killed."""
 
+    TIMEOUT = "E_TIMEOUT"
+    """The reader of this study did not end within the limit."""
+
+    MEMORY = "E_MEMORY"
+    """The reader of this study needed more memory than the limit."""
+
 
 class Rejected(DataError):  # noqa: N818 - the clinic's word for it
     """Data that is there but must not be used. Pickles, so that a worker process can hand it back.

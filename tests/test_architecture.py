@@ -14,6 +14,7 @@ RANKS = {
     "medmm": 0,
     "medmm.errors": 0,
     "medmm.tables": 1,
+    "medmm.workers": 1,
     "medmm.settings": 2,
     "medmm.files": 3,
     "medmm.types": 3,

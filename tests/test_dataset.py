@@ -17,15 +17,16 @@ from medmm.cohort.studies import Sources
 from medmm.dataset import cache
 from medmm.dataset.batches import Batches, TrainingBatches, stack
 from medmm.dataset.cache import PreparedInput, prepare_input
-from medmm.dataset.decode import AHEAD, prepare_studies
+from medmm.dataset.decode import prepare_studies
 from medmm.encoders.base import TabularEncoderSettings
 from medmm.encoders.ft_transformer import FTTransformer
 from medmm.errors import Code, Rejected
 from medmm.inputs.base import Fields, Found, Input, InputSettings
 from medmm.settings import Plain
 from medmm.types import Array, Evidence, Study
+from medmm.workers import AHEAD, Limits
 
-KILL, REJECT, FAIL = "kill", "reject", "fail"
+KILL, REJECT, FAIL, HANG, HOARD = "kill", "reject", "fail", "hang", "hoard"
 
 
 class EchoSettings(InputSettings):
@@ -60,6 +61,12 @@ class Echo(Input[str]):
                 with file.with_suffix(".reads").open("a") as reads:
                     reads.write("x")
             os._exit(9)
+        if text == HANG:
+            time.sleep(1000)
+        if text == HOARD:
+            hoard = []
+            while True:
+                hoard.append(bytearray(1 << 24))
         if text == REJECT:
             raise Rejected(Code.GAP, "the series", "a gap", "none", "export it again")
         if text == FAIL:
@@ -119,7 +126,6 @@ def test_studies_come_back_in_order_and_the_same_with_and_without_workers() -> N
                 assert all(one[name][f].dtype == other[name][f].dtype for f in one[name])
 
 
-@pytest.mark.slow
 def test_a_study_that_kills_its_worker_costs_itself_alone(tmp_path: Path) -> None:
     studies = notes("a", "", "b", "c", "d", "e")
     (tmp_path / "note.txt").write_text(KILL)
@@ -130,8 +136,7 @@ def test_a_study_that_kills_its_worker_costs_itself_alone(tmp_path: Path) -> Non
     reason = results[1][1]
     assert isinstance(reason, Rejected)
     check_names_nobody(reason, studies[1])
-    # Once among the others, and once more alone to know that it was this one.
-    assert (tmp_path / "note.reads").read_text() == "xx"
+    assert (tmp_path / "note.reads").read_text() == "x"  # tried once
 
 
 def test_a_worker_that_dies_while_the_caller_is_busy_costs_its_study_alone() -> None:
@@ -141,6 +146,27 @@ def test_a_worker_that_dies_while_the_caller_is_busy_costs_its_study_alone() -> 
         codes.append(outcome(prepared))
         time.sleep(0.5 if len(codes) == 1 else 0)  # the model computes while the next study kills the worker
     assert codes == ["a", Code.CRASH, *(f"n{i}" for i in range(2 * AHEAD))]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_studies_that_hang_hoard_or_kill_cost_themselves_alone(workers: int) -> None:
+    texts = ["a", HANG, "b", HOARD, KILL, "c", HOARD, "d", HANG, "e"]
+    bad = {HANG: Code.TIMEOUT, HOARD: Code.MEMORY, KILL: Code.CRASH}
+    studies = notes(*texts)
+    start = time.monotonic()
+    results = list(prepare_studies(studies, {"note": echo()}, workers, Limits(seconds=1, memory_bytes=256 << 20)))
+    assert [study for study, _ in results] == studies
+    assert [outcome(prepared) for _, prepared in results] == [bad.get(text, text) for text in texts]
+    for study, prepared in results:
+        if isinstance(prepared, Rejected):
+            check_names_nobody(prepared, study)
+    assert time.monotonic() - start < 60  # two limits of a second, four starts of a process on a busy machine
+
+
+def test_a_study_may_take_as_much_as_the_limit_before_and_after_one_that_hoards() -> None:
+    texts = ["a", HOARD, "b", HOARD, "c"]
+    results = prepare_studies(notes(*texts), {"note": echo()}, 1, Limits(memory_bytes=64 << 20))
+    assert [outcome(prepared) for _, prepared in results] == ["a", Code.MEMORY, "b", Code.MEMORY, "c"]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -302,6 +328,16 @@ def test_a_shard_of_rejected_studies_alone_is_remembered(tmp_path: Path, monkeyp
     prepare_input(notes(REJECT, REJECT), echo(), tmp_path, 0)
     monkeypatch.setattr(cache, "prepare_studies", no_decoding)
     assert set(prepare_input(notes(REJECT, REJECT), echo(), tmp_path, 0).rejected) == {0, 1}
+
+
+def test_a_crash_is_not_remembered_for_it_may_be_the_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    studies = notes("one", FAIL)
+    assert prepare_input(studies, echo(), tmp_path, 0).rejected[1].code is Code.CRASH
+    with monkeypatch.context() as healed:
+        healed.setattr("test_dataset.FAIL", "")
+        assert prepare_input(studies, echo(), tmp_path, 0).rejected == {}
+    monkeypatch.setattr(cache, "prepare_studies", no_decoding)
+    assert prepare_input(studies, echo(), tmp_path, 0).rejected == {}
 
 
 def test_the_cache_holds_no_identifier(tmp_path: Path) -> None:

@@ -15,12 +15,13 @@ from typing import TypeAlias
 import numpy as np
 
 from medmm import __version__
-from medmm.dataset.decode import cores, prepare_studies
+from medmm.dataset.decode import prepare_studies
 from medmm.errors import Code, Rejected
 from medmm.files import digest, digest_file, write_json, writing_folder
 from medmm.inputs.base import Input
 from medmm.settings import Plain
 from medmm.types import Array, Evidence, Study
+from medmm.workers import cores
 
 SHARD_STUDIES = 256
 NOTES = "shard.json"
@@ -30,6 +31,9 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Called with what is done and the whole."""
 
 ABSENT = -1
+
+PASSING = frozenset({Code.CRASH, Code.TIMEOUT, Code.MEMORY})
+"""Reasons that may lie in the machine rather than in the study: they hold for one run, and the next one tries again."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def prepare_input(
         rows = has[start : start + SHARD_STUDIES]
         path = folder / one.name / digest([FORMAT, __version__, one.key(), [digests[i] for i in rows]])[:32]
         notes = _read_notes(path)
-        if notes is None:
+        if notes is None or any(reason and reason["code"] in PASSING for reason in notes["rejected"]):
             _fill(path, [studies[i] for i in rows], one, workers, partial(_tell, progress, start, len(has)))
             notes = _read_notes(path)
             assert notes is not None, "a shard that was just written is whole"
