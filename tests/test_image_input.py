@@ -116,6 +116,36 @@ def test_a_series_with_a_problem_rejects_its_study_alone(hospital: Path) -> None
     assert third is None
 
 
+def test_the_rules_of_the_run_file_choose_among_the_series_of_a_study(hospital: Path) -> None:
+    told = {"StudyInstanceUID": SECOND, "PatientID": "p2", "SeriesInstanceUID": generate_uid(), "SliceThickness": 1}
+    save_stack(hospital / "dicom" / "thin", [0, 1], **told)
+    assert len(files(found(hospital)[1])) == 3
+    assert len(files(found(hospital, series={"prefer": ["thinnest"]})[1])) == 2
+    assert len(files(found(hospital, series={"thickness_mm": [None, 1]})[1])) == 2
+    assert found(hospital, series={"thickness_mm": [9, None]}) == [None, None, None]  # no series passes: the input is absent
+
+
+def test_the_next_best_never_stands_in_for_the_preferred_series(hospital: Path) -> None:
+    told = {"StudyInstanceUID": SECOND, "PatientID": "p2", "SeriesInstanceUID": generate_uid(), "SliceThickness": 1}
+    save_stack(hospital / "dicom" / "thin", [0, 1, 3], **told)
+    assert code(found(hospital, series={"prefer": ["thinnest"]})[1]) is Code.GAP
+
+
+def test_a_series_that_passes_a_rule_in_part_rejects_its_study(hospital: Path) -> None:
+    told = {"StudyInstanceUID": FIRST, "PatientID": "p1", "SeriesInstanceUID": generate_uid()}
+    for height, agent in ((0, "Ultravist"), (2, None), (4, None)):
+        save(hospital / "dicom" / f"mixed{height}", ImagePositionPatient=[10, 20, height], ContrastBolusAgent=agent, **told)
+    assert len(files(found(hospital)[0])) == 3
+    assert code(found(hospital, series={"contrast": True})[0]) is Code.MIXED_SERIES
+
+
+def test_another_patient_in_a_series_that_a_rule_leaves_is_of_no_matter(hospital: Path) -> None:
+    told = {"StudyInstanceUID": FIRST, "SeriesInstanceUID": generate_uid(), "PatientID": "p9"}
+    save(hospital / "dicom" / "x", **{**FILM, **told, "BodyPartExamined": "HAND"})
+    assert code(found(hospital)[0]) is Code.MIXED_PATIENTS
+    assert files(found(hospital, series={"body_part": {"exclude": ["hand"]}})[0]) == ["film1"]
+
+
 def series_of(file: Path) -> str:
     import pydicom
 

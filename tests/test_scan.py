@@ -26,7 +26,8 @@ def test_a_study_is_found_series_by_series(tmp_path: Path) -> None:
     save(tmp_path / "a", SeriesInstanceUID=generate_uid(), **FILM)
     film, ct = scan(tmp_path).series
     assert film.modality == "DX"
-    assert (ct.modality, ct.body_part, ct.description, ct.manufacturer) == ("CT", "CHEST", "Thorax Müller", "Acme")
+    (traits,) = ct.traits
+    assert (ct.modality, traits.body_part, traits.description, ct.manufacturer) == ("CT", "CHEST", "Thorax Müller", "Acme")
     assert (ct.accession, ct.patient_id, ct.series_number, ct.slices) == ("A1", "p1", "3", 3)
     assert ct.transfer_syntax == "1.2.840.10008.1.2.1"
     assert ct.files == tuple(files)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from medmm.cohort.traits import Plane, Traits, traits_of
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom import problem_of
+from medmm.readers.dicom_attributes import Attributes
 from medmm.readers.dicom_file import Header, read_header
 from medmm.readers.dicom_instance import Instance, instance_of
 from medmm.readers.formats import Format, files_in, format_of
@@ -22,7 +25,10 @@ class SeriesFound:
         time: Study Date and Study Time, ISO 8601; "" where there is no date.
         transfer_syntax: Transfer Syntax UID.
         series_number: As text; "" where there is none.
-        slices: Images in its files, more than files where a file holds several.
+        acquired: Digits of date and time at which its first file was acquired or, where that is not stated, its series begun;
+            their order is that of time. "" where no file states either.
+        traits: What a choice can rest on; several where its files differ in it.
+        slices: Images in its files, more than files where a file holds several; those of a broken file as far as it tells.
         files: In the order of their names.
         problem: Why it would be refused, as far as headers tell; None where nothing speaks against it.
     """
@@ -33,14 +39,26 @@ class SeriesFound:
     accession: str
     time: str
     modality: str
-    body_part: str
-    description: str
     manufacturer: str
     transfer_syntax: str
     series_number: str
+    acquired: str
+    traits: frozenset[Traits]
     slices: int
     files: tuple[Path, ...]
     problem: Rejected | None
+
+    @property
+    def thickness_mm(self) -> float | None:
+        """Slice thickness, the largest where files differ; None where one of them states none."""
+        stated = [traits.thickness_mm for traits in self.traits if traits.thickness_mm is not None]
+        return max(stated) if len(stated) == len(self.traits) else None
+
+    @property
+    def plane(self) -> Plane | None:
+        """The plane nearest to its images; None where they differ in it or state none."""
+        planes = {traits.plane for traits in self.traits}
+        return planes.pop() if len(planes) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -73,6 +91,9 @@ class _Gathered:
     first: Header
     files: list[Path] = field(default_factory=list)
     instances: list[Instance] = field(default_factory=list)
+    traits: set[Traits] = field(default_factory=set)
+    acquired: str = ""
+    slices: int = 0
     problem: Rejected | None = None
 
 
@@ -116,9 +137,30 @@ def _gather(series: dict[tuple[str, str], _Gathered], header: Header) -> None:
     key = header.attributes.text("StudyInstanceUID"), header.attributes.text("SeriesInstanceUID")
     gathered = series.setdefault(key, _Gathered(header))
     gathered.files.append(header.file)
+    gathered.traits |= traits_of(header.attributes, instance)
+    gathered.acquired = min(filter(None, (gathered.acquired, _acquired(header.attributes))), default="")
+    gathered.slices += len(instance.frames) if instance is not None else _promised_frames(header.attributes)
     gathered.problem = gathered.problem or problem
     if instance is not None:
         gathered.instances.append(instance)
+
+
+def _acquired(attributes: Attributes) -> str:
+    """Give the digits of the first time that stands in a header (DICOM PS3.5, section 6.2: DT, DA and TM)."""
+    whole = re.split("[+-]", attributes.text("AcquisitionDateTime"))[0]
+    if not whole:
+        stated = (event for event in ("Acquisition", "Series") if attributes.text(f"{event}Date"))
+        event = next(stated, "")
+        whole = attributes.text(f"{event}Date") + attributes.text(f"{event}Time") if event else ""
+    return "".join(filter(str.isdecimal, whole))
+
+
+def _promised_frames(attributes: Attributes) -> int:
+    """Count the images of a file that cannot be read right: a broken series is no shorter than it was."""
+    try:
+        return max(1, attributes.whole("NumberOfFrames") or 1)
+    except Rejected:
+        return 1
 
 
 def _found(gathered: _Gathered) -> SeriesFound:
@@ -131,12 +173,12 @@ def _found(gathered: _Gathered) -> SeriesFound:
         accession=text("AccessionNumber"),
         time=text("StudyDate") + (f"T{clock}" if clock else ""),
         modality=text("Modality"),
-        body_part=text("BodyPartExamined"),
-        description=text("SeriesDescription"),
         manufacturer=text("Manufacturer"),
         transfer_syntax=gathered.first.syntax,
         series_number=text("SeriesNumber"),
-        slices=sum(len(instance.frames) for instance in gathered.instances),
+        acquired=gathered.acquired,
+        traits=frozenset(gathered.traits),
+        slices=gathered.slices,
         files=tuple(gathered.files),
         problem=gathered.problem or problem_of(gathered.instances),
     )

@@ -14,6 +14,7 @@ from medmm.encoders.base import ImageEncoderSettings
 from medmm.encoders.convolutional import DenseNet121
 from medmm.errors import Code, DataError, Rejected
 from medmm.inputs.base import Fields, Found, Input, InputSettings
+from medmm.inputs.series_choice import Considered, SeriesChoice, choose
 from medmm.readers import read_image
 from medmm.readers.resample import prepare_image
 from medmm.settings import Plain, Settings, named_choice
@@ -64,6 +65,9 @@ class ImageSettings(InputSettings):
     modality: tuple[str, ...] = ()
     """DICOM Modality of the series to take, such as CT, or CR and DX; any where left out."""
 
+    series: SeriesChoice = SeriesChoice()
+    """Which series to take where a study has several."""
+
     size: tuple[int, ...] = (224, 224)
     """Rows and columns of a 2D image; right, anterior and superior side of a 3D one."""
 
@@ -92,6 +96,8 @@ class ImageSettings(InputSettings):
             raise ValueError("spacing_mm has a positive number for each side of size")
         if self.window is not None and self.window[0] >= self.window[1]:
             raise ValueError("window goes from a lower to a higher value")
+        if self.match == "file" and self.series != SeriesChoice():
+            raise ValueError("rules of series choose by headers, so they cannot act with match: file")
         return self
 
     def open(self, name: str, state: Plain = None) -> Input[object]:
@@ -117,16 +123,21 @@ class ImageInput(Input[Volume]):
 
     def gather(self, sources: Sources, studies: Sequence[Study]) -> list[Found]:
         """Find the series of every study by its header, or its file by its path."""
-        (column,) = self.study_columns(sources.settings)
-        sources.table(sources.settings.studies, [column])
-        keys = [study.cells[column] for study in studies]
         if self.settings.match == "file":
-            return [self._file(sources, key) for key in keys]
+            return [self._file(sources, key) for key in self._keys(sources, studies)]
+        weighed = self.weigh(sources, studies)
+        return [self._found(study, considered) for study, considered in zip(studies, weighed, strict=True)]
+
+    def weigh(self, sources: Sources, studies: Sequence[Study]) -> list[tuple[Considered, ...]]:
+        """Give the series of every study, at most one of them taken; none where images are joined by their files."""
+        if self.settings.match == "file":
+            return [()] * len(studies)
         series: dict[str, list[SeriesFound]] = {}
         for found in sources.scan(self.settings.path).series:
-            if not self.settings.modality or found.modality in self.settings.modality:
-                series.setdefault(getattr(found, self.settings.match), []).append(found)
-        return [self._choose(study, series.get(key, []) if key else []) for study, key in zip(studies, keys, strict=True)]
+            series.setdefault(getattr(found, self.settings.match), []).append(found)
+        rules, modalities, flat = self.settings.series, self.settings.modality, len(self.settings.size) == 2
+        own = (series.get(key, []) if key else [] for key in self._keys(sources, studies))
+        return [choose(found, rules, modalities, flat) for found in own]
 
     def cells_of(self, series: SeriesFound, cohort: CohortSettings) -> Mapping[str, str]:
         """Give the cells of the studies table that join a series to its study.
@@ -172,11 +183,16 @@ class ImageInput(Input[Volume]):
     def _random(self) -> "Compose | None":
         return random_transforms(self.settings.augmentation, self.settings.size)
 
-    def _choose(self, study: Study, series: Sequence[SeriesFound]) -> Found:
-        """Take the series with the most slices, among equals the first acquired."""
-        if not series:
-            return None
-        if self.settings.check_patient and any(found.patient_id != study.patient_id for found in series):
+    def _keys(self, sources: Sources, studies: Sequence[Study]) -> list[str]:
+        """Give the cell of every study that joins it to its image."""
+        (column,) = self.study_columns(sources.settings)
+        sources.table(sources.settings.studies, [column])
+        return [study.cells[column] for study in studies]
+
+    def _found(self, study: Study, considered: Sequence[Considered]) -> Found:
+        """Give the series taken; a rejection where it, or whose it is, is in doubt: the next best is never taken instead."""
+        asked = [one for one in considered if one.passed]
+        if self.settings.check_patient and any(one.series.patient_id != study.patient_id for one in asked):
             return Rejected(
                 Code.MIXED_PATIENTS,
                 f"{study.key}, input {self.name}",
@@ -184,10 +200,12 @@ class ImageInput(Input[Volume]):
                 "that of the studies table",
                 "correct the export, or set check_patient: false where images carry other identifiers on purpose",
             )
-        best = min(series, key=lambda found: (-found.slices, len(found.series_number), found.series_number, found.series_uid))
-        if best.problem is not None:
-            return best.problem.at(f"{study.key}, input {self.name}")
-        return Evidence(files=best.files)
+        taken = next((one for one in asked if one.reason is None), None)
+        if taken is None:
+            return None
+        if taken.problem is not None:
+            return taken.problem.at(f"{study.key}, input {self.name}")
+        return Evidence(files=taken.series.files)
 
     def _file(self, sources: Sources, key: str) -> Found:
         if not key:

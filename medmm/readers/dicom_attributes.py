@@ -119,13 +119,20 @@ class Attributes:
         return np.frombuffer(raw[: len(raw) // 2 * 2], f"{self._order(keyword)}u2")
 
     def items(self, keyword: str) -> list[Attributes]:
-        """Give the items of a sequence; empty where there is none."""
+        """Give the items of a sequence; empty where there is none.
+
+        Raises:
+            Rejected: HEADER where its bytes are no sequence.
+        """
         tag = _entry(keyword)[0]
         if tag not in self._dataset:
             return []
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # pydicom: a sequence in another encoding than its data set
-            items = self._dataset[tag].value
+            try:
+                items = self._dataset[tag].value
+            except Exception:  # noqa: BLE001 - pydicom raises what broke: NotImplementedError, OSError, BytesLengthException, ...
+                raise self.impossible(keyword, "what is no sequence", "a sequence") from None
         return [Attributes(item, self.where) for item in items] if isinstance(items, Sequence) else []
 
     def empty(self) -> Attributes:
