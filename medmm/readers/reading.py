@@ -1,22 +1,21 @@
 """What a run may ask of the image readers; as it stands, real values and no resampling."""
 
-from dataclasses import dataclass
 from typing import Literal
 
+from medmm.settings import Settings
 
-@dataclass(frozen=True)
-class Reading:
-    """How images are read.
 
-    Attributes:
-        tilt: Whether the sheared stack of a tilted gantry is refused, or put straight by moving each slice within its plane.
-        pet: Whether PET values stay in the unit they are stored in, mostly Bq/ml, or become SUV by body weight.
-        values: `real` units; or `presentation`, 0 to 1 as the header's first VOI window or LUT shows them on a screen.
-    """
+class Reading(Settings):
+    """How DICOM images are read."""
 
     tilt: Literal["refuse", "resample"] = "refuse"
+    """The sheared stack of a tilted gantry: refuse it, or put it straight by moving each slice within its plane."""
+
     pet: Literal["stored", "suv"] = "stored"
+    """PET values: in the unit they are stored in, mostly Bq/ml, or as SUV by body weight."""
+
     values: Literal["real", "presentation"] = "real"
+    """All values: in real units, or from 0 to 1 as the header's first VOI window or lookup table shows them on a screen."""
 
 
 AS_STORED = Reading()
