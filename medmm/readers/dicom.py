@@ -1,7 +1,7 @@
 """DICOM series and single images: right, or refused; never silently wrong.
 
-Files pass through `dicom_file` (header), `dicom_instance` (checked image), `dicom_geometry` (volumes) and `dicom_pixels`
-(values; `dicom_tilt` puts those of a tilted gantry straight).
+Files pass through `dicom_file` (header, by way of `dicom_walk`), `dicom_instance` (checked image), `dicom_geometry` (volumes)
+and `dicom_pixels` (values; `dicom_tilt` puts those of a tilted gantry straight).
 """
 
 from collections.abc import Sequence

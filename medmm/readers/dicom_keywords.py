@@ -1,4 +1,4 @@
-"""The attributes of a DICOM header that the readers and the scan look at; pydicom steps over all others."""
+"""The attributes of a DICOM header that the readers and the scan look at; all others are stepped over."""
 
 PART_KEYWORDS = (
     "StudyInstanceUID",
