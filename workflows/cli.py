@@ -89,14 +89,17 @@ def inspect(
     overrides: OverridesArgument = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Also write the answer to this file.")] = None,
 ) -> None:
-    """Show what is there: patients, studies, inputs present and absent, what is rejected and why, class balance."""
+    """Show what is there: patients, studies, series taken and left, inputs present and absent, what is rejected, and why.
+
+    The answer in JSON has a row for every series of every study; no identifier stands in it.
+    """
     from medmm.config import load_config
     from medmm.files import write_json
 
     from .inspect import inspect_config, inspect_folder, show
 
     screen = _screen()
-    sections = inspect_folder(what, screen) if what.is_dir() else inspect_config(load_config(what, overrides or []))
+    sections = inspect_folder(what, screen) if what.is_dir() else inspect_config(load_config(what, overrides or []), screen)
     show(sections, screen)
     if json_out is not None:
         write_json(json_out, {name: section.plain() for name, section in sections.items()})

@@ -50,13 +50,17 @@ class Cohort:
         )
 
 
-def find(config: RunConfig) -> tuple[tuple[Study, ...], dict[int, str]]:
+def find(config: RunConfig, sources: Sources | None = None) -> tuple[tuple[Study, ...], dict[int, str]]:
     """Find the studies of a run and their inputs, without decoding; and which cannot be used, and why, in a word.
+
+    Args:
+        config: The run.
+        sources: Its export, where it is open already.
 
     Raises:
         DataError: A table, column or folder is missing.
     """
-    sources = Sources.open(config.cohort)
+    sources = sources or Sources.open(config.cohort)
     inputs = {name: settings.open(name) for name, settings in config.inputs.items()}
     studies = gather(inputs, sources, read_studies(sources, config.target))
     left_out: dict[int, str] = {}

@@ -5,13 +5,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from medmm.cohort.scan import scan
+from medmm.cohort.scan import SeriesFound, scan
+from medmm.cohort.shown import shown_modality, shown_syntax, shown_vendor
+from medmm.cohort.studies import Sources
 from medmm.config import RunConfig
+from medmm.inputs.image import ImageInput
+from medmm.inputs.series_choice import Considered
 from medmm.settings import Plain
 from medmm.types import Study
 
 from .cohort import find
 from .screen import Screen
+
+SERIES_COLUMNS = ("modality", "manufacturer", "transfer_syntax", "plane", "slices", "files", "thickness_mm", "code")
+"""What the answer says of one series; no identifier, no number and no text that a scanner's user typed."""
+
+Weighed = Mapping[str, Sequence[tuple[Considered, ...]]]
+"""Input -> study -> the series that were weighed for it."""
 
 
 @dataclass(frozen=True)
@@ -22,36 +32,49 @@ class Section:
         title: What it shows.
         columns: Names.
         rows: Cells; counts and codes, no identifier.
+        detail: Whether it has a row a series, too many for a terminal.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: Sequence[tuple[object, ...]]
+    detail: bool = False
 
     def plain(self) -> Plain:
         """Give the rows as dictionaries."""
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
-def inspect_config(config: RunConfig) -> dict[str, Section]:
-    """Describe the cohort of a run file: counts, classes, inputs, rejections. Headers are read, pixels are not.
+def inspect_config(config: RunConfig, screen: Screen) -> dict[str, Section]:
+    """Describe the cohort of a run file: counts, classes, inputs, series, rejections. Headers are read, pixels are not.
 
     Raises:
         DataError: A table, column or folder is missing.
     """
-    studies, left_out = find(config)
+    sources = Sources.open(config.cohort)
+    opened = (settings.open(name) for name, settings in config.inputs.items())
+    images = [one for one in opened if isinstance(one, ImageInput) and one.settings.match != "file"]
+    for path in sorted({one.settings.path for one in images}):
+        with screen.step("reading image headers") as step:
+            sources.scan(path, step)
+    studies, left_out = find(config, sources)
+    weighed = {one.name: one.weigh(sources, studies) for one in images}
     patients = len({study.patient_id for study in studies})
     used = [study for i, study in enumerate(studies) if i not in left_out]
-    images = [evidence for study in studies for evidence in study.evidence.values() if evidence.files]
-    files = sum(len(evidence.files) for evidence in images)
+    found = [evidence for study in studies for evidence in study.evidence.values() if evidence.files]
+    files = sum(len(evidence.files) for evidence in found)
+    series_columns = ("study", "input", "series", "taken", "why_not", *SERIES_COLUMNS)
     return {
         "cohort": Section(
             "Cohort",
             ("patients", "studies", "usable", "series in use", "files"),
-            [(patients, len(studies), len(used), len(images), files)],
+            [(patients, len(studies), len(used), len(found), files)],
         ),
         "classes": Section("Classes of the usable studies", ("class", "studies", "share", "patients"), _classes(config, used)),
         "inputs": Section("Inputs", ("input", "kind", "present", "absent", "rejected"), _inputs(config, studies)),
+        "choice": Section("Series of the studies", ("input", "fate", "series", "studies"), _choice(studies, weighed)),
+        "absent": Section("Absent images", ("input", "why", "studies"), _absent(weighed)),
+        "series": Section("Series of each study", series_columns, _series(studies, weighed), detail=True),
         "left_out": Section("Left out, and why", ("reason", "studies"), Counter(left_out.values()).most_common()),
         "rejected": Section("Rejections", ("study", "input", "reason"), _rejections(studies)),
     }
@@ -61,8 +84,10 @@ def inspect_folder(folder: Path, screen: Screen) -> dict[str, Section]:
     """Describe an unknown folder by its image headers."""
     with screen.step("reading headers") as step:
         found = scan(folder, step)
-    kinds: Counter[tuple[str, str, str]] = Counter((s.modality, s.manufacturer, s.transfer_syntax) for s in found.series)
-    problems = Counter(s.problem.code.value for s in found.series if s.problem is not None)
+    described = [_described(series) for series in found.series]
+    kinds = Counter(row[:3] for row in described)
+    problems = Counter(series.problem.code.value for series in found.series if series.problem is not None)
+    formats = Counter(image.format.value for image in found.images)
     counts = (
         len({series.patient_id for series in found.series}),
         len({series.study_uid for series in found.series}),
@@ -70,24 +95,80 @@ def inspect_folder(folder: Path, screen: Screen) -> dict[str, Section]:
         sum(len(series.files) for series in found.series),
         len(found.images),
     )
+    reasons = [(number, str(series.problem)) for number, series in enumerate(found.series, 1) if series.problem is not None]
     return {
         "folder": Section("Folder", ("patients", "studies", "series", "DICOM images", "other images"), [counts]),
         "series": Section(
             "Series", ("modality", "manufacturer", "transfer syntax", "series"), [(*kind, n) for kind, n in kinds.most_common()]
         ),
-        "problems": Section("Series that would be rejected", ("code", "series"), problems.most_common()),
-        "left": Section(
-            "Files that are no image", ("code", "files"), [(code.value, n) for code, n in sorted(found.left.items())]
+        "each_series": Section(
+            "Each series", ("series", *SERIES_COLUMNS), [(n, *row) for n, row in enumerate(described, 1)], detail=True
         ),
+        "images": Section("Other images", ("format", "files"), formats.most_common()),
+        "problems": Section("Rejected by headers", ("code", "series"), problems.most_common()),
+        "reasons": Section("Why series would be rejected", ("series", "reason"), reasons, detail=True),
+        "left": Section("Other files", ("code", "files"), [(code.value, n) for code, n in sorted(found.left.items())]),
     }
 
 
 def show(sections: Mapping[str, Section], screen: Screen) -> None:
-    """Write the sections that have rows as tables."""
+    """Write the sections that have rows as tables, but those that have a row a series."""
     for section in sections.values():
-        if section.rows:
+        if section.rows and not section.detail:
             screen.table(section.title, section.columns, section.rows)
             screen.say("")
+
+
+def _described(series: SeriesFound) -> tuple[object, ...]:
+    """Give the cells of `SERIES_COLUMNS`."""
+    return (
+        shown_modality(series.modality),
+        shown_vendor(series.manufacturer),
+        shown_syntax(series.transfer_syntax),
+        series.plane,
+        series.slices,
+        len(series.files),
+        series.thickness_mm,
+        None if series.problem is None else series.problem.code.value,
+    )
+
+
+def _series(studies: Sequence[Study], weighed: Weighed) -> list[tuple[object, ...]]:
+    """Give a row for each series of each study: the study's row, and the series by its place in their order."""
+    return [
+        (study.row, name, number, one.reason is None, one.reason and str(one.reason), *_described(one.series))
+        for name, of_studies in weighed.items()
+        for study, considered in zip(studies, of_studies, strict=True)
+        for number, one in enumerate(considered, start=1)
+    ]
+
+
+def _choice(studies: Sequence[Study], weighed: Weighed) -> list[tuple[object, ...]]:
+    """Count what became of the series, and of how many studies they are; those taken come first."""
+    rows: list[tuple[object, ...]] = []
+    for name, of_studies in weighed.items():
+        pairs = zip(studies, of_studies, strict=True)
+        fates = [(_fate(one, study, name), study.row) for study, considered in pairs for one in considered]
+        counts = Counter(fate for fate, _ in fates)
+        order = sorted(counts, key=lambda fate: (not fate.startswith("taken"), -counts[fate], fate))
+        rows += [(name, fate, counts[fate], len({row for other, row in fates if other == fate})) for fate in order]
+    return rows
+
+
+def _absent(weighed: Weighed) -> list[tuple[object, ...]]:
+    """Count the studies that have no series to take, by why."""
+    rows: list[tuple[object, ...]] = []
+    for name, of_studies in weighed.items():
+        without = sum(not considered for considered in of_studies)
+        none_passes = sum(not any(one.passed for one in considered) for considered in of_studies) - without
+        rows += [(name, why, n) for why, n in (("no series", without), ("no series passes the rules", none_passes)) if n]
+    return rows
+
+
+def _fate(one: Considered, study: Study, name: str) -> str:
+    if one.reason is not None:
+        return f"left: {one.reason.rule}"
+    return f"taken, but rejected: {study.rejected[name].code.value}" if name in study.rejected else "taken"
 
 
 def _classes(config: RunConfig, studies: Sequence[Study]) -> list[tuple[object, ...]]:

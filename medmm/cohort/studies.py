@@ -1,7 +1,7 @@
 """The studies table: a row a study, its identifiers kept as text, its faults kept apart."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -108,8 +108,12 @@ class Sources:
                 raise DataError(f"table {name!r} has no column {column!r}: {nearest(column, list(table.columns))}")
         return table
 
-    def scan(self, name: str) -> Scan:
+    def scan(self, name: str, progress: Callable[[int, int], None] | None = None) -> Scan:
         """Give the series of an image folder.
+
+        Args:
+            name: Of the folder.
+            progress: Called after each file with the number of files done and of all.
 
         Raises:
             DataError: No such folder.
@@ -117,7 +121,7 @@ class Sources:
         if name not in self._scans:
             if not self.path(name).is_dir():
                 raise DataError(f"the export has no folder {name!r}: correct its name in the run file")
-            self._scans[name] = scan(self.path(name))
+            self._scans[name] = scan(self.path(name), progress)
         return self._scans[name]
 
 
