@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import struct
-import warnings
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
 from medmm.errors import Code, Rejected
+from medmm.readers.quiet import quiet
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -111,13 +111,19 @@ class Attributes:
         return raw if isinstance(raw, bytes) else b""
 
     def items(self, keyword: str) -> list[Attributes]:
-        """Give the items of a sequence; empty where there is none."""
+        """Give the items of a sequence; empty where there is none.
+
+        Raises:
+            Rejected: HEADER where its bytes are none.
+        """
         tag = _entry(keyword)[0]
         if tag not in self._dataset:
             return []
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # pydicom: a sequence in another encoding than its data set
-            items = self._dataset[tag].value
+        try:
+            with quiet():
+                items = self._dataset[tag].value
+        except Exception:  # noqa: BLE001 - pydicom raises what broke
+            raise self.impossible(keyword, "what is no sequence", "a sequence") from None
         return [Attributes(item, self.where) for item in items] if isinstance(items, Sequence) else []
 
     def empty(self) -> Attributes:
@@ -157,9 +163,11 @@ class Attributes:
         return [float(value) for value in struct.unpack(f"{order}{len(raw) // struct.calcsize(code) * code}", raw)]
 
     def _decoded_text(self, keyword: str) -> str:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # pydicom: bytes outside the stated character set are replaced
-            return str(self._dataset[_entry(keyword)[0]].value).strip(" \0")
+        try:
+            with quiet():  # bytes outside the stated character set are replaced
+                return str(self._dataset[_entry(keyword)[0]].value).strip(" \0")
+        except Exception:  # noqa: BLE001 - pydicom raises what broke
+            raise self.impossible(keyword, "what is no text", "a text") from None
 
 
 def _written(raw: bytes) -> list[float]:

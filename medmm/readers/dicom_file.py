@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import re
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_attributes import Attributes, tag_of
 from medmm.readers.dicom_keywords import HEADER_KEYWORDS, PRIVATE_TILES
+from medmm.readers.quiet import quiet
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -111,7 +111,8 @@ def _transfer_syntax(file: BinaryIO, where: str) -> str:
     if file.read(PREFIX_END)[-4:] != b"DICM":
         raise Rejected(Code.MALFORMED, where, "no DICOM file header", "the letters DICM at byte 128", "export as DICOM files")
     try:
-        meta = read_dataset(_nameless(file), False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
+        with quiet():
+            meta = read_dataset(_nameless(file), False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
     except Exception:  # noqa: BLE001 - pydicom raises what broke: struct.error, KeyError, ValueError, ...
         raise _unparsable(where, "file meta information") from None
     syntax = Attributes(meta, where).text("TransferSyntaxUID")
@@ -146,8 +147,7 @@ def _parse(stream: BinaryIO, syntax: str, where: str) -> Dataset:
 
     tags = [*map(tag_of, HEADER_KEYWORDS), *(tag for creator, _, private in PRIVATE_TILES for tag in (creator, private))]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # pydicom: an encoding other than stated, a sequence that is cut off
+        with quiet():
             return read_dataset(
                 _nameless(stream),
                 syntax == IMPLICIT_LITTLE,
