@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import struct
-import warnings
 from functools import cache
 
 import numpy as np
 
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_walk import DataSet
+from medmm.readers.quiet import quiet
 from medmm.types import Array
 
 BINARY_VRS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "AT": "HH"}
@@ -171,8 +171,7 @@ def _decoded(raw: bytes, character_set: bytes) -> str:
 
     known = _character_sets()
     names = [known.get(_letters(name), "") for name in character_set.decode("ascii", "replace").split("\\")]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # pydicom: bytes outside the character set
+    with quiet():  # bytes outside the character set are replaced
         return decode_bytes(raw, convert_encodings(names), TEXT_DELIMITERS)
 
 

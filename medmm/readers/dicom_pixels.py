@@ -7,7 +7,6 @@ Source: DICOM PS3.5, section 8 (pixel encoding); PS3.3, sections C.7.6.3.1 (phot
 from __future__ import annotations
 
 import struct
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
@@ -22,6 +21,7 @@ from medmm.readers.dicom_frames import Frame
 from medmm.readers.dicom_instance import Instance
 from medmm.readers.dicom_lookup import palette
 from medmm.readers.dicom_presentation import Presentation
+from medmm.readers.quiet import quiet
 from medmm.types import Array
 
 if TYPE_CHECKING:
@@ -133,18 +133,20 @@ class FrameReader:
 
 
 def _decoder(syntax: str, where: str) -> Decoder:
+    from pydicom.config import IGNORE
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
 
+    uid = UID(syntax, IGNORE)
+    found = f"transfer syntax {uid.name}" if uid.name != uid else "an unknown transfer syntax"  # its digits are the file's own
     try:
-        decoder = get_decoder(UID(syntax))
+        with quiet():
+            decoder = get_decoder(uid)
     except NotImplementedError:
-        raise Rejected(
-            Code.NO_DECODER, where, f"transfer syntax {UID(syntax).name}", "one that pydicom decodes", "export it uncompressed"
-        ) from None
+        raise Rejected(Code.NO_DECODER, where, found, "one that pydicom decodes", "export it uncompressed") from None
     if syntax not in NATIVE and PLUGIN not in decoder.available_plugins:
         needed = "; ".join(decoder.missing_dependencies)
-        raise Rejected(Code.NO_DECODER, where, f"transfer syntax {UID(syntax).name}", "a decoder for it", f"install {needed}")
+        raise Rejected(Code.NO_DECODER, where, found, "a decoder for it", f"install {needed}")
     return decoder
 
 
@@ -166,8 +168,7 @@ def _decode(decoder: Decoder, content: bytes, instance: Instance) -> Array:
         "correct_unused_bits": False,
     }
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # pydicom: the codestream's colour space, which it then uses, differs
+        with quiet():  # the codestream's colour space, which pydicom then uses, may differ from the header's
             plugin = "" if stored.syntax in NATIVE else PLUGIN
             words, _ = decoder.as_array(content, decoding_plugin=plugin, raw=stored.samples == 1, **options)  # type: ignore[arg-type]
     except BaseException as error:
