@@ -273,3 +273,23 @@ def test_a_mosaic_that_nothing_places_is_refused(
     tmp_path: Path, header: bytes | None, change: dict[str, Any], code: Code
 ) -> None:
     assert refused([save_mosaic(tmp_path / "a", header, **change)]).code is code
+
+
+# What real exports hold
+
+
+def test_a_radiograph_whose_spacing_is_zero_has_no_physical_size(tmp_path: Path) -> None:
+    radiograph = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1", "Modality": "CR", **NO_PLACE, **NO_RESCALE}
+    assert read_image([save(tmp_path / "a", **radiograph | {"PixelSpacing": [0, 0]})]).spacing_mm is None
+    other = read_image([save(tmp_path / "b", **radiograph | {"PixelSpacing": [0, 0], "ImagerPixelSpacing": [0.2, 0.1]})])
+    assert other.spacing_mm == pytest.approx((0.1, 0.2, 1))
+    assert refused([save(tmp_path / "c", **radiograph | {"PixelSpacing": [0, 0.1]})]).code is Code.HEADER
+    assert refused([save(tmp_path / "d", PixelSpacing=[0, 0])]).code is Code.HEADER  # a CT needs it
+
+
+def test_colours_of_32_bits_are_read(tmp_path: Path) -> None:
+    pixels = (np.arange(36, dtype="<u4") * 100_000_000 % 4_000_000_000).astype("<u4")
+    change = {"BitsAllocated": 32, "BitsStored": 32, "PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}
+    change |= {"PlanarConfiguration": 0, "PixelRepresentation": 0, "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "Modality": "OT"}
+    volume = read_image([save(tmp_path / "a", pixels.astype("<u4").tobytes(), **change, **NO_PLACE, **NO_RESCALE)])
+    np.testing.assert_array_equal(volume.values[:, :, 0].transpose(1, 0, 2).ravel(), pixels)

@@ -149,8 +149,10 @@ def _bits(attributes: Attributes, samples: int) -> tuple[int, int]:
         raise attributes.impossible("BitsStored", f"{stored} of {allocated} bits", f"1 to {allocated}")
     if attributes.whole("HighBit") not in (None, stored - 1):
         raise _unsupported(attributes.where, "a HighBit away from BitsStored - 1", "HighBit = BitsStored - 1")
-    if samples == 3 and (allocated, stored) not in ((8, 8), (16, 16)):
-        raise _unsupported(attributes.where, f"colour with {stored} of {allocated} bits", "8 or 16 bits")
+    if samples == 3 and (allocated, stored) not in ((8, 8), (16, 16), (32, 32)):
+        raise _unsupported(
+            attributes.where, f"colour with {stored} of {allocated} bits", "8, 16 or 32 bits, all of them stored"
+        )
     return allocated, stored
 
 

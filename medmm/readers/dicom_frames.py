@@ -45,6 +45,8 @@ PLAIN_MOVING_CLASSES = frozenset(
     for suffix in (
         "3.1",  # ultrasound
         "3",  # ultrasound, retired
+        "6",  # ultrasound image, retired
+        "6.1",  # ultrasound image, which should hold one
         "7",  # secondary capture
         "7.1",  # of bits
         "7.2",
@@ -118,7 +120,8 @@ def single_frame(attributes: Attributes, sop_class: str) -> Frame:
                 raise attributes.missing(keyword)
     if not placed:
         position = orientation = None
-        spacing = spacing or attributes.vector("ImagerPixelSpacing", 2)
+        stated = (spacing, attributes.vector("ImagerPixelSpacing", 2))
+        spacing = next((one for one in stated if one is not None and any(one)), None)  # zeros state nothing
     slope, intercept = _rescaling(attributes, sop_class)
     frame = Frame(0, position, orientation, spacing, _thickness(attributes), slope, intercept)
     _check_plane(attributes, frame)
