@@ -1,5 +1,6 @@
 """Objects beyond one slice a file: films, floating-point pixels, lookup tables, segmented palettes, mosaics, tomosynthesis."""
 
+import gzip
 import struct
 from pathlib import Path
 from typing import Any
@@ -293,3 +294,23 @@ def test_colours_of_32_bits_are_read(tmp_path: Path) -> None:
     change |= {"PlanarConfiguration": 0, "PixelRepresentation": 0, "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "Modality": "OT"}
     volume = read_image([save(tmp_path / "a", pixels.astype("<u4").tobytes(), **change, **NO_PLACE, **NO_RESCALE)])
     np.testing.assert_array_equal(volume.values[:, :, 0].transpose(1, 0, 2).ravel(), pixels)
+
+
+@pytest.mark.parametrize("name", ["siemens_dwi_0", "siemens_dwi_1000", "philips_mprage"])
+@pytest.mark.filterwarnings("ignore:The DICOM readers are highly experimental")
+def test_real_files_that_nibabel_brings_lie_where_nibabel_puts_them(tmp_path: Path, name: str) -> None:
+    """Two mosaics and an enhanced object, read by a second implementation."""
+    import nibabel
+    from nibabel.nicom.dicomwrappers import wrapper_from_data
+
+    bundled = Path(nibabel.__file__).parent / "nicom" / "tests" / "data" / f"{name}.dcm.gz"
+    (tmp_path / name).write_bytes(gzip.decompress(bundled.read_bytes()))
+    volume = read_image([tmp_path / name])
+    other = wrapper_from_data(pydicom.dcmread(tmp_path / name))
+    assert volume.affine is not None
+    theirs = np.linalg.inv(np.diag((-1, -1, 1, 1)) @ other.affine) @ volume.affine  # from our index to nibabel's
+    index = np.stack([*np.indices(volume.values.shape), np.ones(volume.values.shape)], axis=-1)
+    there = (index @ theirs.T)[..., :3]
+    np.testing.assert_allclose(there, np.rint(there), atol=0.01)
+    i, j, k = np.moveaxis(np.rint(there).astype(int), -1, 0)
+    np.testing.assert_allclose(volume.values, other.get_data()[i, j, k], rtol=1e-5, atol=1e-3)
