@@ -20,6 +20,7 @@ RANKS = {
     "medmm.types": 3,
     "medmm.readers": 4,
     "medmm.cohort": 5,
+    "medmm.preview": 6,
     "medmm.encoders": 6,
     "medmm.inputs": 7,
     "medmm.fusion": 8,

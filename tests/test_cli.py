@@ -44,11 +44,14 @@ def test_what_the_user_can_repair_is_one_line_on_stderr_and_ends_with_1(words: l
     assert len(answer.stderr.splitlines()) == 1
 
 
-def test_a_folder_is_inspected_and_the_answer_kept_as_json(tmp_path: Path) -> None:
+def test_a_folder_is_inspected_and_the_answer_kept_as_json_and_as_a_contact_sheet(tmp_path: Path) -> None:
     make_cohort(tmp_path / "cohort", SyntheticSettings(patients=6, absent={}, broken=1))
-    answer = medmm("inspect", str(tmp_path / "cohort"), "--json", str(tmp_path / "answer.json"))
+    sheet = tmp_path / "sheet.html"
+    more = ("--json", str(tmp_path / "answer.json"), "--thumbnails", str(sheet), "--tiles", "5")
+    answer = medmm("inspect", str(tmp_path / "cohort"), *more)
     assert answer.returncode == 0, answer.stderr
     content = json.loads((tmp_path / "answer.json").read_text())
     assert content["folder"][0]["patients"] == 6
     assert [one["code"] for one in content["problems"]] == ["E_GAP"]
     assert "E_GAP" in answer.stdout
+    assert sheet.read_text().count("<article") == 5

@@ -232,7 +232,7 @@ def test_on_its_own_cohort_a_model_is_judged_on_its_test_studies_only(run: Run) 
 
 
 def test_inspect_counts_what_was_made(run: Run, export: Path) -> None:
-    sections = inspect_config(run.config, SCREEN)
+    sections = inspect_config(run.config, SCREEN).sections
     truth = pd.read_csv(export / "truth.csv", dtype=str, keep_default_na=False)
     present = {row[0]: row[2] for row in sections["inputs"].rows}
     assert sections["cohort"].rows[0][:2] == (PATIENTS, len(truth))

@@ -61,7 +61,7 @@ def config(export: Path, **image: Any) -> RunConfig:
 
 
 def test_the_fate_of_every_series_is_told(export: Path) -> None:
-    sections = inspect_config(config(export, series={"thickness_mm": [None, 3]}), SCREEN)
+    sections = inspect_config(config(export, series={"thickness_mm": [None, 3]}), SCREEN).sections
     rows = sections["series"].plain()
     told = [(row["study"], row["series"], row["taken"], row["why_not"], row["code"]) for row in rows]
     assert told == [
@@ -85,13 +85,13 @@ def test_the_fate_of_every_series_is_told(export: Path) -> None:
 
 
 def test_images_joined_by_their_files_are_not_said_to_lack_series(export: Path) -> None:
-    sections = inspect_config(config(export, match="file", column="study_id", modality=[]), SCREEN)
+    sections = inspect_config(config(export, match="file", column="study_id", modality=[]), SCREEN).sections
     assert not sections["choice"].rows
     assert not sections["absent"].rows
 
 
 def test_a_folder_is_described_series_by_series(export: Path) -> None:
-    sections = inspect_folder(export, SCREEN)
+    sections = inspect_folder(export, SCREEN).sections
     assert sections["folder"].plain() == [{"patients": 4, "studies": 4, "series": 6, "DICOM images": 13, "other images": 0}]
     assert sections["series"].rows == [
         ("CT", "other", "Explicit VR Little Endian", 5),
@@ -107,8 +107,8 @@ def test_no_identifier_is_in_the_answer_nor_on_the_screen(export: Path, what: st
     console = Console(record=True, width=200, quiet=False, file=(export.parent / "screen").open("w"))
     screen = Screen(console)
     rules = {"series": {"body_part": ["CHEST"]}}
-    answers = [inspect_folder(export, screen)] if what == "folder" else []
-    answers += [inspect_config(config(export, **more), screen) for more in ({}, rules)] if what == "config" else []
+    answers = [inspect_folder(export, screen).sections] if what == "folder" else []
+    answers += [inspect_config(config(export, **more), screen).sections for more in ({}, rules)] if what == "config" else []
     for sections in answers:
         show(sections, screen)
         text = json.dumps({name: section.plain() for name, section in sections.items()})

@@ -88,6 +88,10 @@ def inspect(
     what: Annotated[Path, typer.Argument(help="Run file, or a folder with images.", metavar="CONFIG|DIR")],
     overrides: OverridesArgument = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Also write the answer to this file.")] = None,
+    thumbnails: Annotated[
+        Path | None, typer.Option(help="Also write a contact sheet of the images to this HTML file.", metavar="FILE")
+    ] = None,
+    tiles: Annotated[int, typer.Option(min=1, help="Images of the contact sheet at most.")] = 200,
 ) -> None:
     """Show what is there: patients, studies, series taken and left, inputs present and absent, what is rejected, and why.
 
@@ -97,13 +101,19 @@ def inspect(
     from medmm.files import write_json
 
     from .inspect import inspect_config, inspect_folder, show
+    from .thumbnails import write_thumbnails
 
     screen = _screen()
-    sections = inspect_folder(what, screen) if what.is_dir() else inspect_config(load_config(what, overrides or []), screen)
-    show(sections, screen)
+    answer = inspect_folder(what, screen) if what.is_dir() else inspect_config(load_config(what, overrides or []), screen)
+    show(answer.sections, screen)
     if json_out is not None:
-        write_json(json_out, {name: section.plain() for name, section in sections.items()})
+        write_json(json_out, {name: section.plain() for name, section in answer.sections.items()})
         screen.say(f"written to {json_out}")
+    if thumbnails is not None:
+        write_thumbnails(
+            "Images of a folder" if what.is_dir() else "Images of a run", answer.subjects, tiles, thumbnails, screen
+        )
+        screen.say(f"contact sheet: {thumbnails}")
 
 
 @app.command()

@@ -5,17 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from medmm.cohort.scan import SeriesFound, scan
+from medmm.cohort.scan import Scan, SeriesFound, scan
 from medmm.cohort.shown import shown_modality, shown_syntax, shown_vendor
 from medmm.cohort.studies import Sources
 from medmm.config import RunConfig
-from medmm.inputs.image import ImageInput
+from medmm.inputs.image import ImageInput, ImageSettings
 from medmm.inputs.series_choice import Considered
 from medmm.settings import Plain
 from medmm.types import Study
 
 from .cohort import find
 from .screen import Screen
+from .thumbnails import Subject
 
 SERIES_COLUMNS = ("modality", "manufacturer", "transfer_syntax", "plane", "slices", "files", "thickness_mm", "code")
 """What the answer says of one series; no identifier, no number and no text that a scanner's user typed."""
@@ -45,7 +46,20 @@ class Section:
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
-def inspect_config(config: RunConfig, screen: Screen) -> dict[str, Section]:
+@dataclass(frozen=True)
+class Answer:
+    """What is in an export.
+
+    Attributes:
+        sections: By name.
+        subjects: Its images, for a contact sheet.
+    """
+
+    sections: Mapping[str, Section]
+    subjects: Sequence[Subject]
+
+
+def inspect_config(config: RunConfig, screen: Screen) -> Answer:
     """Describe the cohort of a run file: counts, classes, inputs, series, rejections. Headers are read, pixels are not.
 
     Raises:
@@ -64,7 +78,7 @@ def inspect_config(config: RunConfig, screen: Screen) -> dict[str, Section]:
     found = [evidence for study in studies for evidence in study.evidence.values() if evidence.files]
     files = sum(len(evidence.files) for evidence in found)
     series_columns = ("study", "input", "series", "taken", "why_not", *SERIES_COLUMNS)
-    return {
+    sections = {
         "cohort": Section(
             "Cohort",
             ("patients", "studies", "usable", "series in use", "files"),
@@ -78,9 +92,10 @@ def inspect_config(config: RunConfig, screen: Screen) -> dict[str, Section]:
         "left_out": Section("Left out, and why", ("reason", "studies"), Counter(left_out.values()).most_common()),
         "rejected": Section("Rejections", ("study", "input", "reason"), _rejections(studies)),
     }
+    return Answer(sections, _subjects_of_studies(config, studies, weighed))
 
 
-def inspect_folder(folder: Path, screen: Screen) -> dict[str, Section]:
+def inspect_folder(folder: Path, screen: Screen) -> Answer:
     """Describe an unknown folder by its image headers."""
     with screen.step("reading headers") as step:
         found = scan(folder, step)
@@ -96,7 +111,7 @@ def inspect_folder(folder: Path, screen: Screen) -> dict[str, Section]:
         len(found.images),
     )
     reasons = [(number, str(series.problem)) for number, series in enumerate(found.series, 1) if series.problem is not None]
-    return {
+    sections = {
         "folder": Section("Folder", ("patients", "studies", "series", "DICOM images", "other images"), [counts]),
         "series": Section(
             "Series", ("modality", "manufacturer", "transfer syntax", "series"), [(*kind, n) for kind, n in kinds.most_common()]
@@ -109,6 +124,42 @@ def inspect_folder(folder: Path, screen: Screen) -> dict[str, Section]:
         "reasons": Section("Why series would be rejected", ("series", "reason"), reasons, detail=True),
         "left": Section("Other files", ("code", "files"), [(code.value, n) for code, n in sorted(found.left.items())]),
     }
+    return Answer(sections, _subjects_of_folder(found))
+
+
+def _subjects_of_studies(config: RunConfig, studies: Sequence[Study], weighed: Weighed) -> list[Subject]:
+    """Give the image of every study that has one, or why it is rejected."""
+    subjects = []
+    names = [name for name, settings in config.inputs.items() if isinstance(settings, ImageSettings)]
+    for i, study in enumerate(studies):
+        for name in names:
+            considered = weighed[name][i] if name in weighed else ()
+            taken = next((one.series for one in considered if one.reason is None), None)
+            note = name if taken is None else f"{name}, {shown_modality(taken.modality)}"
+            if name in study.rejected:
+                subjects.append(Subject(study.key, note, (), study.rejected[name]))
+            elif name in study.evidence:
+                subjects.append(Subject(study.key, note, study.evidence[name].files, None))
+    return subjects
+
+
+def _subjects_of_folder(found: Scan) -> list[Subject]:
+    """Give every series and every other image, called by their places in the order in which they were found."""
+    patients = {series.patient_id: 0 for series in found.series}
+    studies = {series.study_uid: 0 for series in found.series}
+    for places in (patients, studies):
+        places |= {key: number for number, key in enumerate(places, start=1)}
+    subjects = [
+        Subject(
+            f"series {number}",
+            f"{shown_modality(one.modality)}, patient {patients[one.patient_id]}, study {studies[one.study_uid]}",
+            one.files,
+            one.problem,
+        )
+        for number, one in enumerate(found.series, start=1)
+    ]
+    images = enumerate(found.images, start=1)
+    return subjects + [Subject(f"image {number}", image.format.value, (image.path,), None) for number, image in images]
 
 
 def show(sections: Mapping[str, Section], screen: Screen) -> None:

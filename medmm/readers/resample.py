@@ -68,9 +68,9 @@ def prepare_image(
         raise Rejected(Code.UNSUPPORTED, "the image", found, "one slice for a 2D size", "set a size of three numbers")
     if spacing_mm is not None and volume.spacing_mm is None:
         raise Rejected(Code.HEADER, "the image", "no pixel spacing", "millimetres", "leave spacing_mm out")
-    order = DISPLAY_ORDER if flat else _nearest_axes(volume.affine)[0]
+    order = DISPLAY_ORDER if flat else nearest_axes(volume.affine)[0]
     axes = _axes(volume, size, spacing_mm)
-    own = window if window is not None else _own_window(volume)
+    own = window if window is not None else own_window(volume)
     planes = [_prepare_plane(plane, volume.padding, axes, own) for plane in _planes(volume.values, channels)]
     result = np.stack([plane.transpose(order) for plane in planes])  # (K, a, b, c)
     result = np.repeat(result, channels // len(planes), axis=0)
@@ -84,7 +84,7 @@ def prepared_affine(volume: Volume, size: tuple[int, ...], spacing_mm: tuple[flo
     to_source = np.zeros((4, 4))  # index of the result -> index of the volume
     to_source[3, 3] = 1
     targets_mm = spacing_mm or (None,) * len(size)
-    for number, (axis, reverse) in enumerate(zip(*_nearest_axes(volume.affine), strict=True)):
+    for number, (axis, reverse) in enumerate(zip(*nearest_axes(volume.affine), strict=True)):
         before, after = volume.values.shape[axis], size[number]
         scale = _scale(volume, axis, after, targets_mm[number])
         first = (before - (after - 1) * scale - 1) / 2
@@ -93,7 +93,7 @@ def prepared_affine(volume: Volume, size: tuple[int, ...], spacing_mm: tuple[flo
     return np.asarray(volume.affine @ to_source)
 
 
-def _nearest_axes(affine: Array | None) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+def nearest_axes(affine: Array | None) -> tuple[tuple[int, ...], tuple[bool, ...]]:
     """Give for each of R, A and S the volume's axis that runs closest along it, and whether it runs the other way."""
     if affine is None:
         return (0, 1, 2), (False, False, False)
@@ -105,7 +105,7 @@ def _nearest_axes(affine: Array | None) -> tuple[tuple[int, ...], tuple[bool, ..
 def _axes(volume: Volume, size: tuple[int, ...], spacing_mm: tuple[float, ...] | None) -> tuple[Axis, Axis, Axis]:
     """Give how i, j and k are resampled."""
     flat = len(size) == 2
-    order, reverse = (DISPLAY_ORDER[:2], (False, False)) if flat else _nearest_axes(volume.affine)
+    order, reverse = (DISPLAY_ORDER[:2], (False, False)) if flat else nearest_axes(volume.affine)
     axes = {2: axis_of(1, 1, 1.0, False)} if flat else {}
     targets_mm = spacing_mm or (None,) * len(size)
     for number, axis in enumerate(order):
@@ -164,7 +164,7 @@ def _windowed(values: Array, padding: Array | None, window: Window, buffer: Arra
     return result
 
 
-def _own_window(volume: Volume) -> Window:
+def own_window(volume: Volume) -> Window:
     """Give the window of an image that was given none."""
     values = volume.values
     if values.ndim == 4 and values.dtype.kind == "u":
