@@ -297,9 +297,9 @@ def test_colours_of_32_bits_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["siemens_dwi_0", "siemens_dwi_1000", "philips_mprage"])
-@pytest.mark.filterwarnings("ignore:The DICOM readers are highly experimental")
+@pytest.mark.filterwarnings("ignore:The DICOM readers are highly experimental", "ignore:Unable to find Philips private")
 def test_real_files_that_nibabel_brings_lie_where_nibabel_puts_them(tmp_path: Path, name: str) -> None:
-    """Two mosaics and an enhanced object, read by a second implementation."""
+    """Two mosaics and an enhanced object, placed by a second implementation; their pixels are blank."""
     import nibabel
     from nibabel.nicom.dicomwrappers import wrapper_from_data
 
@@ -309,8 +309,8 @@ def test_real_files_that_nibabel_brings_lie_where_nibabel_puts_them(tmp_path: Pa
     other = wrapper_from_data(pydicom.dcmread(tmp_path / name))
     assert volume.affine is not None
     theirs = np.linalg.inv(np.diag((-1, -1, 1, 1)) @ other.affine) @ volume.affine  # from our index to nibabel's
-    index = np.stack([*np.indices(volume.values.shape), np.ones(volume.values.shape)], axis=-1)
-    there = (index @ theirs.T)[..., :3]
+    corners = np.array([(*corner, 1) for corner in np.ndindex(2, 2, 2)]) * (*np.subtract(volume.values.shape, 1), 1)
+    there = (corners @ theirs.T)[:, :3]
     np.testing.assert_allclose(there, np.rint(there), atol=0.01)
-    i, j, k = np.moveaxis(np.rint(there).astype(int), -1, 0)
-    np.testing.assert_allclose(volume.values, other.get_data()[i, j, k], rtol=1e-5, atol=1e-3)
+    assert (there.min(0) > -0.01).all()
+    assert (there.max(0) < np.subtract(other.image_shape, 0.99)).all()
