@@ -30,6 +30,7 @@ class Volume:
 
     Attributes:
         values: 3D (i, j, k), or 2D images as (column, row, 1); colour adds a last axis of 3 channels. CT in Hounsfield units.
+            Without an affine, k counts the frames of a film (ultrasound, angiography) in time.
         affine: (4, 4) from index (i, j, k) to millimetres, axes to the right, anterior and superior (RAS);
             None where the file has no patient geometry.
         spacing_mm: (3,) size of a voxel along i, j, k; None where the file states no physical size.

@@ -255,3 +255,27 @@ def test_augmentation_leaves_an_image_alone_when_all_of_it_is_zero() -> None:
 def test_sizes_that_do_not_agree_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"size|spacing_mm|window"):
         ImageSettings.model_validate({"path": "x", **wrong})
+
+
+def test_a_tilted_series_is_taken_only_where_the_run_puts_it_straight(tmp_path: Path) -> None:
+    (tmp_path / "dicom").mkdir()
+    for number in range(4):
+        place = {"ImagePositionPatient": [10, 20 + 0.5 * number, 2 * number]}
+        save(tmp_path / "dicom" / str(number), StudyInstanceUID=FIRST, **place)
+    first, *_ = found(tmp_path, size=[8, 8, 8])
+    assert code(first) is Code.TILT
+    first, *_ = found(tmp_path, size=[8, 8, 8], reading={"tilt": "resample"})
+    assert isinstance(first, Evidence)
+    settings = ImageSettings.model_validate({"path": "dicom", "size": [8, 8, 8], "reading": {"tilt": "resample"}})
+    one = settings.open("chest")
+    assert one.read(first).values.shape == (4, 6, 4)  # type: ignore[attr-defined]
+
+
+def test_values_of_presentation_have_a_window_of_their_own(tmp_path: Path) -> None:
+    file = save(tmp_path / "film", WindowCenter=5, WindowWidth=4, VOILUTFunction="LINEAR_EXACT")
+    settings = {"path": "dicom", "size": [8, 8], "reading": {"values": "presentation"}}
+    one = ImageSettings.model_validate(settings).open("chest")
+    image = one.prepare(one.read(Evidence(files=(file,))))["image"]
+    assert image[0, 0, 0] == 0  # below the window
+    assert image[0, -1, -1] == 1  # above it
+    assert image[0, :, 0].tolist() == sorted(image[0, :, 0])

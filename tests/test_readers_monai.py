@@ -11,6 +11,7 @@ from test_readers_dicom import FILM, SCREEN, save, save_stack
 
 from medmm.errors import Rejected
 from medmm.readers import read_image
+from medmm.readers.reading import Reading
 from medmm.readers.resample import prepare_image
 
 with warnings.catch_warnings():
@@ -109,3 +110,10 @@ def test_an_image_of_another_loader_is_refused() -> None:
 
     with pytest.raises(Rejected, match="E_MALFORMED"):
         PrepareImage((2, 2), None, None)(MetaTensor(torch.zeros(1, 4, 4, 1)))
+
+
+def test_a_monai_loader_can_ask_for_values_of_presentation(tmp_path: Path) -> None:
+    file = save(tmp_path / "film", WindowCenter=5, WindowWidth=4, VOILUTFunction="LINEAR_EXACT")
+    image = load_image(Reading(values="presentation"))(file)
+    assert image[0, 1, 1, 0] == 0.5
+    assert load_image()(file)[0, 1, 1, 0] == 5

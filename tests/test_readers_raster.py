@@ -1,4 +1,5 @@
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from medmm.errors import Code, Rejected
-from medmm.readers import read_image, read_series
+from medmm.readers import raster, read_image, read_series
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 COLOUR = np.arange(36, dtype=np.uint8).reshape(3, 4, 3) * 7
@@ -118,3 +119,20 @@ def test_nothing_is_no_image(tmp_path: Path) -> None:
         read_series(tmp_path)
     with pytest.raises(Rejected, match="E_NOT_AN_IMAGE"):
         read_image([tmp_path / "a.txt"])
+
+
+@pytest.mark.parametrize("length", [b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x00\x01\x00\x00"])
+def test_a_chunk_longer_than_its_file_takes_no_memory(tmp_path: Path, length: bytes) -> None:
+    file = save(tmp_path / "a.png", Image.fromarray(GREY))
+    content = file.read_bytes()
+    place = content.index(b"IDAT") - 4
+    file.write_bytes(content[:place] + length + content[place + 4 :])
+    tracemalloc.start()
+    assert refused(file).code is Code.MALFORMED
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    tracemalloc.stop()
+
+
+def test_a_file_beyond_the_limit_is_not_even_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raster, "FILE_LIMIT_BYTES", 60)
+    assert refused(save(tmp_path / "a.png", Image.fromarray(GREY))).code is Code.TOO_LARGE

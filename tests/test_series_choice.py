@@ -132,7 +132,7 @@ def test_a_coded_agent_is_contrast(tmp_path: Path) -> None:
     assert taken(tmp_path, contrast=False) == "1"
 
 
-def test_an_agent_that_cannot_be_read_is_contrast_and_breaks_no_scan(tmp_path: Path) -> None:
+def test_a_series_whose_header_breaks_off_is_not_left_by_a_rule(tmp_path: Path) -> None:
     agent = Dataset()
     agent.CodeMeaning = "Iodine"
     (file,) = stack(tmp_path, 1, 1, ContrastBolusAgentSequence=[agent])

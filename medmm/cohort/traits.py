@@ -102,12 +102,7 @@ def _thickness(attributes: Attributes) -> float | None:
 
 
 def _contrast(attributes: Attributes) -> bool:
-    if attributes.text("ContrastBolusAgent").lower() not in NO_AGENT:
-        return True
-    try:
-        return bool(attributes.items("ContrastBolusAgentSequence"))
-    except Rejected:
-        return True  # something is said of an agent, though nobody can read what
+    return attributes.text("ContrastBolusAgent").lower() not in NO_AGENT or bool(attributes.items("ContrastBolusAgentSequence"))
 
 
 def _planes(attributes: Attributes, instance: Instance | None) -> set[Plane | None]:

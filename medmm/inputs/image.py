@@ -16,6 +16,7 @@ from medmm.errors import Code, DataError, Rejected
 from medmm.inputs.base import Fields, Found, Input, InputSettings
 from medmm.inputs.series_choice import Considered, SeriesChoice, choose
 from medmm.readers import read_image
+from medmm.readers.reading import AS_STORED, Reading
 from medmm.readers.resample import prepare_image
 from medmm.settings import Plain, Settings, named_choice
 from medmm.types import Array, Evidence, Study, Volume
@@ -68,6 +69,9 @@ class ImageSettings(InputSettings):
     series: SeriesChoice = SeriesChoice()
     """Which series to take where a study has several."""
 
+    reading: Reading = AS_STORED
+    """Whether tilted stacks, PET units and screen windows of DICOM are turned into something else."""
+
     size: tuple[int, ...] = (224, 224)
     """Rows and columns of a 2D image; right, anterior and superior side of a 3D one."""
 
@@ -75,7 +79,8 @@ class ImageSettings(InputSettings):
     """Resample to this spacing, then crop or pad to `size`; where left out, the whole field of view becomes `size`."""
 
     window: tuple[float, float] | None = None
-    """Values that become 0 and 1, in real units; where left out, the 0.5 and 99.5 percentile of each image."""
+    """Values that become 0 and 1, in real units; where left out, the 0.5 and 99.5 percentile of each image, or 0 and 1 for
+    values of presentation."""
 
     channels: Literal[1, 3] = 1
     """1 for grey images, 3 to keep colour."""
@@ -152,7 +157,7 @@ class ImageInput(Input[Volume]):
 
     def read(self, evidence: Evidence) -> Volume:
         """Decode the one volume of the files."""
-        return read_image(evidence.files)
+        return read_image(evidence.files, self.settings.reading)
 
     def fit(self, raws: Iterable[tuple[str, Volume]]) -> Self:
         """Give the same input: preparation is fixed by the settings."""
@@ -161,7 +166,8 @@ class ImageInput(Input[Volume]):
     def prepare(self, raw: Volume) -> Fields:
         """Orient, resample and window: {"image": (K, *size) float16 in [0, 1]}."""
         s = self.settings
-        return {"image": prepare_image(raw, s.size, s.window, s.spacing_mm, s.channels)}
+        shown = (0.0, 1.0) if s.reading.values == "presentation" else None
+        return {"image": prepare_image(raw, s.size, s.window or shown, s.spacing_mm, s.channels)}
 
     def augment(self, fields: Mapping[str, Array], rng: np.random.Generator) -> Mapping[str, Array]:
         """Shift, rotate, scale, change contrast and add noise."""
@@ -203,9 +209,13 @@ class ImageInput(Input[Volume]):
         taken = next((one for one in asked if one.reason is None), None)
         if taken is None:
             return None
-        if taken.problem is not None:
+        if taken.problem is not None and not self._is_mended(taken.problem):
             return taken.problem.at(f"{study.key}, input {self.name}")
         return Evidence(files=taken.series.files)
+
+    def _is_mended(self, problem: Rejected) -> bool:
+        """Tell whether what headers say against a series is put right when it is read."""
+        return problem.code is Code.TILT and self.settings.reading.tilt == "resample"
 
     def _file(self, sources: Sources, key: str) -> Found:
         if not key:

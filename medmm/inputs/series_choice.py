@@ -17,6 +17,10 @@ Words: TypeAlias = tuple[Annotated[str, StringConstraints(strip_whitespace=True,
 Preference: TypeAlias = Literal["newest", "thinnest", "most_slices", "first"]
 
 
+HEADER_LOST = frozenset((Code.TRUNCATED, Code.MALFORMED))
+"""Problems with which what a header says cannot be held against its series."""
+
+
 class Wording(Settings):
     """Words that a text must have or must not have. A list alone is what must be there."""
 
@@ -176,6 +180,8 @@ def _against(
     """Give the rule that a series breaks; or, where only some of its files break one, why it must not be used."""
     if modalities and series.modality not in modalities:
         return Reason("another modality", f"{shown_modality(series.modality)}, wanted {_any(modalities)}"), None
+    if series.problem is not None and series.problem.code in HEADER_LOST:
+        return None, None  # it may be the one that is wanted: then the study is rejected, not thought to lack the input
     if rules.slices is not None and not _inside(series.slices, rules.slices):
         return Reason("number of slices", f"{series.slices}, wanted {_limits(rules.slices)}"), None
     reasons = [_broken(traits, rules, flat) for traits in series.traits]

@@ -8,17 +8,22 @@ from medmm.readers import dicom
 from medmm.readers.formats import Format, files_in, format_of
 from medmm.readers.nifti import read_nifti
 from medmm.readers.raster import read_raster
+from medmm.readers.reading import AS_STORED, Reading
 from medmm.types import Volume
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 """A file that is named like DICOM and is none was damaged, so it must not be passed over."""
 
 
-def read_series(path: Path) -> list[Volume]:
+def read_series(path: Path, reading: Reading = AS_STORED) -> list[Volume]:
     """Read every volume in a file or folder, parts apart where no single right volume exists.
 
     Files of other kinds (reports, directories, text) are passed over where there are images. All of a folder is read or
     nothing: a volume less than there is would go unnoticed.
+
+    Args:
+        path: A file, or a folder with all that is below it.
+        reading: What of DICOM is given as it is stored, and what is turned into something else.
 
     Raises:
         Rejected: Nothing to read, or one file or volume cannot be read right.
@@ -36,12 +41,16 @@ def read_series(path: Path) -> list[Volume]:
         code = Code.NOT_AN_IMAGE if files else Code.EMPTY
         raise Rejected(code, "the series", f"{len(files)} files, none an image", "DICOM, NIfTI, PNG or JPEG", "check the path")
     series = by_format.pop(Format.DICOM, [])
-    volumes = dicom.read_volumes(series) if series else []
+    volumes = dicom.read_volumes(series, reading) if series else []
     return volumes + [_read_file(file, kind, "an image file") for kind, others in by_format.items() for file in others]
 
 
-def read_image(files: Sequence[Path]) -> Volume:
+def read_image(files: Sequence[Path], reading: Reading = AS_STORED) -> Volume:
     """Read the one volume that the files of a series, or one NIfTI, PNG or JPEG file, hold.
+
+    Args:
+        files: In any order.
+        reading: As in `read_series`.
 
     Raises:
         Rejected: MIXED_SERIES where they hold several; EMPTY, NOT_AN_IMAGE; or why the volume cannot be read right.
@@ -52,7 +61,7 @@ def read_image(files: Sequence[Path]) -> Volume:
     if None in kinds:
         raise Rejected(Code.NOT_AN_IMAGE, "the series", "a file that is no image", "DICOM, NIfTI, PNG or JPEG", "leave it out")
     if kinds == {Format.DICOM}:
-        return dicom.read_volume(files)
+        return dicom.read_volume(files, reading)
     if len(files) > 1:
         found = f"{len(files)} files that are not one DICOM series"
         raise Rejected(Code.MIXED_SERIES, "the series", found, "one image", "give each file on its own")

@@ -8,49 +8,56 @@ from __future__ import annotations
 
 import math
 import struct
-import warnings
-from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from medmm.errors import Code, Rejected
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-    from pydicom.tag import BaseTag
+from medmm.readers.dicom_walk import DataSet
+from medmm.readers.quiet import quiet
+from medmm.types import Array
 
 BINARY_VRS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "AT": "HH"}
 """Value representations of fixed size, as `struct` writes them (PS3.5, table 6.2-1)."""
 
+NUMERIC_VRS = frozenset((*BINARY_VRS, "DS", "IS"))
+
 ESCAPE = b"\x1b"
 """Starts a change of character set (ISO 2022) in text that is otherwise ASCII."""
+
+
+CHARACTER_SET_TAG = 0x00080005
+TEXT_DELIMITERS = {0x0D, 0x0A, 0x09, 0x0C}
+"""Characters after which text is back in its first character set (PS3.5, section 6.1.2.5.3)."""
 
 
 class Attributes:
     """Attributes of a data set or of an item of a sequence.
 
     Args:
-        dataset: As pydicom read it, its values still bytes.
+        dataset: As it stands in the file.
         where: Which file it is, in words that hold no patient.
+        character_set: Specific Character Set of the data set around an item, which holds for one that states none.
     """
 
-    def __init__(self, dataset: Dataset, where: str) -> None:
+    def __init__(self, dataset: DataSet, where: str, character_set: bytes = b"") -> None:
         self.where = where
         self._dataset = dataset
+        self._character_set = dataset.values.get(CHARACTER_SET_TAG, character_set)
 
     def text(self, keyword: str) -> str:
         """Give a value as text without padding; several values stay joined by a backslash; "" where there is none."""
-        raw = self._raw(keyword)
-        if not isinstance(raw, bytes):
-            return "" if raw is None else str(raw)
+        raw = self._dataset.values.get(_entry(keyword)[0])
+        if not raw:
+            return ""
         if raw.isascii() and ESCAPE not in raw:
             return raw.decode("ascii").strip(" \0")
-        return self._decoded_text(keyword)
+        return _decoded(raw, self._character_set).strip(" \0")
 
     def words(self, keyword: str) -> tuple[str, ...]:
         """Give the values of a text attribute; empty where there is none."""
         text = self.text(keyword)
-        return tuple(word.strip() for word in text.split("\\")) if text else ()
+        return tuple(map(str.strip, text.split("\\"))) if text else ()
 
     def numbers(self, keyword: str) -> tuple[float, ...]:
         """Give the values of a numeric attribute; empty where there is none.
@@ -58,17 +65,17 @@ class Attributes:
         Raises:
             Rejected: HEADER where a value is no finite number.
         """
-        raw = self._raw(keyword)
-        if not isinstance(raw, bytes):
+        raw = self.data(keyword)
+        if not raw:
             return ()
         code = BINARY_VRS.get(_entry(keyword)[1])
         try:
-            values = self._unpacked(keyword, raw, code) if code else _written(raw)
+            values = _unpacked(raw, code, self._dataset.little) if code else _written(raw)
         except (ValueError, struct.error):
             raise self.impossible(keyword, "what is no number", "a number") from None
-        if not all(math.isfinite(value) for value in values):
+        if not all(map(math.isfinite, values)):
             raise self.impossible(keyword, "an infinite value", "a finite number")
-        return tuple(values)
+        return values
 
     def vector(self, keyword: str, count: int) -> tuple[float, ...] | None:
         """Give exactly `count` numbers, None where the attribute is absent or empty.
@@ -102,47 +109,47 @@ class Attributes:
 
     def value(self, keyword: str) -> tuple[object, ...]:
         """Give the values in a form that can be compared: numbers as numbers, text as words."""
-        numeric = _entry(keyword)[1] in (*BINARY_VRS, "DS", "IS")
+        numeric = _entry(keyword)[1] in NUMERIC_VRS
         return self.numbers(keyword) if numeric else self.words(keyword)
 
     def data(self, keyword: str) -> bytes:
-        """Give the bytes of a value; empty where there is none."""
-        raw = self._raw(keyword)
-        return raw if isinstance(raw, bytes) else b""
-
-    def items(self, keyword: str) -> list[Attributes]:
-        """Give the items of a sequence; empty where there is none.
+        """Give the bytes of a value; empty where there is none.
 
         Raises:
-            Rejected: HEADER where its bytes are no sequence.
+            Rejected: HEADER where items of a sequence stand in its place.
         """
         tag = _entry(keyword)[0]
-        if tag not in self._dataset:
-            return []
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # pydicom: a sequence in another encoding than its data set
-            try:
-                items = self._dataset[tag].value
-            except Exception:  # noqa: BLE001 - pydicom raises what broke: NotImplementedError, OSError, BytesLengthException, ...
-                raise self.impossible(keyword, "what is no sequence", "a sequence") from None
-        return [Attributes(item, self.where) for item in items] if isinstance(items, Sequence) else []
+        if tag in self._dataset.items:
+            raise self.impossible(keyword, "a sequence", "a value")
+        return self._dataset.values.get(tag, b"")
+
+    def words16(self, keyword: str) -> Array:
+        """Give the bytes of a value as unsigned 16-bit words."""
+        raw = self.data(keyword)
+        return np.frombuffer(raw[: len(raw) // 2 * 2], "<u2" if self._dataset.little else ">u2")
+
+    def items(self, keyword: str) -> list[Attributes]:
+        """Give the items of a sequence; empty where there is none."""
+        items = self._dataset.items.get(_entry(keyword)[0], ())
+        return [Attributes(item, self.where, self._character_set) for item in items]
 
     def empty(self) -> Attributes:
         """Give an item of the same file without any attribute."""
-        from pydicom.dataset import Dataset
-
-        return Attributes(Dataset(), self.where)
+        return Attributes(DataSet(), self.where)
 
     def has(self, keyword: str) -> bool:
         """Tell whether the attribute is there, be it empty."""
-        return _entry(keyword)[0] in self._dataset
+        return self._has(_entry(keyword)[0])
 
     def has_private(self, creator_tag: int, creator: str, tag: int) -> bool:
         """Tell whether a private attribute of this creator is there (PS3.5, section 7.8)."""
-        if tag not in self._dataset or creator_tag not in self._dataset:
-            return False
-        element = self._dataset.get_item(creator_tag, keep_deferred=True)
-        return getattr(element, "value", None) is not None and creator.encode() in bytes(element.value)
+        return self._has(tag) and creator.encode() in self._dataset.values.get(creator_tag, b"")
+
+    def private(self, creator_tag: int, creator: str, tag: int) -> bytes:
+        """Give the bytes of a private attribute of this creator; empty where there is none."""
+        if not self.has_private(creator_tag, creator, tag):
+            return b""
+        return self._dataset.values.get(tag, b"")
 
     def missing(self, keyword: str) -> Rejected:
         """Say that an attribute which the image cannot do without is missing."""
@@ -154,38 +161,67 @@ class Attributes:
         """Say that an attribute cannot be right."""
         return Rejected(Code.HEADER, self.where, f"{found} in {keyword}", expected, "correct the header at its source")
 
-    def _raw(self, keyword: str) -> object:
-        element = self._dataset.get_item(_entry(keyword)[0], keep_deferred=True)
-        return None if element is None else element.value
-
-    def _unpacked(self, keyword: str, raw: bytes, code: str) -> list[float]:
-        element = self._dataset.get_item(_entry(keyword)[0])
-        order = "<" if getattr(element, "is_little_endian", True) else ">"
-        return [float(value) for value in struct.unpack(f"{order}{len(raw) // struct.calcsize(code) * code}", raw)]
-
-    def _decoded_text(self, keyword: str) -> str:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # pydicom: bytes outside the stated character set are replaced
-            return str(self._dataset[_entry(keyword)[0]].value).strip(" \0")
+    def _has(self, tag: int) -> bool:
+        return tag in self._dataset.values or tag in self._dataset.items
 
 
-def _written(raw: bytes) -> list[float]:
-    """Read numbers that are written as text, joined by backslashes."""
-    text = raw.strip(b" \0")
-    return [float(part) for part in text.split(b"\\")] if text else []
+def _decoded(raw: bytes, character_set: bytes) -> str:
+    """Decode text that is not plain ASCII; what is outside its character set becomes replacement characters."""
+    from pydicom.charset import convert_encodings, decode_bytes
+
+    known = _character_sets()
+    names = [known.get(_letters(name), "") for name in character_set.decode("ascii", "replace").split("\\")]
+    with quiet():  # bytes outside the character set are replaced
+        return decode_bytes(raw, convert_encodings(names), TEXT_DELIMITERS)
 
 
 @cache
-def _entry(keyword: str) -> tuple[BaseTag, str]:
+def _character_sets() -> dict[str, str]:
+    """Give the standard's names by their letters, for spaces and underscores are often mixed up.
+
+    pydicom would log a name that it does not know, which is a file's own text.
+    """
+    from pydicom.charset import python_encoding
+
+    return {_letters(name): name for name in python_encoding}
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).upper()
+
+
+def _unpacked(raw: bytes, code: str, little: bool) -> tuple[float, ...]:
+    """Read numbers of fixed size.
+
+    Raises:
+        struct.error: The bytes are no whole number of them.
+    """
+    order = "<" if little else ">"
+    return tuple(map(float, struct.unpack(f"{order}{len(raw) // struct.calcsize(code) * code}", raw)))
+
+
+def _written(raw: bytes) -> tuple[float, ...]:
+    """Read numbers that are written as text, joined by backslashes.
+
+    Raises:
+        ValueError: One is no number.
+    """
+    text = raw.strip(b" \0")
+    if b"_" in text:
+        raise ValueError("an underscore, which Python would read as part of a number")
+    return tuple(map(float, text.split(b"\\"))) if text else ()
+
+
+@cache
+def _entry(keyword: str) -> tuple[int, str]:
     """Look a keyword up in the data dictionary: its tag and value representation (PS3.6)."""
     from pydicom.datadict import dictionary_VR, tag_for_keyword
-    from pydicom.tag import Tag
 
     tag = tag_for_keyword(keyword)
     assert tag is not None, keyword
-    return Tag(tag), str(dictionary_VR(tag))[:2]
+    return tag, str(dictionary_VR(tag))[:2]
 
 
-def tag_of(keyword: str) -> BaseTag:
+def tag_of(keyword: str) -> int:
     """Give the tag of an attribute."""
     return _entry(keyword)[0]

@@ -7,22 +7,18 @@ from __future__ import annotations
 
 import io
 import re
-import struct
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO
 
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_attributes import Attributes, tag_of
-from medmm.readers.dicom_keywords import HEADER_KEYWORDS, PRIVATE_TILES
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
+from medmm.readers.dicom_keywords import HEADER_KEYWORDS, PRIVATE
+from medmm.readers.dicom_walk import UNDEFINED_LENGTH, BrokenError, Element, Encoding, Window, walk
 
 UID_FORM = re.compile(r"[0-9.]{1,64}")
 PREFIX_END = 132
@@ -38,7 +34,7 @@ INFLATED_LIMIT_BYTES = 256 << 20
 """Most that a deflated data set may grow to; 300 KB can otherwise fill the memory."""
 
 PIXEL_TAGS = {0x7FE00010: "PixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00008: "FloatPixelData"}
-UNDEFINED_LENGTH = 0xFFFFFFFF
+TRANSFER_SYNTAX_TAG = 0x00020010
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +82,17 @@ def read_header(file: Path, where: str) -> Header:
         Rejected: MALFORMED (no DICOM file header, or a data set that cannot be parsed), TRUNCATED (it ends within the file
             meta information), TOO_LARGE (a deflated data set beyond `INFLATED_LIMIT_BYTES`).
     """
-    with file.open("rb") as opened:
-        syntax = _transfer_syntax(opened, where)
-        with _inflated(opened, syntax, where) as stream:
-            dataset = _parse(stream, syntax, where)
-            pixels = _find_pixels(stream, syntax)
-    return Header(file, where, syntax, Attributes(dataset, where), pixels)
+    with file.open("rb", buffering=0) as opened:
+        window = Window(opened)
+        syntax, place = _transfer_syntax(window, where)
+        if syntax == DEFLATED:
+            window, place = Window(_inflated(opened, place, where)), 0
+        encoding = Encoding(explicit=syntax != IMPLICIT_LITTLE, little=syntax != EXPLICIT_BIG)
+        try:
+            dataset, stop = walk(window, place, encoding, _wanted(), PIXEL_TAGS.__contains__)
+        except BrokenError:
+            raise _unparsable(where, "data set") from None
+    return Header(file, where, syntax, Attributes(dataset, where), None if stop is None else _pixels(stop, window.size))
 
 
 @contextmanager
@@ -99,34 +100,35 @@ def pixel_stream(file: Path, syntax: str, where: str) -> Iterator[BinaryIO]:
     """Open a file so that `PixelElement.offset` counts in it."""
     with file.open("rb") as opened:
         if syntax == DEFLATED:
-            _transfer_syntax(opened, where)
-        with _inflated(opened, syntax, where) as stream:
-            yield stream
+            _, place = _transfer_syntax(Window(opened), where)
+            yield _inflated(opened, place, where)
+        else:
+            yield opened
 
 
-def _transfer_syntax(file: BinaryIO, where: str) -> str:
-    """Read prefix and file meta information, and leave the file where the data set starts."""
-    from pydicom.filereader import read_dataset
-
-    if file.read(PREFIX_END)[-4:] != b"DICM":
+def _transfer_syntax(window: Window, where: str) -> tuple[str, int]:
+    """Read prefix and file meta information: the transfer syntax, and where the data set starts."""
+    if window.size < PREFIX_END or window.take(0, PREFIX_END)[-4:] != b"DICM":
         raise Rejected(Code.MALFORMED, where, "no DICOM file header", "the letters DICM at byte 128", "export as DICOM files")
     try:
-        meta = read_dataset(_nameless(file), False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
-    except Exception:  # noqa: BLE001 - pydicom raises what broke: struct.error, KeyError, ValueError, ...
+        meta, stop = walk(
+            window, PREFIX_END, Encoding(explicit=True, little=True), {TRANSFER_SYNTAX_TAG}, lambda tag: tag >> 16 != 2
+        )
+    except BrokenError:
         raise _unparsable(where, "file meta information") from None
+    if stop is None:
+        found = "a file that ends within its file meta information"
+        raise Rejected(Code.TRUNCATED, where, found, "the whole file", "copy it again")
     syntax = Attributes(meta, where).text("TransferSyntaxUID")
     if not UID_FORM.fullmatch(syntax):
         raise Rejected(Code.MALFORMED, where, "no usable TransferSyntaxUID", "a transfer syntax", "export as DICOM files")
-    return syntax
+    return syntax, stop.start
 
 
-@contextmanager
-def _inflated(file: BinaryIO, syntax: str, where: str) -> Iterator[BinaryIO]:
-    """Give a stream of the data set; that of a deflated one starts at its first byte, others go on in their file."""
-    if syntax != DEFLATED:
-        yield file
-        return
+def _inflated(file: BinaryIO, place: int, where: str) -> BinaryIO:
+    """Give the data set of a deflated file."""
     inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+    file.seek(place)
     try:
         content = inflater.decompress(file.read(), INFLATED_LIMIT_BYTES)
     except zlib.error:
@@ -138,49 +140,19 @@ def _inflated(file: BinaryIO, syntax: str, where: str) -> Iterator[BinaryIO]:
         raise Rejected(Code.TOO_LARGE, where, "a deflated data set beyond the limit", limit, "export it uncompressed")
     if not inflater.eof:
         raise Rejected(Code.TRUNCATED, where, "deflated data without its end", "the whole file", "copy it again")
-    yield io.BytesIO(content)
+    return io.BytesIO(content)
 
 
-def _parse(stream: BinaryIO, syntax: str, where: str) -> Dataset:
-    from pydicom.filereader import read_dataset
-
-    tags = [*map(tag_of, HEADER_KEYWORDS), *(tag for creator, _, private in PRIVATE_TILES for tag in (creator, private))]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # pydicom: an encoding other than stated, a sequence that is cut off
-            return read_dataset(
-                _nameless(stream),
-                syntax == IMPLICIT_LITTLE,
-                syntax != EXPLICIT_BIG,
-                stop_when=lambda tag, vr, length: tag in PIXEL_TAGS,
-                specific_tags=list(tags),
-            )
-    except Exception:  # noqa: BLE001 - pydicom raises what broke: struct.error, KeyError, ValueError, RecursionError, ...
-        raise _unparsable(where, "data set") from None
+@cache
+def _wanted() -> frozenset[int]:
+    """Give the tags that a header keeps."""
+    private = {tag for creator, _, marked in PRIVATE for tag in (creator, marked)}
+    return frozenset(private.union(map(tag_of, HEADER_KEYWORDS)))
 
 
-def _find_pixels(stream: BinaryIO, syntax: str) -> PixelElement | None:
-    """Read tag and length of the element that the stream stands at (PS3.5, section 7.1)."""
-    start = stream.tell()
-    size = stream.seek(0, io.SEEK_END)
-    stream.seek(start)
-    head = stream.read(12)
-    if len(head) < 12:
-        return None
-    order = ">" if syntax == EXPLICIT_BIG else "<"
-    group, element = struct.unpack(f"{order}HH", head[:4])
-    keyword = PIXEL_TAGS.get(group << 16 | element)
-    if keyword is None:
-        return None
-    explicit = head[4:6].isalpha() and head[4:6].isupper()
-    (length,) = struct.unpack(f"{order}I", head[8:12] if explicit else head[4:8])
-    offset = start + (12 if explicit else 8)
-    return PixelElement(keyword, head[4:6] != b"OB", offset, None if length == UNDEFINED_LENGTH else length, size - offset)
-
-
-def _nameless(stream: BinaryIO) -> BinaryIO:
-    """Hide the stream's name, which pydicom would put into its log, where no path may stand."""
-    return cast(BinaryIO, SimpleNamespace(read=stream.read, seek=stream.seek, tell=stream.tell))
+def _pixels(element: Element, size: int) -> PixelElement:
+    length = None if element.length == UNDEFINED_LENGTH else element.length
+    return PixelElement(PIXEL_TAGS[element.tag], element.vr != b"OB", element.place, length, size - element.place)
 
 
 def _unparsable(where: str, part: str) -> Rejected:

@@ -10,13 +10,15 @@ from math import ceil
 
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_attributes import Attributes
-from medmm.readers.dicom_file import NATIVE, Header, PixelElement
+from medmm.readers.dicom_file import NATIVE, Header, PixelElement, pixel_stream
 
 JPEG2000 = frozenset(f"1.2.840.10008.1.2.4.{suffix}" for suffix in (90, 91, 201, 202, 203))
 """With HTJ2K."""
 
 JPEG2000_COLOURS = ("YBR_RCT", "YBR_ICT")
 """The colour transforms of JPEG 2000, which its decoder undoes."""
+
+FLOAT_BITS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 
 GREY = ("MONOCHROME1", "MONOCHROME2")
 PALETTE = "PALETTE COLOR"
@@ -40,6 +42,7 @@ class PixelFormat:
         signed: Whether stored values are two's complement.
         padding: Lowest and highest stored value that stand for no measurement; they may need all of `bits_allocated`.
         inverted: Whether larger stored values are darker and mean nothing else.
+        floating: Whether pixels are floating-point numbers of `bits_allocated` bits.
     """
 
     syntax: str
@@ -52,8 +55,9 @@ class PixelFormat:
     bits_allocated: int
     bits_stored: int
     signed: bool
-    padding: tuple[int, int] | None
+    padding: tuple[float, float] | None
     inverted: bool
+    floating: bool = False
 
     @property
     def frame_bytes(self) -> int:
@@ -69,6 +73,8 @@ def pixel_format(header: Header, pixels: PixelElement) -> PixelFormat:
         Rejected: HEADER, UNSUPPORTED; TRUNCATED or MALFORMED where the length of the pixels is another one.
     """
     attributes = header.attributes
+    if pixels.keyword in FLOAT_BITS:
+        return _floating_format(header, pixels)
     photometric, samples = _photometric(attributes, header.syntax)
     allocated, stored = _bits(attributes, samples)
     rows, columns, frames = _size(attributes)
@@ -87,7 +93,38 @@ def pixel_format(header: Header, pixels: PixelElement) -> PixelFormat:
         padding=_padding(attributes, allocated, signed),
         inverted=photometric == "MONOCHROME1" and not _has_unit(attributes),
     )
-    _check_length(found, pixels, header.where)
+    _check_length(found, pixels, header)
+    return found
+
+
+def _floating_format(header: Header, pixels: PixelElement) -> PixelFormat:
+    """Read how floating-point pixels are stored (C.7.6.24, C.7.6.25)."""
+    attributes, bits = header.attributes, FLOAT_BITS[pixels.keyword]
+    photometric, samples = _photometric(attributes, header.syntax)
+    if photometric != "MONOCHROME2" or header.syntax not in NATIVE:
+        raise _unsupported(attributes.where, "floating-point pixels that are inverted or compressed", "plain MONOCHROME2")
+    if attributes.needed("BitsAllocated") != bits:
+        raise attributes.impossible("BitsAllocated", "another number of bits", f"{bits} for {pixels.keyword}")
+    rows, columns, frames = _size(attributes)
+    name = pixels.keyword.removesuffix("Data")
+    first, last = attributes.number(f"{name}PaddingValue"), attributes.number(f"{name}PaddingRangeLimit")
+    padding = None if first is None else (first, first if last is None else last)
+    found = PixelFormat(
+        syntax=header.syntax,
+        rows=rows,
+        columns=columns,
+        frames=frames,
+        samples=samples,
+        photometric=photometric,
+        planar=0,
+        bits_allocated=bits,
+        bits_stored=bits,
+        signed=True,
+        padding=padding and (min(padding), max(padding)),
+        inverted=False,
+        floating=True,
+    )
+    _check_length(found, pixels, header)
     return found
 
 
@@ -112,8 +149,10 @@ def _bits(attributes: Attributes, samples: int) -> tuple[int, int]:
         raise attributes.impossible("BitsStored", f"{stored} of {allocated} bits", f"1 to {allocated}")
     if attributes.whole("HighBit") not in (None, stored - 1):
         raise _unsupported(attributes.where, "a HighBit away from BitsStored - 1", "HighBit = BitsStored - 1")
-    if samples == 3 and (allocated, stored) not in ((8, 8), (16, 16)):
-        raise _unsupported(attributes.where, f"colour with {stored} of {allocated} bits", "8 or 16 bits")
+    if samples == 3 and (allocated, stored) not in ((8, 8), (16, 16), (32, 32)):
+        raise _unsupported(
+            attributes.where, f"colour with {stored} of {allocated} bits", "8, 16 or 32 bits, all of them stored"
+        )
     return allocated, stored
 
 
@@ -146,8 +185,9 @@ def _has_unit(attributes: Attributes) -> bool:
     return attributes.text("Modality") in PHYSICAL_MODALITIES or attributes.text("RescaleType") not in UNITLESS_RESCALE_TYPES
 
 
-def _check_length(stored: PixelFormat, pixels: PixelElement, where: str) -> None:
+def _check_length(stored: PixelFormat, pixels: PixelElement, header: Header) -> None:
     """Compare the length of native pixels with what the header demands, and with what the file holds."""
+    where = header.where
     if stored.syntax not in NATIVE:
         if pixels.length is not None:
             raise Rejected(
@@ -161,10 +201,20 @@ def _check_length(stored: PixelFormat, pixels: PixelElement, where: str) -> None
     if min(pixels.length, pixels.available) < demanded:
         found = f"{min(pixels.length, pixels.available)} bytes of pixels"
         raise Rejected(Code.TRUNCATED, where, found, f"{demanded}", "copy the file again")
-    if pixels.length > padded:
+    if pixels.length > padded and not _is_filled_up(stored, pixels, header, padded):
         raise Rejected(
             Code.MALFORMED, where, f"{pixels.length} bytes of pixels", f"{demanded}", "check Rows, Columns and frames"
         )
+
+
+def _is_filled_up(stored: PixelFormat, pixels: PixelElement, header: Header, demanded: int) -> bool:
+    """Tell whether no more than one row of zeros follows the pixels, which shifts none of them."""
+    assert pixels.length is not None
+    if pixels.length - demanded > stored.frame_bytes // stored.rows:
+        return False
+    with pixel_stream(header.file, header.syntax, header.where) as stream:
+        stream.seek(pixels.offset + demanded)
+        return not any(stream.read(pixels.length - demanded))
 
 
 def _unsupported(where: str, found: str, expected: str) -> Rejected:

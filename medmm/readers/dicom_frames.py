@@ -14,17 +14,56 @@ import numpy as np
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_attributes import Attributes, tag_of
 
-ENHANCED_CLASSES = frozenset(
+ENHANCED_PLACED_CLASSES = frozenset(
     f"1.2.840.10008.5.1.4.1.1.{suffix}"
     for suffix in (
         "2.1",  # enhanced CT
         "2.2",  # legacy converted enhanced CT
         "4.1",  # enhanced MR
+        "4.3",  # enhanced MR in colour
         "4.4",  # legacy converted enhanced MR
+        "13.1.1",  # X-ray 3D angiography
+        "13.1.2",  # X-ray 3D craniofacial
+        "13.1.3",  # breast tomosynthesis
+        "30",  # parametric map
         "128.1",  # legacy converted enhanced PET
         "130",  # enhanced PET
     )
 )
+"""Enhanced objects whose frames each state their place in the patient."""
+
+ENHANCED_CLASSES = ENHANCED_PLACED_CLASSES | {
+    "1.2.840.10008.5.1.4.1.1.7.2",  # multi-frame secondary capture of grey bytes
+    "1.2.840.10008.5.1.4.1.1.7.3",  # of grey words
+    "1.2.840.10008.5.1.4.1.1.7.4",  # of colour
+    "1.2.840.10008.5.1.4.1.1.12.1.1",  # enhanced X-ray angiography
+    "1.2.840.10008.5.1.4.1.1.12.2.1",  # enhanced X-ray fluoroscopy
+}
+
+PLAIN_MOVING_CLASSES = frozenset(
+    f"1.2.840.10008.5.1.4.1.1.{suffix}"
+    for suffix in (
+        "3.1",  # ultrasound
+        "3",  # ultrasound, retired
+        "6",  # ultrasound image, retired
+        "6.1",  # ultrasound image, which should hold one
+        "7",  # secondary capture
+        "7.1",  # of bits
+        "7.2",
+        "7.3",
+        "7.4",
+        "12.1",  # X-ray angiography
+        "12.2",  # X-ray fluoroscopy
+        "12.3",  # biplane angiography, retired
+        "77.1.1.1",  # endoscopy
+        "77.1.2.1",  # microscopy
+        "77.1.4.1",  # photography
+        "77.1.5.1",  # ophthalmic photography
+        "77.1.5.2",
+    )
+)
+"""Objects of several frames that follow each other in time, with no place in the patient."""
+
 PLACED_CLASSES = frozenset(f"1.2.840.10008.5.1.4.1.1.{suffix}" for suffix in ("2", "4", "128"))
 """CT, MR and PET images, which the standard obliges to state their place."""
 
@@ -81,11 +120,22 @@ def single_frame(attributes: Attributes, sop_class: str) -> Frame:
                 raise attributes.missing(keyword)
     if not placed:
         position = orientation = None
-        spacing = spacing or attributes.vector("ImagerPixelSpacing", 2)
+        stated = (spacing, attributes.vector("ImagerPixelSpacing", 2))
+        spacing = next((one for one in stated if one is not None and any(one)), None)  # zeros state nothing
     slope, intercept = _rescaling(attributes, sop_class)
     frame = Frame(0, position, orientation, spacing, _thickness(attributes), slope, intercept)
     _check_plane(attributes, frame)
     return frame
+
+
+def moving_frames(attributes: Attributes, sop_class: str, count: int) -> tuple[Frame, ...]:
+    """Give the frames of an object that follow each other in time, without a place.
+
+    Raises:
+        Rejected: HEADER where the rescaling is incomplete or impossible.
+    """
+    slope, intercept = _rescaling(attributes, sop_class)
+    return tuple(Frame(index, None, None, None, 1.0, slope, intercept) for index in range(count))
 
 
 def functional_frames(attributes: Attributes, count: int) -> tuple[Frame, ...]:
@@ -94,6 +144,8 @@ def functional_frames(attributes: Attributes, count: int) -> tuple[Frame, ...]:
     Raises:
         Rejected: HEADER where a frame lacks its place, size or rescaling; MALFORMED where groups and frames differ in number.
     """
+    if not attributes.has("PerFrameFunctionalGroupsSequence"):
+        raise attributes.missing("PerFrameFunctionalGroupsSequence")
     shared = attributes.items("SharedFunctionalGroupsSequence")
     groups = attributes.items("PerFrameFunctionalGroupsSequence")
     if len(shared) > 1 or len(groups) != count:
@@ -118,7 +170,9 @@ def _functional_frame(
     position = _group(groups, "PlanePositionSequence", top).vector("ImagePositionPatient", 3)
     orientation = _group(groups, "PlaneOrientationSequence", top).vector("ImageOrientationPatient", 6)
     spacing = measures.vector("PixelSpacing", 2)
-    if position is None or orientation is None or spacing is None:
+    if sop_class not in ENHANCED_PLACED_CLASSES and position is None and orientation is None:
+        spacing = None
+    elif position is None or orientation is None or spacing is None:
         raise top.missing("place or pixel spacing of a frame")
     if dimensions and max(dimensions) >= len(values):
         raise top.impossible("DimensionIndexValues", f"{len(values)} values", "one for each dimension")
@@ -142,6 +196,8 @@ def _frame_kind(groups: list[Attributes], top: Attributes) -> tuple[object, ...]
         ("MRImageFrameTypeSequence", "FrameType"),
         ("CTImageFrameTypeSequence", "FrameType"),
         ("PETFrameTypeSequence", "FrameType"),
+        ("XRay3DFrameTypeSequence", "FrameType"),
+        ("ParametricMapFrameTypeSequence", "FrameType"),
         ("MREchoSequence", "EffectiveEchoTime"),
         ("MRDiffusionSequence", "DiffusionBValue"),
         ("FrameContentSequence", "TemporalPositionIndex"),

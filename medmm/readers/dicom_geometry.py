@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_frames import Frame
 from medmm.readers.dicom_instance import Instance
-from medmm.readers.dicom_keywords import PART_KEYWORDS
+from medmm.readers.dicom_keywords import MOMENT_KEYWORDS, PART_KEYWORDS
 from medmm.types import Array
 
 VALUES_LIMIT = 1 << 30
@@ -35,6 +36,9 @@ SAME_PLACE_MM = 1e-3
 TILT_TOLERANCE = 0.25
 """Largest sideways shift of a slice against the first one, in pixels."""
 
+Member: TypeAlias = tuple[Instance, Frame]
+"""A frame with the file that holds it."""
+
 RAS_FROM_LPS = np.diag((-1.0, -1.0, 1.0, 1.0))
 
 
@@ -46,20 +50,23 @@ class Stack:
         members: (S,) each frame with the file that holds it.
         affine: (4, 4) from (column, row, slice) to RAS millimetres; None where the files state no place.
         spacing_mm: Along columns, rows and slices; None where the files state no physical size.
+        shifts: (S, 2) how far each slice lies beside the place that the affine gives it, in pixels along columns and rows; None
+            but for a tilted gantry.
     """
 
-    members: tuple[tuple[Instance, Frame], ...]
+    members: tuple[Member, ...]
     affine: Array | None
     spacing_mm: tuple[float, float, float] | None
+    shifts: Array | None = None
 
 
 def arrange(instances: Sequence[Instance]) -> list[Stack]:
     """Put every frame into the volume it belongs to.
 
-    A frame without a place in the patient is a volume of its own.
+    Frames without a place in the patient, which follow each other in time, make one volume a file, in their stored order.
 
     Raises:
-        Rejected: EMPTY, MIXED_PATIENTS, DUPLICATE, GAP, TILT or TOO_LARGE.
+        Rejected: EMPTY, MIXED_PATIENTS, DUPLICATE, GAP or TOO_LARGE.
     """
     _check_identity(instances)
     return [_stack(group) for group in _groups(instances)]
@@ -79,6 +86,20 @@ def one_stack(instances: Sequence[Instance]) -> Stack:
     return _stack(groups[0])
 
 
+def refuse_tilt(stack: Stack) -> None:
+    """Refuse a stack whose slices are shifted against each other.
+
+    Raises:
+        Rejected: TILT.
+    """
+    if stack.shifts is None or stack.spacing_mm is None:
+        return
+    most = np.abs(stack.shifts * stack.spacing_mm[:2]).max()
+    found = f"slices shifted sideways by up to {most:.2f} mm"
+    where, expected = f"the {len(stack.members)} slices", "slices straight above each other"
+    raise Rejected(Code.TILT, where, found, expected, "set tilt: resample, or correct the gantry tilt first")
+
+
 def _check_identity(instances: Sequence[Instance]) -> None:
     if not instances:
         raise Rejected(Code.EMPTY, "the series", "no image", "at least one image", "check the folder")
@@ -91,12 +112,12 @@ def _check_identity(instances: Sequence[Instance]) -> None:
         raise Rejected(Code.HEADER, nameless.where, found, "the series that it belongs to", "give the file alone")
 
 
-def _groups(instances: Sequence[Instance]) -> list[list[tuple[Instance, Frame]]]:
-    groups: dict[object, list[list[tuple[Instance, Frame]]]] = {}
-    order: list[list[tuple[Instance, Frame]]] = []
+def _groups(instances: Sequence[Instance]) -> list[list[Member]]:
+    groups: dict[object, list[list[Member]]] = {}
+    order: list[list[Member]] = []
     for instance in instances:
         for frame in instance.frames:
-            place = (instance.where, frame.index) if frame.position_mm is None else None
+            place = instance.where if frame.position_mm is None else None
             siblings = groups.setdefault((instance.part, instance.format.samples, frame.part, place), [])
             group = next((group for group in siblings if _same_plane(group[0][1], frame)), None)
             if group is None:
@@ -104,7 +125,35 @@ def _groups(instances: Sequence[Instance]) -> list[list[tuple[Instance, Frame]]]
                 siblings.append(group)
                 order.append(group)
             group.append((instance, frame))
-    return order
+    return [part for group in order for part in _by_moment(group)]
+
+
+def _by_moment(group: list[Member]) -> list[list[Member]]:
+    """Part images that were taken again and again at the same places (time, cardiac phase), in their order of time.
+
+    Only whole volumes are parted: each with two places at least, none of them twice, and all with the same places.
+    """
+    first = group[0][1]
+    if first.position_mm is None or first.orientation is None:
+        return [group]
+    normal = np.cross(first.orientation[:3], first.orientation[3:])
+    depths = {id(frame): float(np.dot(frame.position_mm or (), normal)) for _, frame in group}
+    if _are_apart(sorted(depths.values())):
+        return [group]
+    for number in range(len(MOMENT_KEYWORDS)):
+        moments: dict[str, list[Member]] = {}
+        for instance, frame in group:
+            moments.setdefault(instance.moment[number], []).append((instance, frame))
+        places = [sorted(depths[id(frame)] for _, frame in members) for members in moments.values()]
+        same = len({len(part) for part in places}) == 1 and np.ptp(places, axis=0).max() < SAME_PLACE_MM
+        if same and len(places[0]) > 1 and all(map(_are_apart, places)):
+            return [moments[moment] for moment in sorted(moments, key=lambda text: (len(text), text))]
+    return [group]
+
+
+def _are_apart(depths: Sequence[float]) -> bool:
+    """Tell whether no two of some sorted places are the same."""
+    return len(depths) < 2 or float(np.diff(depths).min()) >= SAME_PLACE_MM
 
 
 def _same_plane(first: Frame, second: Frame) -> bool:
@@ -115,67 +164,76 @@ def _same_plane(first: Frame, second: Frame) -> bool:
     return max(turned, scaled) <= DIRECTION_TOLERANCE
 
 
-def _differences(groups: Sequence[Sequence[tuple[Instance, Frame]]]) -> list[str]:
+def _differences(groups: Sequence[Sequence[Member]]) -> list[str]:
     """Name the attributes in which groups differ from the first."""
     first_instance, first = groups[0][0]
     named = set()
     for instance, frame in (group[0] for group in groups[1:]):
         named |= {key for key, a, b in zip(PART_KEYWORDS, first_instance.part, instance.part, strict=True) if a != b}
         named |= {"ImageOrientationPatient or PixelSpacing"} if not _same_plane(first, frame) else set()
+        named |= {key for key, a, b in zip(MOMENT_KEYWORDS, first_instance.moment, instance.moment, strict=True) if a != b}
         named |= {"frame type, stack or dimension"} if first.part != frame.part else set()
     return sorted(named)
 
 
-def _stack(group: Sequence[tuple[Instance, Frame]]) -> Stack:
+def _stack(group: Sequence[Member]) -> Stack:
     instance, first = group[0]
-    values = len(group) * instance.format.rows * instance.format.columns * instance.format.samples
+    stored = instance.format
+    values = len(group) * stored.rows * stored.columns * stored.samples // instance.tiles**2
     if values > VALUES_LIMIT:
         raise Rejected(Code.TOO_LARGE, "the series", f"{values} values", f"at most {VALUES_LIMIT}", "check Rows and Columns")
     if first.position_mm is None or first.orientation is None or first.spacing_mm is None:
         between_rows, between_columns = first.spacing_mm or (0.0, 0.0)
-        spacing = (between_columns, between_rows, first.thickness_mm) if first.spacing_mm else None
+        spacing = (between_columns, between_rows, first.thickness_mm) if first.spacing_mm and len(group) == 1 else None
         return Stack(tuple(group), None, spacing)
     normal = np.cross(first.orientation[:3], first.orientation[3:])
     normal /= np.linalg.norm(normal)
     positions = np.array([frame.position_mm for _, frame in group])  # (S, 3)
     order = np.argsort(positions @ normal, kind="stable")
-    step = _slice_step(positions[order], normal, first) if len(group) > 1 else normal * first.thickness_mm
     members = tuple(group[index] for index in order)
-    affine = _affine(first, positions[order[0]], step)
-    return Stack(members, affine, (first.spacing_mm[1], first.spacing_mm[0], float(np.linalg.norm(step))))
+    positions = positions[order]
+    step, shifts = normal * first.thickness_mm, None
+    if len(group) > 1:
+        _check_steps(positions @ normal)
+        shifts = _tilt_shifts(positions, normal, first)
+        straight = shifts is None
+        step = (positions[-1] - positions[0] if straight else normal * np.ptp(positions @ normal)) / (len(group) - 1)
+    affine = _affine(first, positions[0], step)
+    spacing_mm = (first.spacing_mm[1], first.spacing_mm[0], float(np.linalg.norm(step)))
+    return Stack(members, affine, spacing_mm, shifts)
 
 
-def _slice_step(positions: Array, normal: Array, frame: Frame) -> Array:
-    """Give the step from slice to slice, and refuse stacks that have no single one.
+def _check_steps(depths: Array) -> None:
+    """Refuse stacks whose slices are not evenly spaced.
 
     Args:
-        positions: (S, 3) sorted along the normal; S >= 2.
-        normal: (3,) unit vector across the planes.
-        frame: Any frame of the stack, for its pixel size.
+        depths: (S,) places along the normal, sorted; S >= 2.
     """
-    count = len(positions)
-    depths = positions @ normal  # (S,)
+    count = len(depths)
     steps = np.diff(depths)  # (S - 1,)
     closest = int(steps.argmin())
     if steps[closest] < SAME_PLACE_MM:
         where = f"slices {closest + 1} and {closest + 2} of {count}"
         found = f"one position, as {int((steps < SAME_PLACE_MM).sum())} times in the series"
         raise Rejected(Code.DUPLICATE, where, found, "a position for each slice", "give one of the repeated slices only")
-    even = positions[0] + np.linspace(0, 1, count)[:, None] * (positions[-1] - positions[0])  # (S, 3)
-    mean = (depths[-1] - depths[0]) / (count - 1)
-    if np.abs((positions - even) @ normal).max() > STEP_TOLERANCE * mean:
+    even = np.linspace(depths[0], depths[-1], count)  # (S,)
+    if np.abs(depths - even).max() > STEP_TOLERANCE * (depths[-1] - depths[0]) / (count - 1):
         worst = int(np.abs(steps - np.median(steps)).argmax())
         where = f"slices {worst + 1} and {worst + 2} of {count}"
         found = f"{steps[worst]:.2f} mm between them"
         raise Rejected(Code.GAP, where, found, f"{np.median(steps):.2f} mm as elsewhere", "export the missing slices")
+
+
+def _tilt_shifts(positions: Array, normal: Array, frame: Frame) -> Array | None:
+    """Give how far slices lie beside the first one, (S, 2) in pixels along columns and rows; None where it is little."""
+    assert frame.orientation is not None
+    assert frame.spacing_mm is not None
+    depths = positions @ normal  # (S,)
     sideways = positions - positions[0] - np.outer(depths - depths[0], normal)  # (S, 3)
-    shift = np.linalg.norm(sideways, axis=1).max()
-    if frame.spacing_mm is not None and shift > TILT_TOLERANCE * min(frame.spacing_mm):
-        found = f"slices shifted sideways by up to {shift:.2f} mm"
-        raise Rejected(
-            Code.TILT, f"the {count} slices", found, "slices straight above each other", "correct the gantry tilt first"
-        )
-    return np.asarray((positions[-1] - positions[0]) / (count - 1))
+    if np.linalg.norm(sideways, axis=1).max() <= TILT_TOLERANCE * min(frame.spacing_mm):
+        return None
+    directions = np.reshape(frame.orientation, (2, 3))
+    return np.asarray(sideways @ directions.T / frame.spacing_mm[::-1])
 
 
 def _affine(frame: Frame, origin: Array, step: Array) -> Array:

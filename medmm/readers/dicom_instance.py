@@ -5,15 +5,28 @@ Source: DICOM PS3.4, annex B.5 (storage classes); PS3.3, section C.11.1 (modalit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_attributes import Attributes
 from medmm.readers.dicom_file import Header, PixelElement
-from medmm.readers.dicom_format import PixelFormat, pixel_format
-from medmm.readers.dicom_frames import ENHANCED_CLASSES, Frame, functional_frames, single_frame
-from medmm.readers.dicom_keywords import PART_KEYWORDS, PRIVATE_TILES
+from medmm.readers.dicom_format import PALETTE, PixelFormat, pixel_format
+from medmm.readers.dicom_frames import (
+    ENHANCED_CLASSES,
+    ENHANCED_PLACED_CLASSES,
+    PLAIN_MOVING_CLASSES,
+    Frame,
+    functional_frames,
+    moving_frames,
+    single_frame,
+)
+from medmm.readers.dicom_keywords import MOMENT_KEYWORDS, PART_KEYWORDS, PRIVATE_TILES
+from medmm.readers.dicom_lookup import Lookup, modality_lookup
+from medmm.readers.dicom_mosaic import mosaic_frames
+from medmm.readers.dicom_presentation import Presentation, presentation_of
+from medmm.readers.dicom_suv import suv_factor
+from medmm.readers.reading import AS_STORED, Reading
 
 NOT_IMAGES = (
     "1.2.840.10008.1.3.10",  # media storage directory
@@ -36,6 +49,9 @@ NOT_IMAGES = (
 RADIOTHERAPY_PIXELS = ("1.2.840.10008.5.1.4.1.1.481.1", "1.2.840.10008.5.1.4.1.1.481.2")
 """RT Image and RT Dose hold pixels, but their geometry is of a kind of its own."""
 
+PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
+MOSAIC, GRID = PRIVATE_TILES
+
 
 @dataclass(frozen=True, slots=True)
 class Instance:
@@ -44,7 +60,11 @@ class Instance:
     Attributes:
         where: Which file it is, in words that hold no patient.
         part: What all files of one volume share, keyword by keyword of `PART_KEYWORDS`.
+        moment: What may tell it from images at the same place, keyword by keyword of `MOMENT_KEYWORDS`.
         frames: Its images, one for most files.
+        tiles: How many frames stand side by side, and above each other, in one stored image; 1 but for a mosaic.
+        lookup: What stands in the place of a rescaling; None for most files.
+        presentation: How values are shown; None where real values are asked for.
     """
 
     file: Path
@@ -55,14 +75,22 @@ class Instance:
     format: PixelFormat
     pixels: PixelElement
     part: tuple[tuple[object, ...], ...]
+    moment: tuple[str, ...]
     frames: tuple[Frame, ...]
+    tiles: int = 1
+    lookup: Lookup | None = None
+    presentation: Presentation | None = None
 
 
-def instance_of(header: Header) -> Instance:
+def instance_of(header: Header, reading: Reading = AS_STORED) -> Instance:
     """Check a header and give the image it describes.
 
+    Args:
+        header: Of the file.
+        reading: What the run asks for.
+
     Raises:
-        Rejected: NOT_AN_IMAGE, UNSUPPORTED, HEADER, MALFORMED or TRUNCATED.
+        Rejected: NOT_AN_IMAGE, UNSUPPORTED, HEADER, UNIT, MALFORMED or TRUNCATED.
     """
     attributes, where = header.attributes, header.where
     sop_class = attributes.text("SOPClassUID")
@@ -71,12 +99,20 @@ def instance_of(header: Header) -> Instance:
     _refuse_unsupported(attributes, sop_class)
     pixels = _pixels(header)
     stored = pixel_format(header, pixels)
-    if sop_class in ENHANCED_CLASSES:
+    tiles = 1
+    if _is_mosaic(attributes):
+        tiles, frames = mosaic_frames(attributes, stored, sop_class)
+    elif sop_class in ENHANCED_PLACED_CLASSES or attributes.has("SharedFunctionalGroupsSequence"):
         frames = functional_frames(attributes, stored.frames)
     elif stored.frames == 1:
         frames = (single_frame(attributes, sop_class),)
+    elif sop_class in PLAIN_MOVING_CLASSES:
+        frames = moving_frames(attributes, sop_class, stored.frames)
     else:
         raise _unsupported(where, f"{stored.frames} frames without a place each", "one image a file")
+    if reading.pet == "suv" and attributes.text("Modality") == "PT":
+        factor = suv_factor(attributes)
+        frames = tuple(replace(one, slope=one.slope * factor, intercept=one.intercept * factor) for one in frames)
     return Instance(
         file=header.file,
         where=where,
@@ -86,7 +122,11 @@ def instance_of(header: Header) -> Instance:
         format=stored,
         pixels=pixels,
         part=tuple(attributes.value(keyword) for keyword in PART_KEYWORDS),
+        moment=tuple(attributes.text(keyword) for keyword in MOMENT_KEYWORDS),
         frames=frames,
+        tiles=tiles,
+        lookup=modality_lookup(attributes, stored.signed),
+        presentation=_presentation(attributes, stored) if reading.values == "presentation" else None,
     )
 
 
@@ -94,13 +134,22 @@ def _refuse_unsupported(attributes: Attributes, sop_class: str) -> None:
     where = attributes.where
     if sop_class in RADIOTHERAPY_PIXELS:
         raise _unsupported(where, "a radiotherapy image or dose", "a diagnostic image")
-    tiled = any(attributes.has_private(*marks) for marks in PRIVATE_TILES)
-    if tiled or {"MOSAIC", "VFRAME"} & set(attributes.words("ImageType")):
+    if attributes.has_private(*GRID) or "VFRAME" in attributes.words("ImageType"):
         raise _unsupported(where, "the slices of a volume as tiles of one image", "one slice an image")
-    if attributes.has("ModalityLUTSequence"):
-        raise _unsupported(where, "a modality lookup table", "a rescale slope and intercept")
     if attributes.has("SharedFunctionalGroupsSequence") and sop_class not in ENHANCED_CLASSES:
-        raise _unsupported(where, "an enhanced object of another kind than CT, MR or PET", "enhanced CT, MR or PET")
+        raise _unsupported(where, "an enhanced object of a rare kind", "enhanced CT, MR, PET, X-ray or secondary capture")
+
+
+def _presentation(attributes: Attributes, stored: PixelFormat) -> Presentation | None:
+    if stored.samples == 3 or stored.photometric == PALETTE:
+        return None  # colours are what a screen shows
+    if attributes.has("PerFrameFunctionalGroupsSequence"):
+        raise _unsupported(attributes.where, "an enhanced object for presentation", "real values, or one image a file")
+    return presentation_of(attributes, stored.photometric, stored.signed)
+
+
+def _is_mosaic(attributes: Attributes) -> bool:
+    return attributes.has_private(*MOSAIC) or "MOSAIC" in attributes.words("ImageType")
 
 
 def _pixels(header: Header) -> PixelElement:
@@ -110,8 +159,8 @@ def _pixels(header: Header) -> PixelElement:
         if not standard_image and not attributes.has("Rows"):
             raise Rejected(Code.NOT_AN_IMAGE, where, "a DICOM object without pixels", "an image", "leave it out")
         raise Rejected(Code.TRUNCATED, where, "an image that ends before its pixels", "the whole file", "copy it again")
-    if header.pixels.keyword != "PixelData":
-        raise _unsupported(where, "floating-point pixels", "whole-number pixels")
+    if attributes.text("SOPClassUID") == PARAMETRIC_MAP and header.pixels.keyword == "PixelData":
+        raise _unsupported(where, "a parametric map of whole numbers", "one of floating-point numbers")
     return header.pixels
 
 

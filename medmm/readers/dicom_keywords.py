@@ -1,4 +1,4 @@
-"""The attributes of a DICOM header that the readers and the scan look at; pydicom steps over all others."""
+"""The attributes of a DICOM header that the readers and the scan look at; all others are stepped over."""
 
 PART_KEYWORDS = (
     "StudyInstanceUID",
@@ -23,8 +23,12 @@ PART_KEYWORDS = (
 )
 """Files that differ in one of these cannot share a volume."""
 
+MOMENT_KEYWORDS = ("AcquisitionNumber", "TriggerTime", "AcquisitionTime")
+"""What tells the volumes of a series apart that was taken again and again at the same places."""
+
 HEADER_KEYWORDS = (
     *PART_KEYWORDS,
+    *MOMENT_KEYWORDS,
     "SpecificCharacterSet",
     "SOPInstanceUID",
     "AccessionNumber",
@@ -33,11 +37,19 @@ HEADER_KEYWORDS = (
     "SeriesDate",
     "SeriesTime",
     "AcquisitionDate",
-    "AcquisitionTime",
     "AcquisitionDateTime",
     "Manufacturer",
     "SeriesDescription",
     "PatientID",
+    "PatientWeight",
+    "CorrectedImage",
+    "DecayCorrection",
+    "SUVType",
+    "RadiopharmaceuticalInformationSequence",
+    "RadionuclideTotalDose",
+    "RadionuclideHalfLife",
+    "RadiopharmaceuticalStartTime",
+    "RadiopharmaceuticalStartDateTime",
     "BodyPartExamined",
     "ContrastBolusAgent",
     "ContrastBolusAgentSequence",
@@ -61,6 +73,16 @@ HEADER_KEYWORDS = (
     "RescaleIntercept",
     "RescaleSlope",
     "ModalityLUTSequence",
+    "VOILUTSequence",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    "LUTDescriptor",
+    "LUTData",
+    "FloatPixelPaddingValue",
+    "FloatPixelPaddingRangeLimit",
+    "DoubleFloatPixelPaddingValue",
+    "DoubleFloatPixelPaddingRangeLimit",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
     "DimensionIndexSequence",
@@ -70,6 +92,9 @@ HEADER_KEYWORDS = (
     "RedPaletteColorLookupTableData",
     "GreenPaletteColorLookupTableData",
     "BluePaletteColorLookupTableData",
+    "SegmentedRedPaletteColorLookupTableData",
+    "SegmentedGreenPaletteColorLookupTableData",
+    "SegmentedBluePaletteColorLookupTableData",
 )
 """All that is read of a header."""
 
@@ -79,3 +104,12 @@ PRIVATE_TILES = (
 )
 """Creator tag, creator and attribute that mark the slices of a volume laid out as tiles of one image: Siemens' mosaic (Number
 Of Images In Mosaic) and United Imaging's grid (MR VFrame Sequence)."""
+
+MOSAIC_HEADER = (0x00290010, "SIEMENS CSA HEADER", 0x00291010)
+"""The same for what tells of the slices of a Siemens mosaic, the CSA image header."""
+
+PHILIPS_SUV = (0x70530010, "Philips PET Private Group", 0x70531000)
+"""The same for the factor from counts to SUV by body weight."""
+
+PRIVATE = (*PRIVATE_TILES, MOSAIC_HEADER, PHILIPS_SUV)
+"""All that is read of private attributes."""

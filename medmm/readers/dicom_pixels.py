@@ -7,18 +7,21 @@ Source: DICOM PS3.5, section 8 (pixel encoding); PS3.3, sections C.7.6.3.1 (phot
 from __future__ import annotations
 
 import struct
-import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_codestream import DELIMITER, ITEM, check_codestream, frame_places
-from medmm.readers.dicom_file import NATIVE, pixel_stream, read_header
+from medmm.readers.dicom_file import EXPLICIT_BIG, NATIVE, pixel_stream, read_header
 from medmm.readers.dicom_format import PALETTE, PixelFormat
 from medmm.readers.dicom_frames import Frame
 from medmm.readers.dicom_instance import Instance
+from medmm.readers.dicom_lookup import palette
+from medmm.readers.dicom_presentation import Presentation
+from medmm.readers.quiet import quiet
 from medmm.types import Array
 
 if TYPE_CHECKING:
@@ -30,7 +33,6 @@ PLUGIN = "pylibjpeg"
 PANIC = "PanicException"
 """What a decoder written in Rust raises where it fails; a BaseException that no module exports."""
 
-CHANNELS = ("Red", "Green", "Blue")
 WHOLE_TYPES = (np.int16, np.uint16, np.int32, np.int64)
 
 
@@ -84,16 +86,32 @@ class FrameReader:
         self._stream = stream
         self._instance = instance
         self._native = stored.syntax in NATIVE
+        self._tiled: Array | None = None  # the image that holds all tiles, once it is decoded
         self._decoder = _decoder(stored.syntax, instance.where)
         self._places = [] if self._native else frame_places(stream, instance.pixels.offset, stored.frames, instance.where)
 
     def words(self, index: int) -> Array:
         """Decode one frame to (row, column) words as stored, or to (row, column, 3) colours."""
+        side, stored = self._instance.tiles, self._instance.format
+        if side == 1:
+            return self._image(index)
+        if self._tiled is None:
+            self._tiled = self._image(0)
+        rows, columns = stored.rows // side, stored.columns // side
+        down, across = index // side * rows, index % side * columns
+        return self._tiled[down : down + rows, across : across + columns]
+
+    def _image(self, index: int) -> Array:
         stored = self._instance.format
         content = self._native_frame(index) if self._native else self._encapsulated_frame(index)
+        if stored.floating:
+            order = ">" if stored.syntax == EXPLICIT_BIG else "<"
+            return np.frombuffer(content, f"{order}f{stored.bits_allocated // 8}").reshape(stored.rows, stored.columns)
         words = _decode(self._decoder, content, self._instance)
         if stored.photometric == PALETTE:
-            return _coloured(_extended(words, stored), self._instance)
+            header = read_header(self._instance.file, self._instance.where)
+            colours = palette(header.attributes, stored.signed)
+            return np.stack([lookup(_extended(words, stored)) for lookup in colours], axis=-1)
         return words
 
     def _native_frame(self, index: int) -> bytes:
@@ -115,18 +133,20 @@ class FrameReader:
 
 
 def _decoder(syntax: str, where: str) -> Decoder:
+    from pydicom.config import IGNORE
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
 
+    uid = UID(syntax, IGNORE)
+    found = f"transfer syntax {uid.name}" if uid.name != uid else "an unknown transfer syntax"  # its digits are the file's own
     try:
-        decoder = get_decoder(UID(syntax))
+        with quiet():
+            decoder = get_decoder(uid)
     except NotImplementedError:
-        raise Rejected(
-            Code.NO_DECODER, where, f"transfer syntax {UID(syntax).name}", "one that pydicom decodes", "export it uncompressed"
-        ) from None
+        raise Rejected(Code.NO_DECODER, where, found, "one that pydicom decodes", "export it uncompressed") from None
     if syntax not in NATIVE and PLUGIN not in decoder.available_plugins:
         needed = "; ".join(decoder.missing_dependencies)
-        raise Rejected(Code.NO_DECODER, where, f"transfer syntax {UID(syntax).name}", "a decoder for it", f"install {needed}")
+        raise Rejected(Code.NO_DECODER, where, found, "a decoder for it", f"install {needed}")
     return decoder
 
 
@@ -148,8 +168,7 @@ def _decode(decoder: Decoder, content: bytes, instance: Instance) -> Array:
         "correct_unused_bits": False,
     }
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # pydicom: the codestream's colour space, which it then uses, differs
+        with quiet():  # the codestream's colour space, which pydicom then uses, may differ from the header's
             plugin = "" if stored.syntax in NATIVE else PLUGIN
             words, _ = decoder.as_array(content, decoding_plugin=plugin, raw=stored.samples == 1, **options)  # type: ignore[arg-type]
     except BaseException as error:
@@ -170,11 +189,19 @@ def _fill(out: Array, words: Array, instance: Instance, frame: Frame) -> Array |
         out[...] = words
         return None
     stored = instance.format
+    if instance.presentation is not None:
+        return _fill_shown(out, words, instance, instance.presentation, frame)
+    if stored.floating:
+        return _fill_floating(out, words, stored, frame)
     values = _extended(words, stored)
     mask = None
     if stored.padding is not None:
         low, high = stored.padding
         mask = ((words >= low) & (words <= high)) | ((values >= low) & (values <= high))
+    if instance.lookup is not None:
+        values = instance.lookup(values)
+        out[...] = ((1 << instance.lookup.bits) - 1) - values.astype(out.dtype) if stored.inverted else values
+        return mask
     if stored.inverted:
         low, high = _stored_range(stored)
         values = values.dtype.type(low + high) - values
@@ -183,6 +210,25 @@ def _fill(out: Array, words: Array, instance: Instance, frame: Frame) -> Array |
         np.add(values, int(frame.intercept), out=out, dtype=out.dtype, casting="unsafe")
     else:
         out[...] = values * frame.slope + frame.intercept
+    return mask
+
+
+def _fill_shown(out: Array, words: Array, instance: Instance, shown: Presentation, frame: Frame) -> Array | None:
+    """Write one frame as a screen shows it; its real values are those before any inversion."""
+    plain = replace(instance, presentation=None, format=replace(instance.format, inverted=False))
+    real = np.empty(words.shape, np.float64)
+    mask = _fill(real, words, plain, frame)
+    out[...] = shown(real)
+    return mask
+
+
+def _fill_floating(out: Array, words: Array, stored: PixelFormat, frame: Frame) -> Array | None:
+    """Write floating-point values, and give the mask of their padding; what is no finite number holds no measurement."""
+    mask = ~np.isfinite(words)
+    if stored.padding is not None:
+        low, high = stored.padding
+        mask |= (words >= low) & (words <= high)
+    out[...] = np.where(np.isfinite(words), words * frame.slope + frame.intercept, 0)
     return mask
 
 
@@ -202,37 +248,15 @@ def _value_type(members: Sequence[tuple[Instance, Frame]]) -> np.dtype[np.generi
     """Give the smallest type that holds every value: whole numbers where slopes and intercepts are whole, else float32."""
     ends: list[float] = []
     for instance, frame in members:
+        if instance.presentation is not None:
+            return np.dtype(np.float32)
+        if instance.format.floating:
+            return np.dtype(np.float32 if instance.format.bits_allocated == 32 else np.float64)
+        if instance.lookup is not None:
+            ends += [0, (1 << instance.lookup.bits) - 1]
+            continue
         if not (float(frame.slope).is_integer() and float(frame.intercept).is_integer()):
             return np.dtype(np.float32)
         ends += [end * frame.slope + frame.intercept for end in _stored_range(instance.format)]
     fitting = (kind for kind in WHOLE_TYPES if np.iinfo(kind).min <= min(ends) and max(ends) <= np.iinfo(kind).max)
     return np.dtype(next(fitting, np.float32))
-
-
-def _coloured(values: Array, instance: Instance) -> Array:
-    """Look palette indices up: (row, column) -> (row, column, 3).
-
-    The descriptor states entries (0 for 65536), the index of the first, and bits; indices beyond either end take the entry
-    there (C.7.6.3.1.5).
-    """
-    attributes = read_header(instance.file, instance.where).attributes
-    channels = []
-    for name in CHANNELS:
-        descriptor = attributes.vector(f"{name}PaletteColorLookupTableDescriptor", 3)
-        data = attributes.data(f"{name}PaletteColorLookupTableData")
-        if descriptor is None or not data:
-            raise Rejected(
-                Code.UNSUPPORTED,
-                instance.where,
-                "a palette without plain tables",
-                "red, green and blue tables",
-                "convert to RGB",
-            )
-        entries = int(descriptor[0]) or 1 << 16
-        first = int(descriptor[1]) - ((1 << 16) if instance.format.signed and descriptor[1] >= 1 << 15 else 0)
-        width = 2 if len(data) >= 2 * entries else 1
-        if len(data) < entries:
-            raise Rejected(Code.MALFORMED, instance.where, "a palette with missing entries", f"{entries}", "export it again")
-        table = np.frombuffer(data, f"<u{width}", entries)
-        channels.append(table[np.clip(values.astype(np.int64) - first, 0, entries - 1)])
-    return np.stack(channels, axis=-1)

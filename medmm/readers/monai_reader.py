@@ -21,6 +21,7 @@ from monai.utils import MetaKeys, SpaceKeys
 from medmm.errors import Code, Rejected
 from medmm.readers import read_image
 from medmm.readers.formats import files_in
+from medmm.readers.reading import AS_STORED, Reading
 from medmm.readers.resample import prepare_image, prepared_affine
 from medmm.types import Array, Volume
 
@@ -34,7 +35,15 @@ NO_CHANNEL = float("nan")
 
 
 class SeriesReader(ImageReader):  # type: ignore[misc]
-    """Reads one series (a folder of DICOM, or its files), or one NIfTI, PNG or JPEG file."""
+    """Reads one series (a folder of DICOM, or its files), or one NIfTI, PNG or JPEG file.
+
+    Args:
+        reading: What of DICOM is turned into something else.
+    """
+
+    def __init__(self, reading: Reading = AS_STORED) -> None:
+        super().__init__()
+        self.reading = reading
 
     def verify_suffix(self, filename: Sequence[Path | str] | Path | str) -> bool:
         """Accept every name: the content decides."""
@@ -52,7 +61,7 @@ class SeriesReader(ImageReader):  # type: ignore[misc]
         paths = [Path(name) for name in names]
         if len(paths) == 1 and paths[0].is_dir():
             paths = list(files_in(paths[0]))
-        return read_image(paths)
+        return read_image(paths, self.reading)
 
     def get_data(self, img: Volume) -> tuple[Array, dict[str, Any]]:
         """Give the values, (i, j, k) or (i, j, k, 3), and what MONAI and `PrepareImage` need to know of them."""
@@ -72,13 +81,13 @@ class SeriesReader(ImageReader):  # type: ignore[misc]
         return img.values, meta
 
 
-def load_image() -> LoadImage:
-    """Make a loader: path(s) of one series -> MetaTensor (K, i, j, k), float32, in real units."""
+def load_image(reading: Reading = AS_STORED) -> LoadImage:
+    """Make a loader: path(s) of one series -> MetaTensor (K, i, j, k), float32, in real units unless `reading` says other."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "NvImgCodecPydicomReader", UserWarning)  # of readers that are taken out below
         loader = LoadImage(ensure_channel_first=True)
     # LoadImage tries its other readers where one raises, unless it chooses by suffix; so ours is the only one, and fits all.
-    loader.readers = [SeriesReader()]
+    loader.readers = [SeriesReader(reading)]
     return loader
 
 

@@ -133,8 +133,9 @@ def _affine(header: Any, where: str) -> Array:
         affine = np.asarray(header.get_best_affine(), float)
     except ValueError:
         raise Rejected(Code.HEADER, where, "an impossible quaternion", "a rotation", "write the file again") from None
-    edges = np.linalg.norm(affine[:3, :3], axis=0)
-    if not np.isfinite(affine).all() or min(edges) <= 0:
+    with np.errstate(over="ignore"):  # an infinite length is refused below
+        edges = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite([*affine.ravel(), *edges]).all() or min(edges) <= 0:
         raise Rejected(Code.HEADER, where, "an affine with an axis of no length", "an affine", "write the file again")
     if abs(np.linalg.det(affine[:3, :3] / edges)) < FLAT_LIMIT:
         raise Rejected(Code.HEADER, where, "a singular affine", "three axes in space", "write the file again")

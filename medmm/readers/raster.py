@@ -17,8 +17,15 @@ from medmm.types import Volume
 if TYPE_CHECKING:
     from PIL import Image
 
+FILE_LIMIT_BYTES = 1 << 30
+"""More than pillow's limit of pixels takes without compression."""
+
+PNG_START = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"IEND\xaeB`\x82"
 """Type and check sum of the last chunk."""
+
+CHUNK_FRAME_BYTES = 12
+"""Length, type and check sum around the content of a chunk."""
 
 JPEG_END = b"\xff\xd9"
 PNG_DEPTH, PNG_COLOUR = 24, 25
@@ -61,12 +68,26 @@ def read_raster(path: Path, where: str) -> Volume:
 
 def _check_end(path: Path, where: str) -> None:
     """Refuse a file without its end, and one whose precision pillow would reduce without a word."""
+    size = path.stat().st_size
+    if size > FILE_LIMIT_BYTES:
+        raise Rejected(Code.TOO_LARGE, where, f"{size} bytes", f"at most {FILE_LIMIT_BYTES}", "make the image smaller")
     content = path.read_bytes()
-    png = content.startswith(b"\x89PNG")
+    png = content.startswith(PNG_START)
     if (PNG_END if png else JPEG_END) not in content[-65536:]:
         raise Rejected(Code.TRUNCATED, where, "an image without its end", "the whole file", "copy it again")
+    if png:
+        _check_chunks(content, where)
     if png and content[PNG_DEPTH] == 16 and content[PNG_COLOUR] != 0:
         raise _unsupported(where, "colour of 16 bits")
+
+
+def _check_chunks(content: bytes, where: str) -> None:
+    """Refuse a chunk that reaches beyond the file: pillow takes as much memory as its length says."""
+    place = len(PNG_START)
+    while content[place + 4 : place + 12] != PNG_END:
+        place += CHUNK_FRAME_BYTES + int.from_bytes(content[place : place + 4], "big")
+        if place + CHUNK_FRAME_BYTES > len(content):
+            raise Rejected(Code.MALFORMED, where, "a chunk that reaches beyond the file", "whole chunks", "copy it again")
 
 
 def _pixels(image: Image.Image, where: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8 | np.uint16]]:
