@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.uid import generate_uid
 from rich.console import Console
 from test_inspect import SECRET, UIDS, config, export  # noqa: F401 - a fixture is found by its name
+from test_readers_dicom import save
 
 from medmm.errors import Code, Rejected
 from medmm.preview.pictures import Preview, letters, preview
@@ -149,9 +151,44 @@ def test_colour_stays_colour() -> None:
     assert picture.pixels[0, 0].tolist() == [0, 255, 0]
 
 
-def test_a_flat_image_of_one_value_and_a_volume_without_place_can_be_shown() -> None:
+def test_an_image_of_one_value_can_be_shown() -> None:
     assert preview(volume(np.full((4, 4, 1), 7.0, np.float32), None)).pictures
-    assert all(picture.sides == ("", "", "", "") for picture in preview(volume(np.zeros((4, 4, 4)), None)).pictures)
+
+
+def test_a_film_is_shown_by_its_middle_frame() -> None:
+    values = np.zeros((8, 4, 5, 3), np.uint8)
+    values[:, :, 2] = 200
+    shown = preview(volume(values, None))
+    (picture,) = shown.pictures
+    assert (picture.caption, picture.sides, picture.pixels.shape) == ("frame 3 of 5", ("", "", "", ""), (120, 240, 3))
+    assert picture.pixels[0, 0].tolist() == [200, 200, 200]
+    assert "5 frames · 8 × 4 pixels" in contact_sheet("x", [Tile("x", "", shown)])
+
+
+def test_a_window_that_is_given_stands_for_that_of_the_modality() -> None:
+    shown = preview(volume(np.full((4, 4, 4), 0.5, np.float32), np.eye(4), "CT"), (0.0, 1.0))
+    assert [picture.caption for picture in shown.pictures] == ["axial", "coronal", "sagittal"]
+    assert {int(picture.pixels[0, 0]) for picture in shown.pictures} == {128}
+
+
+def test_a_run_is_shown_as_it_reads_its_images(tmp_path: Path) -> None:
+    """A tilted stack that the run puts straight, and values as a screen shows them."""
+    (tmp_path / "dicom").mkdir()
+    uids = dict.fromkeys("ab", "")
+    for study, more in (("a", {}), ("b", {"WindowCenter": 5, "WindowWidth": 2})):
+        uids[study] = generate_uid()
+        told = {"StudyInstanceUID": uids[study], "SeriesInstanceUID": generate_uid(), "PatientID": study, **more}
+        for number in range(4):
+            shift = 0.4 * number if study == "a" else 0.0
+            save(tmp_path / "dicom" / f"{study}{number}", ImagePositionPatient=[10, 20 + shift, 2 * number], **told)
+    table = "".join(f"{study},{study},{uid},a\n" for study, uid in uids.items())
+    (tmp_path / "studies.csv").write_text(f"patient_id,study_id,uid,diagnosis\n{table}")
+    for reading, rejected in (({}, 1), ({"tilt": "resample"}, 0), ({"values": "presentation"}, 1)):
+        write_thumbnails(
+            "x", inspect_config(config(tmp_path, reading=reading), SCREEN).subjects, 9, tmp_path / "x.html", SCREEN
+        )
+        page = checked((tmp_path / "x.html").read_text(), 2, rejected)
+        assert ("axial, lung" in page) == ("values" not in reading)
 
 
 def checked(page: str, tiles: int, rejected: int) -> str:

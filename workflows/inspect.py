@@ -130,16 +130,16 @@ def inspect_folder(folder: Path, screen: Screen) -> Answer:
 def _subjects_of_studies(config: RunConfig, studies: Sequence[Study], weighed: Weighed) -> list[Subject]:
     """Give the image of every study that has one, or why it is rejected."""
     subjects = []
-    names = [name for name, settings in config.inputs.items() if isinstance(settings, ImageSettings)]
+    images = {name: settings for name, settings in config.inputs.items() if isinstance(settings, ImageSettings)}
     for i, study in enumerate(studies):
-        for name in names:
+        for name, settings in images.items():
             considered = weighed[name][i] if name in weighed else ()
             taken = next((one.series for one in considered if one.reason is None), None)
             note = name if taken is None else f"{name}, {shown_modality(taken.modality)}"
             if name in study.rejected:
                 subjects.append(Subject(study.key, note, (), study.rejected[name]))
             elif name in study.evidence:
-                subjects.append(Subject(study.key, note, study.evidence[name].files, None))
+                subjects.append(Subject(study.key, note, study.evidence[name].files, None, settings.reading))
     return subjects
 
 

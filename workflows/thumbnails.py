@@ -12,9 +12,13 @@ from medmm.files import write_text
 from medmm.preview.pictures import Preview, preview
 from medmm.preview.sheet import Tile, contact_sheet
 from medmm.readers import read_image
+from medmm.readers.reading import AS_STORED, Reading
 from medmm.workers import answers, cores
 
 from .screen import Screen, Step
+
+SCREEN_WINDOW = (0.0, 1.0)
+"""Range of values of presentation."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,14 @@ class Subject:
         note: What else is known of it.
         files: Of the image.
         problem: Why it must not be read; None where nothing speaks against it.
+        reading: What of DICOM is turned into something else, as in the run.
     """
 
     title: str
     note: str
     files: tuple[Path, ...]
     problem: Rejected | None
+    reading: Reading = AS_STORED
 
 
 Shown: TypeAlias = Preview | Rejected
@@ -72,6 +78,7 @@ def _setup() -> Callable[[Subject], Shown]:
 
 def _draw(subject: Subject) -> Shown:
     try:
-        return preview(read_image(subject.files))
+        volume = read_image(subject.files, subject.reading)
+        return preview(volume, SCREEN_WINDOW if subject.reading.values == "presentation" else None)
     except Rejected as reason:
         return reason

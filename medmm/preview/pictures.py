@@ -64,10 +64,16 @@ class Preview:
     plane: str
 
 
-def preview(volume: Volume) -> Preview:
-    """Show an image: a volume by its centre slices, an image of one slice as it is."""
+def preview(volume: Volume, window: Window | None = None) -> Preview:
+    """Show an image: a volume by its centre slices, an image of one slice as it is, a film by its middle frame.
+
+    Args:
+        volume: As the readers give it.
+        window: Values that become black and white; None for those of its modality.
+    """
     plane = "" if volume.affine is None else PLANES[nearest_axes(volume.affine)[0].index(2)]
-    shown = _image(volume, plane) if volume.values.shape[2] == 1 else _volume(volume)
+    flat = volume.affine is None or volume.values.shape[2] == 1
+    shown = _image(volume, plane, window) if flat else _volume(volume, window)
     return Preview(shown, volume.values.shape[:3], volume.spacing_mm, plane)
 
 
@@ -82,17 +88,16 @@ def letters(direction: Array) -> str:
     return "".join(SIDE_LETTERS[axis][int(shares[axis] < 0)] for axis in order if abs(shares[axis]) >= LEAST_SHARE)
 
 
-def _volume(volume: Volume) -> tuple[Picture, ...]:
+def _volume(volume: Volume, own: Window | None) -> tuple[Picture, ...]:
     """Show the centre slices; of a CT the axial one in each window."""
+    assert volume.affine is not None
     order, reverse = nearest_axes(volume.affine)
     flip = tuple(slice(None, None, -1 if one else None) for one in reverse)
     spacing = np.ones(3) if volume.spacing_mm is None else np.array(volume.spacing_mm)[list(order)]
     values = _turned(volume.values, order)[flip]
     padding = None if volume.padding is None else _turned(volume.padding, order)[flip]
-    sides = [("", "")] * 3
-    if volume.affine is not None:
-        directions = [volume.affine[:3, axis] * (-1 if back else 1) for axis, back in zip(order, reverse, strict=True)]
-        sides = [(letters(direction), letters(-direction)) for direction in directions]
+    directions = [volume.affine[:3, axis] * (-1 if back else 1) for axis, back in zip(order, reverse, strict=True)]
+    sides = [(letters(direction), letters(-direction)) for direction in directions]
     scale = SIDE_PIXELS / max(spacing * values.shape[:3])
     pictures = []
     for normal, name in zip((2, 1, 0), ("axial", "coronal", "sagittal"), strict=True):
@@ -101,16 +106,18 @@ def _volume(volume: Volume) -> tuple[Picture, ...]:
         pixels = _displayed(values, normal, centre)
         hidden = None if padding is None else _displayed(padding, normal, centre)
         size = (spacing[across] * scale, spacing[down] * scale)
-        for label, window in _windows(volume, name == "axial").items():
+        for label, window in _windows(volume, name == "axial", own).items():
             picture = _sized(_windowed(pixels, hidden, window), size)
             pictures.append(Picture(picture, f"{name}{label}", (*sides[across], *sides[down])))
     return tuple(pictures)
 
 
-def _image(volume: Volume, plane: str) -> tuple[Picture, ...]:
-    """Show an image of one slice with its own rows and columns."""
-    pixels = volume.values[:, :, 0].swapaxes(0, 1)  # (rows, columns)
-    hidden = None if volume.padding is None else volume.padding[:, :, 0].T
+def _image(volume: Volume, plane: str, own: Window | None) -> tuple[Picture, ...]:
+    """Show an image of one slice, or the middle frame of a film, with its own rows and columns."""
+    frames = volume.values.shape[2]
+    middle = frames // 2
+    pixels = volume.values[:, :, middle].swapaxes(0, 1)  # (rows, columns)
+    hidden = None if volume.padding is None else volume.padding[:, :, middle].T
     column_mm, row_mm = (1.0, 1.0) if volume.spacing_mm is None else volume.spacing_mm[:2]
     scale = SIDE_PIXELS / max(pixels.shape[1] * column_mm, pixels.shape[0] * row_mm)
     sides = ("", "", "", "")
@@ -118,10 +125,10 @@ def _image(volume: Volume, plane: str) -> tuple[Picture, ...]:
         right, down = volume.affine[:3, 0], volume.affine[:3, 1]
         sides = (letters(-right), letters(right), letters(-down), letters(down))
     size = (column_mm * scale, row_mm * scale)
-    windows = _windows(volume, plane == "axial") if plane == "axial" else {"": own_window(volume)}
+    name = plane or ("image" if frames == 1 else f"frame {middle + 1} of {frames}")
+    windows = _windows(volume, True, own) if plane == "axial" else {"": own or own_window(volume)}  # CT scouts are no slices
     return tuple(
-        Picture(_sized(_windowed(pixels, hidden, window), size), f"{plane or 'image'}{label}", sides)
-        for label, window in windows.items()
+        Picture(_sized(_windowed(pixels, hidden, window), size), f"{name}{label}", sides) for label, window in windows.items()
     )
 
 
@@ -136,11 +143,11 @@ def _displayed(values: Array, normal: int, index: int) -> Array:
     return np.asarray(plane[::-1, ::-1].swapaxes(0, 1))
 
 
-def _windows(volume: Volume, every: bool) -> dict[str, Window]:
+def _windows(volume: Volume, every: bool, own: Window | None) -> dict[str, Window]:
     """Give the windows to show, by what the caption adds for them."""
-    if volume.modality == "CT" and volume.values.ndim == 3:
+    if own is None and volume.modality == "CT" and volume.values.ndim == 3:
         return {f", {name}": window for name, window in CT_WINDOWS.items() if every or name == "soft tissue"}
-    return {"": own_window(volume)}
+    return {"": own or own_window(volume)}
 
 
 def _windowed(pixels: Array, padding: Array | None, window: Window) -> Array:

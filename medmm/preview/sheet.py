@@ -99,11 +99,12 @@ def _tile(tile: Tile) -> str:
 
 def _facts(shown: Preview) -> str:
     columns, rows, slices = shown.shape
-    facts = [f"{slices} slices" if slices > 1 else "1 image", f"{columns} × {rows} pixels"]
+    many = "slices" if shown.plane else "frames"
+    facts = [f"{slices} {many}" if slices > 1 else "1 image", f"{columns} × {rows} pixels"]
     if shown.spacing_mm is None:
         facts.append("no spacing stated")
     else:
-        sizes = shown.spacing_mm if slices > 1 else shown.spacing_mm[:2]
+        sizes = shown.spacing_mm if slices > 1 and shown.plane else shown.spacing_mm[:2]
         facts.append(" × ".join(f"{size:.3g}" for size in sizes) + " mm")
     return " · ".join([*facts, *filter(None, [shown.plane])])
 
