@@ -1,4 +1,4 @@
-"""A contact sheet: one HTML file with every picture in it, no script, nothing loaded from elsewhere, no identifier."""
+"""A contact sheet: one HTML file with every picture in it, no script, nothing loaded from elsewhere, no text of a header."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from medmm.preview.pictures import CT_WINDOWS, Picture, Preview
 from medmm.readers.resample import PERCENTILES
 
 JPEG_QUALITY = 88
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 STYLE = """
 :root { color-scheme: dark; }
@@ -73,7 +74,8 @@ def contact_sheet(title: str, tiles: Iterable[Tile], notes: Sequence[str] = ()) 
     windows = ", ".join(f"{name} {bottom:g} to {top:g} HU" for name, (bottom, top) in CT_WINDOWS.items())
     legend = (
         f"CT windows: {windows}. Other images: from their {low} to their {high} percentile. Letters name the patient's "
-        "sides (right, left, anterior, posterior, head, foot); an image without letters does not state its place."
+        "sides (right, left, anterior, posterior, head, foot); an image without letters does not state its place. "
+        "No header's text stands on this page, but what is burned into the pixels is shown as it is: a name, in the worst case."
     )
     paragraphs = "".join(
         f"<p>{escape(text)}</p>" for text in (counts, *notes, legend, "Research software, not a medical device.")
@@ -106,7 +108,7 @@ def _facts(shown: Preview) -> str:
     else:
         sizes = shown.spacing_mm if slices > 1 and shown.plane else shown.spacing_mm[:2]
         facts.append(" × ".join(f"{size:.3g}" for size in sizes) + " mm")
-    return " · ".join([*facts, *filter(None, [shown.plane])])
+    return " · ".join(fact.replace(" ", NO_BREAK) for fact in [*facts, *filter(None, [shown.plane])])
 
 
 def _figure(picture: Picture) -> str:
