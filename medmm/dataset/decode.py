@@ -13,6 +13,7 @@ from typing import TypeAlias
 from medmm.errors import Code, Rejected
 from medmm.inputs import Inputs
 from medmm.inputs.base import Fields, Input
+from medmm.readers.threads import limit_threads
 from medmm.types import Study
 
 Prepared: TypeAlias = Mapping[str, Fields] | Rejected
@@ -99,6 +100,7 @@ def _start(inputs: Inputs) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
     torch.set_num_threads(1)  # the cores are shared out by process
     threadpool_limits(1)
+    limit_threads(1)
 
 
 def _work(study: Study) -> Prepared:
