@@ -27,6 +27,7 @@ HEADER_KEYWORDS = (
     *PART_KEYWORDS,
     "SpecificCharacterSet",
     "SOPInstanceUID",
+    "FileSetID",
     "AccessionNumber",
     "StudyDate",
     "StudyTime",
