@@ -17,19 +17,23 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Path]:
+def writing(path: Path, *, private: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `path`; when the block ends well it is flushed to disk and takes the name `path`.
 
     The reader of `path` sees the old content or the new, never a part, even after a kill or a power cut.
+
+    Args:
+        path: The file.
+        private: Whether nobody but its owner may read it, nor list its folder where that is new.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(0o700 if private else 0o777, parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
         _flush(temporary)
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o600 if private else 0o666 & ~_umask())
         temporary.replace(path)
         _flush(path.parent)
     finally:
@@ -59,6 +63,12 @@ def writing_folder(path: Path) -> Iterator[Path]:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write bytes atomically."""
     with writing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write bytes atomically, for nobody but their owner to read."""
+    with writing(path, private=True) as temporary:
         temporary.write_bytes(content)
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Generic, TypeAlias, TypeVar, cast
@@ -35,6 +36,9 @@ ITEM_SECONDS = 120.0
 
 ITEM_BYTES = 4 << 30
 """Most that a process may hold beyond what it holds at its start: half a billion values with their float32 copies."""
+
+ANSWER_BYTES = 1 << 30
+"""Most that an answer may hold, all of which the caller must hold too: a prepared volume of 512^3 voxels and three channels."""
 
 START_SECONDS = 300.0
 """Most that the start of a process may take; on a busy machine the import of torch alone can take a minute."""
@@ -56,10 +60,12 @@ class Limits:
     Attributes:
         seconds: Until its answer is there.
         memory_bytes: Of private memory, beyond what the process holds at its start.
+        answer_bytes: Of its answer on the way back.
     """
 
     seconds: float = ITEM_SECONDS
     memory_bytes: int = ITEM_BYTES
+    answer_bytes: int = ANSWER_BYTES
 
 
 def cores() -> int:
@@ -159,7 +165,7 @@ class _Desk(Generic[Item, Answer]):
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
         self._line, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, self._setup, self._limits.memory_bytes), daemon=True)
+        process = context.Process(target=_serve, args=(theirs, self._setup, self._limits), daemon=True)
         process.start()
         self._process = process
         theirs.close()
@@ -187,20 +193,23 @@ def _comes(line: Connection, seconds: float) -> bool:
     return False
 
 
-def _serve(line: Connection, setup: "Setup[Item, Answer]", memory_bytes: int) -> None:
+def _serve(line: Connection, setup: "Setup[Item, Answer]", limits: Limits) -> None:
     """Answer items until the line ends: what a child does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
     work = setup()
-    _limit(memory_bytes)
+    _limit(limits.memory_bytes)
     _fall_silent()
     line.send(None)
     try:
         while True:
             item = line.recv()
             try:
-                line.send(work(item))
+                answer = ForkingPickler.dumps(work(item))
             except MemoryError:
-                line.send(Code.MEMORY)
+                answer = None
+            if answer is None or len(answer) > limits.answer_bytes:
+                answer = ForkingPickler.dumps(Code.MEMORY)
+            line.send_bytes(answer)
     except EOFError:
         return
     except BaseException:  # noqa: BLE001 - whatever it is, its text may hold a name

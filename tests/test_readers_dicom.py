@@ -618,7 +618,7 @@ def test_reports_beside_images_are_passed_over_but_broken_images_are_not(tmp_pat
     (folder / "readme.txt").write_text("notes")
     assert [volume.values.shape for volume in read_series(folder)] == [(4, 3, 2)]
     (folder / "slice.dcm").write_bytes(bytes(600))
-    with pytest.raises(Rejected, match="E_MALFORMED"):
+    with pytest.raises(Rejected, match="E_EMPTY"):
         read_series(folder)
 
 

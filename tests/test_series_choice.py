@@ -132,14 +132,16 @@ def test_a_coded_agent_is_contrast(tmp_path: Path) -> None:
     assert taken(tmp_path, contrast=False) == "1"
 
 
-def test_a_series_whose_header_breaks_off_is_not_left_by_a_rule(tmp_path: Path) -> None:
+def test_a_series_with_a_header_that_breaks_off_is_not_left_by_a_rule(tmp_path: Path) -> None:
     agent = Dataset()
     agent.CodeMeaning = "Iodine"
-    (file,) = stack(tmp_path, 1, 1, ContrastBolusAgentSequence=[agent])
-    edited(file, b"\x18\x00\x12\x00SQ", b"\x18\x00\x12\x00OQ")  # an unknown value representation
-    (one,) = choose(scan(tmp_path).series, SeriesChoice(contrast=True), (), False)
+    _, last = stack(tmp_path, 1, 2, ContrastBolusAgentSequence=[agent])
+    (one,) = choose(scan(tmp_path).series, SeriesChoice(contrast=False), (), False)
+    assert not one.passed
+    edited(last, b"\x18\x00\x12\x00SQ", b"\x18\x00\x12\x00OQ")  # an unknown value representation
+    (one,) = choose(scan(tmp_path).series, SeriesChoice(contrast=False), (), False)
     assert one.passed
-    assert one.problem is not None  # nothing behind it could be read
+    assert one.problem is not None  # so the study is rejected, not thought to lack the input
 
 
 def test_the_functional_groups_of_an_enhanced_object_are_looked_at(tmp_path: Path) -> None:

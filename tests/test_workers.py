@@ -75,6 +75,11 @@ def test_a_great_answer_is_whole() -> None:
     assert given("great answer", memory_bytes=1 << 30) == [bytes(50 << 20)]
 
 
+def test_an_answer_beyond_the_limit_never_reaches_the_caller() -> None:
+    limits = Limits(answer_bytes=1 << 20)
+    assert [answer for _, answer in answers(["a", "great answer", "b"], obedient, 1, limits)] == ["a", Code.MEMORY, "b"]
+
+
 def test_a_process_serves_until_it_is_lost() -> None:
     first, again, lost, other = given("process", "process", "kill", "process")
     assert (first, lost) == (again, Code.CRASH)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from medmm.inputs.base import Input
 from medmm.types import Array, Study
 
 from .screen import Screen
+
+HEADERS = Path("cache", "headers")
+"""Where, in the folder of a run or of scores, the headers of image folders are remembered."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def find(config: RunConfig, sources: Sources | None = None) -> tuple[tuple[Study
     Raises:
         DataError: A table, column or folder is missing.
     """
-    sources = sources or Sources.open(config.cohort)
+    sources = sources or Sources.open(config.cohort, memory=config.folder / HEADERS)
     inputs = {name: settings.open(name) for name, settings in config.inputs.items()}
     studies = gather(inputs, sources, read_studies(sources, config.target))
     left_out: dict[int, str] = {}

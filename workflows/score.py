@@ -8,6 +8,7 @@ from medmm.scoring.engine import Scored, score
 from medmm.scoring.studies import find_studies
 from medmm.training.tracking import TrackingSettings
 
+from .cohort import HEADERS
 from .screen import Screen
 
 
@@ -23,6 +24,6 @@ def score_studies(
     with fetched(model, tracking) as folder:
         package = load_package(folder)
     screen.say("reading tables and image headers ...")
-    found = find_studies(package, studies, screen.say)
+    found = find_studies(package, studies, screen.say, out / HEADERS)
     with screen.step("scoring") as step:
         return score(package, found, out, workers=workers, progress=step)

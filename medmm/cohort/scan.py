@@ -1,20 +1,28 @@
-"""What a folder holds: its DICOM series and other images, from headers alone, and what was left and why."""
+"""What a folder holds: its DICOM series and other images, from headers alone, and what was left and why.
+
+A folder that was looked at before is looked at again only where it has changed.
+"""
 
 from __future__ import annotations
 
-import re
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
-from medmm.cohort.traits import Plane, Traits, traits_of
+from pydantic import ConfigDict, TypeAdapter
+
+from medmm.cohort.headers import DicomImage, Look, look_at
+from medmm.cohort.index import End, Index, Key, Stamp, recall, remember, stamp_of
+from medmm.cohort.traits import Plane, Traits
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom import problem_of
-from medmm.readers.dicom_attributes import Attributes
-from medmm.readers.dicom_file import Header, read_header
-from medmm.readers.dicom_instance import Instance, instance_of
-from medmm.readers.formats import Format, files_in, format_of
+from medmm.readers.dicom_instance import Instance
+from medmm.readers.formats import Format, entries_in
+from medmm.settings import Plain
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,8 @@ class SeriesFound:
         files: In the order of their names.
         problem: Why it would be refused, as far as headers tell; None where nothing speaks against it.
     """
+
+    __pydantic_config__: ClassVar = ConfigDict(arbitrary_types_allowed=True)
 
     study_uid: str
     series_uid: str
@@ -88,8 +98,7 @@ class Scan:
 class _Gathered:
     """A series while its files come in."""
 
-    first: Header
-    files: list[Path] = field(default_factory=list)
+    first: DicomImage
     instances: list[Instance] = field(default_factory=list)
     traits: set[Traits] = field(default_factory=set)
     acquired: str = ""
@@ -97,74 +106,83 @@ class _Gathered:
     problem: Rejected | None = None
 
 
-def scan(folder: Path, progress: Callable[[int, int], None] | None = None) -> Scan:
+def scan(folder: Path, progress: Callable[[int, int], None] | None = None, memory: Path | None = None) -> Scan:
     """Look through a folder and all below it, without hidden files and without following links.
 
     Args:
         folder: Where to look.
-        progress: Called after each file with the number of files done and of all.
+        progress: Called with the number of files done and of all.
+        memory: Folder for what is remembered, which holds identifiers of patients; None remembers nothing.
     """
-    files = list(files_in(folder))
-    series: dict[tuple[str, str], _Gathered] = {}
-    images = []
-    left: Counter[Code] = Counter()
-    for number, file in enumerate(files, start=1):
-        where = f"file {number} of {len(files)}"
-        try:
-            kind = format_of(file, where)
-            if kind is None:
-                left[Code.NOT_AN_IMAGE] += 1
-            elif kind is Format.DICOM:
-                _gather(series, read_header(file, where))
-            else:
-                images.append(LooseImage(file, kind))
-        except Rejected as rejected:
-            left[rejected.code] += 1
-        if progress is not None:
-            progress(number, len(files))
-    return Scan(tuple(_found(gathered) for gathered in series.values()), tuple(images), dict(sorted(left.items())))
+    now_ns = time.time_ns()
+    top = f"{folder}/"
+    stamps = {entry.path.removeprefix(top): stamp_of(entry.stat(follow_symlinks=False), now_ns) for entry in entries_in(folder)}
+    known = Index() if memory is None else recall(memory, folder)
+    ends, gathered = _look(folder, stamps, known.holding(stamps), progress)
+    series: dict[Key, SeriesFound] = {}
+    for end in ends.values():
+        if isinstance(end, tuple) and end not in series:
+            series[end] = _found(gathered[end]) if end in gathered else _from_plain(known.series[end])
+    if memory is not None and (gathered or ends != known.ends):
+        plain = {key: _plain(found) for key, found in series.items()}
+        numbered = frozenset(key for key, found in series.items() if found.problem is not None)
+        remember(memory, folder, Index(stamps, ends, plain, numbered))
+    files: dict[Key, list[Path]] = {key: [] for key in series}
+    for name, end in ends.items():
+        if isinstance(end, tuple):
+            files[end].append(folder / name)
+    beside = _unreadable_beside(ends)
+    return Scan(
+        series=tuple(
+            replace(found, files=tuple(files[key]), problem=found.problem or beside.get(key)) for key, found in series.items()
+        ),
+        images=tuple(LooseImage(folder / name, end) for name, end in ends.items() if isinstance(end, Format)),
+        left=dict(sorted(Counter(end for end in ends.values() if isinstance(end, Code)).items())),
+    )
 
 
-def _gather(series: dict[tuple[str, str], _Gathered], header: Header) -> None:
+def _look(
+    folder: Path, stamps: Mapping[str, Stamp], holding: Mapping[str, End], progress: Callable[[int, int], None] | None
+) -> tuple[dict[str, End], dict[Key, _Gathered]]:
+    """Look at the files of which nothing holds, and at all of a series to which one of them belongs."""
+    numbers = {name: number for number, name in enumerate(stamps, start=1)}
+    looked: dict[str, Look] = {}
+    waiting = [name for name in stamps if name not in holding]
+    done = len(stamps) - len(waiting)
+    while waiting:
+        places = [(folder / name, f"file {numbers[name]} of {len(stamps)}") for name in waiting]
+        for name, seen in zip(waiting, look_at(places), strict=True):
+            looked[name] = seen
+            done += name not in holding
+            if progress is not None:
+                progress(done, len(stamps))
+        touched = {_end(seen) for seen in looked.values() if isinstance(seen, DicomImage)}
+        waiting = [name for name, end in holding.items() if end in touched and name not in looked]
+    ends = {name: _end(looked[name]) if name in looked else holding[name] for name in stamps}
+    gathered: dict[Key, _Gathered] = {}
+    for name in stamps:
+        image = looked.get(name)
+        if isinstance(image, DicomImage):
+            _gather(gathered.setdefault(image.key, _Gathered(image)), image)
+    return ends, gathered
+
+
+def _end(seen: Look) -> End:
+    return seen.key if isinstance(seen, DicomImage) else seen
+
+
+def _gather(gathered: _Gathered, image: DicomImage) -> None:
     """Put a file into its series; a file of a series that cannot be read right is the series' problem."""
-    problem, instance = None, None
-    try:
-        instance = instance_of(header)
-    except Rejected as rejected:
-        if rejected.code is Code.NOT_AN_IMAGE:
-            raise
-        problem = rejected
-    key = header.attributes.text("StudyInstanceUID"), header.attributes.text("SeriesInstanceUID")
-    gathered = series.setdefault(key, _Gathered(header))
-    gathered.files.append(header.file)
-    gathered.traits |= traits_of(header.attributes, instance)
-    gathered.acquired = min(filter(None, (gathered.acquired, _acquired(header.attributes))), default="")
-    gathered.slices += len(instance.frames) if instance is not None else _promised_frames(header.attributes)
-    gathered.problem = gathered.problem or problem
-    if instance is not None:
-        gathered.instances.append(instance)
-
-
-def _acquired(attributes: Attributes) -> str:
-    """Give the digits of the first time that stands in a header (DICOM PS3.5, section 6.2: DT, DA and TM)."""
-    whole = re.split("[+-]", attributes.text("AcquisitionDateTime"))[0]
-    if not whole:
-        stated = (event for event in ("Acquisition", "Series") if attributes.text(f"{event}Date"))
-        event = next(stated, "")
-        whole = attributes.text(f"{event}Date") + attributes.text(f"{event}Time") if event else ""
-    return "".join(filter(str.isdecimal, whole))
-
-
-def _promised_frames(attributes: Attributes) -> int:
-    """Count the images of a file that cannot be read right: a broken series is no shorter than it was."""
-    try:
-        return max(1, attributes.whole("NumberOfFrames") or 1)
-    except Rejected:
-        return 1
+    gathered.traits |= image.traits
+    gathered.acquired = min(filter(None, (gathered.acquired, image.acquired)), default="")
+    gathered.slices += image.slices
+    gathered.problem = gathered.problem or image.problem
+    if image.instance is not None:
+        gathered.instances.append(image.instance)
 
 
 def _found(gathered: _Gathered) -> SeriesFound:
-    text = gathered.first.attributes.text
+    text = gathered.first.texts.__getitem__
     clock = text("StudyTime")
     return SeriesFound(
         study_uid=text("StudyInstanceUID"),
@@ -179,6 +197,59 @@ def _found(gathered: _Gathered) -> SeriesFound:
         acquired=gathered.acquired,
         traits=frozenset(gathered.traits),
         slices=gathered.slices,
-        files=tuple(gathered.files),
+        files=(),
         problem=gathered.problem or problem_of(gathered.instances),
     )
+
+
+def _unreadable_beside(ends: Mapping[str, End]) -> dict[Key, Rejected]:
+    """Give the series that may lack a slice: those of a folder's only study, where a file of the folder cannot be read.
+
+    What the file was nobody knows. In a folder with files of several studies it would cost all of them, so there it is only
+    counted. An empty file is suspected where it is named like the others.
+    """
+    series: dict[str, set[Key]] = {}
+    suffixes: set[tuple[str, str]] = set()
+    for name, end in ends.items():
+        if isinstance(end, tuple):
+            series.setdefault(_folder(name), set()).add(end)
+            suffixes.add((_folder(name), Path(name).suffix))
+    beside: dict[Key, Rejected] = {}
+    for number, (name, end) in enumerate(ends.items(), start=1):
+        if not isinstance(end, Code) or end is Code.NOT_AN_IMAGE:
+            continue
+        if end is Code.EMPTY and (_folder(name), Path(name).suffix) not in suffixes:
+            continue
+        keys = series.get(_folder(name), set())
+        if len({study for study, _ in keys}) == 1:
+            where = f"file {number} of {len(ends)}"
+            found = "an unreadable file, beside those of the series"
+            reason = Rejected(end, where, found, "readable files, for it may be a slice", "restore the file, or remove it")
+            beside |= {key: reason for key in keys if key not in beside}
+    return beside
+
+
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+@cache
+def _adapter() -> TypeAdapter[SeriesFound]:
+    return TypeAdapter(SeriesFound)
+
+
+def _plain(found: SeriesFound) -> Plain:
+    """Give a series without its files as JSON can say it."""
+    problem = found.problem
+    return {
+        "series": _adapter().dump_python(replace(found, problem=None), mode="json"),
+        "problem": problem and [problem.code.value, problem.where, problem.found, problem.expected, problem.repair],
+    }
+
+
+def _from_plain(plain: Plain) -> SeriesFound:
+    found = _adapter().validate_python(plain["series"], strict=False)
+    if plain["problem"] is None:
+        return found
+    code, where, seen, expected, repair = plain["problem"]
+    return replace(found, problem=Rejected(Code(code), where, seen, expected, repair))

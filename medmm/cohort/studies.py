@@ -47,9 +47,11 @@ class Sources:
 
     Attributes:
         settings: The meaning of the columns.
+        memory: Where the indices of image folders are kept; None keeps none.
     """
 
     settings: CohortSettings
+    memory: Path | None
     _tables: dict[str, "pd.DataFrame"]
     _scans: dict[str, Scan]
 
@@ -59,6 +61,7 @@ class Sources:
         settings: CohortSettings,
         studies: "pd.DataFrame | None" = None,
         scans: Mapping[str, Scan] | None = None,
+        memory: Path | None = None,
     ) -> "Sources":
         """Open the export of these settings.
 
@@ -66,13 +69,14 @@ class Sources:
             settings: The meaning of the columns.
             studies: A studies table, all cells text, that stands for the one on disk.
             scans: Image folders that are known already, by name.
+            memory: Folder for what is remembered of image folders, which holds identifiers of patients.
 
         Raises:
             DataError: There is no such folder.
         """
         if not settings.root.is_dir():
             raise DataError("cohort.root is not a folder: give the folder of the export")
-        return cls(settings, {} if studies is None else {settings.studies: studies}, dict(scans or {}))
+        return cls(settings, memory, {} if studies is None else {settings.studies: studies}, dict(scans or {}))
 
     def path(self, name: str) -> Path:
         """Give a path inside the export.
@@ -121,7 +125,7 @@ class Sources:
         if name not in self._scans:
             if not self.path(name).is_dir():
                 raise DataError(f"the export has no folder {name!r}: correct its name in the run file")
-            self._scans[name] = scan(self.path(name), progress)
+            self._scans[name] = scan(self.path(name), progress, self.memory)
         return self._scans[name]
 
 

@@ -5,15 +5,12 @@ from pathlib import Path
 
 from medmm.errors import Code, Rejected
 from medmm.readers import dicom
-from medmm.readers.formats import Format, files_in, format_of
+from medmm.readers.formats import DICOM_SUFFIXES, Format, files_in, format_of
 from medmm.readers.nifti import read_nifti
 from medmm.readers.raster import read_raster
 from medmm.readers.reading import AS_STORED, Reading
 from medmm.readers.slices import HeldSlices, Slices
 from medmm.types import Volume
-
-DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
-"""A file that is named like DICOM and is none was damaged, so it must not be passed over."""
 
 
 def read_series(path: Path, reading: Reading = AS_STORED) -> list[Volume]:

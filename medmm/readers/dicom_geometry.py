@@ -24,6 +24,9 @@ from medmm.types import Array
 VALUES_LIMIT = 1 << 30
 """Most values of one volume: 1024 slices of 1024 x 1024. Checked before any memory is taken."""
 
+PLANES_LIMIT = 1000
+"""Most differently turned or spaced planes in one series; each image is held against each of them."""
+
 DIRECTION_TOLERANCE = 2e-5
 """Largest difference of direction cosines within a volume: it moves the corner of a 1000-pixel image by 0.02 pixels."""
 
@@ -66,7 +69,7 @@ def arrange(instances: Sequence[Instance]) -> list[Stack]:
     Frames without a place in the patient, which follow each other in time, make one volume a file, in their stored order.
 
     Raises:
-        Rejected: EMPTY, MIXED_PATIENTS, DUPLICATE, GAP or TOO_LARGE.
+        Rejected: EMPTY, MIXED_PATIENTS, DUPLICATE, GAP or TOO_LARGE (values, or planes).
     """
     _check_identity(instances)
     return [_stack(group) for group in _groups(instances)]
@@ -121,6 +124,14 @@ def _groups(instances: Sequence[Instance]) -> list[list[Member]]:
             siblings = groups.setdefault((instance.part, instance.format.samples, frame.part, place), [])
             group = next((group for group in siblings if _same_plane(group[0][1], frame)), None)
             if group is None:
+                if len(siblings) == PLANES_LIMIT:
+                    raise Rejected(
+                        Code.TOO_LARGE,
+                        "the series",
+                        "more planes than the limit",
+                        f"at most {PLANES_LIMIT}",
+                        "split the series",
+                    )
                 group = []
                 siblings.append(group)
                 order.append(group)

@@ -46,6 +46,9 @@ NOT_IMAGES = (
     "1.2.840.10008.5.1.4.34.",  # radiotherapy delivery
     "1.2.840.10008.5.1.4.3",  # hanging protocols, templates, protocols
 )
+STANDARD_IMAGES = "1.2.840.10008.5.1.4.1.1."
+"""How the classes of all images of the standard begin."""
+
 RADIOTHERAPY_PIXELS = ("1.2.840.10008.5.1.4.1.1.481.1", "1.2.840.10008.5.1.4.1.1.481.2")
 """RT Image and RT Dose hold pixels, but their geometry is of a kind of its own."""
 
@@ -155,8 +158,10 @@ def _is_mosaic(attributes: Attributes) -> bool:
 def _pixels(header: Header) -> PixelElement:
     attributes, where = header.attributes, header.where
     if header.pixels is None:
-        standard_image = attributes.text("SOPClassUID").startswith("1.2.840.10008.5.1.4.1.1.")
-        if not standard_image and not attributes.has("Rows"):
+        sop_class = attributes.text("SOPClassUID")
+        standard_image = sop_class.startswith(STANDARD_IMAGES) or STANDARD_IMAGES.startswith(sop_class)  # it may be cut off
+        directory = attributes.has("FileSetID")  # which has no class
+        if directory or not (standard_image or attributes.has("Rows")):
             raise Rejected(Code.NOT_AN_IMAGE, where, "a DICOM object without pixels", "an image", "leave it out")
         raise Rejected(Code.TRUNCATED, where, "an image that ends before its pixels", "the whole file", "copy it again")
     if attributes.text("SOPClassUID") == PARAMETRIC_MAP and header.pixels.keyword == "PixelData":

@@ -31,6 +31,7 @@ HEADER_KEYWORDS = (
     *MOMENT_KEYWORDS,
     "SpecificCharacterSet",
     "SOPInstanceUID",
+    "FileSetID",
     "AccessionNumber",
     "StudyDate",
     "StudyTime",

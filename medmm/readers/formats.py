@@ -1,5 +1,6 @@
 """Which files a folder holds and which format each has, decided by content, never by name."""
 
+import os
 import zlib
 from collections.abc import Iterator
 from enum import StrEnum
@@ -18,6 +19,10 @@ BARE_DICOM_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 """First group of a DICOM data set without its file header: file meta, then identification in either byte order."""
 
 
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+"""A file that is named like DICOM and is none was damaged, so it must not be passed over."""
+
+
 class Format(StrEnum):
     """A format that the readers know."""
 
@@ -31,7 +36,7 @@ def format_of(path: Path, where: str) -> Format | None:
     """Tell the format of a file, None where its content is none that the readers know.
 
     Raises:
-        Rejected: EMPTY where the file is empty or cannot be opened.
+        Rejected: EMPTY where the file is empty, holds zeros or cannot be opened.
     """
     try:
         with path.open("rb") as file:
@@ -40,8 +45,9 @@ def format_of(path: Path, where: str) -> Format | None:
         raise Rejected(
             Code.EMPTY, where, f"a file that cannot be opened ({type(error).__name__})", "a readable file", "restore it"
         ) from None
-    if not head:
-        raise Rejected(Code.EMPTY, where, "an empty file", "an image", "export it again")
+    if not head.strip(b"\0"):  # a copy under way may have its full size before it has its content
+        found = "a file of zeros" if head else "an empty file"
+        raise Rejected(Code.EMPTY, where, found, "an image", "export it again")
     if head[128:132] == b"DICM" or _is_bare_dicom(head):
         return Format.DICOM
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -54,14 +60,32 @@ def format_of(path: Path, where: str) -> Format | None:
 
 
 def files_in(folder: Path) -> Iterator[Path]:
-    """List the files below a folder in a fixed order, without hidden ones and without following links."""
-    for entry in sorted(folder.iterdir()):
-        if entry.name.startswith(".") or entry.is_symlink():
-            continue
-        if entry.is_dir():
-            yield from files_in(entry)
-        elif entry.is_file():
-            yield entry
+    """List the files below a folder in a fixed order, without hidden ones and without following links.
+
+    Pipes, sockets and devices are no files here: to open one can wait for ever.
+    """
+    return (Path(entry.path) for entry in entries_in(folder))
+
+
+def entries_in(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """List the files of `files_in` as the system's directory entries, which know size and times at a stat each."""
+    waiting = [_entries(folder)]
+    while waiting:
+        for entry in waiting[-1]:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(_entries(entry))
+                break
+            if entry.is_file(follow_symlinks=False):
+                yield entry
+        else:
+            waiting.pop()
+
+
+def _entries(folder: os.PathLike[str]) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return iter(sorted(entries, key=lambda entry: entry.name))
 
 
 def _is_bare_dicom(head: bytes) -> bool:

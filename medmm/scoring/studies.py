@@ -18,13 +18,16 @@ from medmm.types import Study
 TABLES = (".csv", ".tsv", ".parquet")
 
 
-def find_studies(package: Package, place: Path, notice: Callable[[str], None] = lambda _: None) -> tuple[Study, ...]:
+def find_studies(
+    package: Package, place: Path, notice: Callable[[str], None] = lambda _: None, memory: Path | None = None
+) -> tuple[Study, ...]:
     """Find the studies of a folder, or of a manifest: a studies table beside the data.
 
     Args:
         package: The model that will score them.
         place: The folder or the manifest.
         notice: Told what the user should know of a folder that holds images alone.
+        memory: Folder for what is remembered of image folders, which holds identifiers of patients; None remembers nothing.
 
     Raises:
         DataError: Nothing is there, or a table or column that the package needs is missing.
@@ -32,7 +35,7 @@ def find_studies(package: Package, place: Path, notice: Callable[[str], None] = 
     if not place.exists():
         raise DataError("there is no such folder or manifest: give a folder with studies, or their table")
     settings = package.cohort.model_copy(update={"root": place if place.is_dir() else place.parent})
-    sources = Sources.open(settings, None if place.is_dir() else read_table(place))
+    sources = Sources.open(settings, None if place.is_dir() else read_table(place), memory=memory)
     if place.is_dir() and not any(file.suffix.lower() in TABLES for file in place.iterdir()):
         return _studies_of_images(package, sources, notice)
     return gather(package.inputs, sources, read_studies(sources, None))
