@@ -268,7 +268,7 @@ def test_a_tilted_series_is_taken_only_where_the_run_puts_it_straight(tmp_path: 
     assert isinstance(first, Evidence)
     settings = ImageSettings.model_validate({"path": "dicom", "size": [8, 8, 8], "reading": {"tilt": "resample"}})
     one = settings.open("chest")
-    assert one.read(first).values.shape == (4, 6, 4)  # type: ignore[attr-defined]
+    assert one.read(first).volume().values.shape == (4, 6, 4)  # type: ignore[attr-defined]
 
 
 def test_values_of_presentation_have_a_window_of_their_own(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 from medmm.errors import Code, Rejected
 from medmm.inputs import Inputs
 from medmm.inputs.base import Fields, Input
+from medmm.readers.threads import limit_threads
 from medmm.types import Study
 from medmm.workers import Limits, answers, cores
 
@@ -75,6 +76,7 @@ def _setup(inputs: Inputs) -> Callable[[Study], Prepared]:
 
     torch.set_num_threads(1)  # the cores are shared out by process
     threadpool_limits(1)
+    limit_threads(1)
     return partial(prepare_study, inputs=inputs)
 
 

@@ -69,7 +69,7 @@ class Input(ABC, Generic[Raw]):
 
     @abstractmethod
     def read(self, evidence: Evidence) -> Raw:
-        """Decode.
+        """Read the evidence, as far as `prepare` does not do that as it goes.
 
         Raises:
             Rejected: The data must not be used.
@@ -88,7 +88,11 @@ class Input(ABC, Generic[Raw]):
 
     @abstractmethod
     def prepare(self, raw: Raw) -> Fields:
-        """Turn decoded data into arrays, always the same for the same data."""
+        """Turn what `read` gave into arrays, always the same for the same data.
+
+        Raises:
+            Rejected: The data must not be used.
+        """
 
     def augment(self, fields: Mapping[str, Array], rng: np.random.Generator) -> Mapping[str, Array]:
         """Vary prepared arrays by chance, for training; an input that has no augmentation gives them back."""

@@ -15,9 +15,10 @@ from medmm.encoders.convolutional import DenseNet121
 from medmm.errors import Code, DataError, Rejected
 from medmm.inputs.base import Fields, Found, Input, InputSettings
 from medmm.inputs.series_choice import Considered, SeriesChoice, choose
-from medmm.readers import read_image
+from medmm.readers import open_image
 from medmm.readers.reading import AS_STORED, Reading
 from medmm.readers.resample import prepare_image
+from medmm.readers.slices import Slices
 from medmm.settings import Plain, Settings, named_choice
 from medmm.types import Array, Evidence, Study, Volume
 
@@ -110,7 +111,7 @@ class ImageSettings(InputSettings):
         return ImageInput(name, self, state)  # type: ignore[return-value]
 
 
-class ImageInput(Input[Volume]):
+class ImageInput(Input[Volume | Slices]):
     """Images of a study. Nothing about it is learned from the training studies."""
 
     def __init__(self, name: str, settings: ImageSettings, state: Plain = None) -> None:
@@ -155,16 +156,20 @@ class ImageInput(Input[Volume]):
         (column,) = self.study_columns(cohort)
         return {column: getattr(series, self.settings.match)}
 
-    def read(self, evidence: Evidence) -> Volume:
-        """Decode the one volume of the files."""
-        return read_image(evidence.files, self.settings.reading)
+    def read(self, evidence: Evidence) -> Slices:
+        """Check the headers of the one volume of the files; `prepare` decodes its slices as it goes."""
+        return open_image(evidence.files, self.settings.reading)
 
-    def fit(self, raws: Iterable[tuple[str, Volume]]) -> Self:
+    def fit(self, raws: Iterable[tuple[str, Volume | Slices]]) -> Self:
         """Give the same input: preparation is fixed by the settings."""
         return self
 
-    def prepare(self, raw: Volume) -> Fields:
-        """Orient, resample and window: {"image": (K, *size) float16 in [0, 1]}."""
+    def prepare(self, raw: Volume | Slices) -> Fields:
+        """Decode, orient, resample and window: {"image": (K, *size) float16 in [0, 1]}.
+
+        Raises:
+            Rejected: The image must not be used.
+        """
         s = self.settings
         shown = (0.0, 1.0) if s.reading.values == "presentation" else None
         return {"image": prepare_image(raw, s.size, s.window or shown, s.spacing_mm, s.channels)}

@@ -9,6 +9,7 @@ from medmm.readers.formats import Format, files_in, format_of
 from medmm.readers.nifti import read_nifti
 from medmm.readers.raster import read_raster
 from medmm.readers.reading import AS_STORED, Reading
+from medmm.readers.slices import HeldSlices, Slices
 from medmm.types import Volume
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
@@ -55,19 +56,32 @@ def read_image(files: Sequence[Path], reading: Reading = AS_STORED) -> Volume:
     Raises:
         Rejected: MIXED_SERIES where they hold several; EMPTY, NOT_AN_IMAGE; or why the volume cannot be read right.
     """
+    return open_image(files, reading).volume()
+
+
+def open_image(files: Sequence[Path], reading: Reading = AS_STORED) -> Slices:
+    """Check the headers of what `read_image` reads; the pixels of DICOM are decoded when slices are asked for.
+
+    Args:
+        files: In any order.
+        reading: As in `read_series`.
+
+    Raises:
+        Rejected: As `read_image`; what is wrong with the pixels is raised when they are asked for.
+    """
     if not files:
         raise Rejected(Code.EMPTY, "the series", "no file", "at least one image file", "check the path")
     kinds = {format_of(file, f"file {number} of {len(files)}") for number, file in enumerate(files, start=1)}
     if None in kinds:
         raise Rejected(Code.NOT_AN_IMAGE, "the series", "a file that is no image", "DICOM, NIfTI, PNG or JPEG", "leave it out")
     if kinds == {Format.DICOM}:
-        return dicom.read_volume(files, reading)
+        return dicom.open_volume(files, reading)
     if len(files) > 1:
         found = f"{len(files)} files that are not one DICOM series"
         raise Rejected(Code.MIXED_SERIES, "the series", found, "one image", "give each file on its own")
     (kind,) = kinds
     assert kind is not None
-    return _read_file(files[0], kind, "file 1 of 1")
+    return HeldSlices(_read_file(files[0], kind, "file 1 of 1"))
 
 
 def _read_file(file: Path, kind: Format, where: str) -> Volume:

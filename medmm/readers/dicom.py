@@ -1,27 +1,30 @@
 """DICOM series and single images: right, or refused; never silently wrong.
 
 Files pass through `dicom_file` (header, by way of `dicom_walk`), `dicom_instance` (checked image), `dicom_geometry` (volumes)
-and `dicom_pixels` (values; `dicom_tilt` puts those of a tilted gantry straight).
+and, when its slices are asked for, `dicom_slices` over `dicom_pixels` (values; `dicom_tilt` puts those of a tilted gantry
+straight).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_file import read_header
 from medmm.readers.dicom_geometry import Stack, arrange, one_stack, refuse_tilt
 from medmm.readers.dicom_instance import Instance, instance_of
-from medmm.readers.dicom_pixels import volume_values
+from medmm.readers.dicom_slices import StackSlices
 from medmm.readers.dicom_tilt import straighten
 from medmm.readers.reading import AS_STORED, Reading
-from medmm.types import Volume
+from medmm.readers.slices import HeldSlices, Slices
+from medmm.types import Array, Volume
 
 
 def read_volumes(files: Sequence[Path], reading: Reading = AS_STORED) -> list[Volume]:
     """Read every volume that DICOM files hold; objects without an image are left out where others have one.
 
     Raises:
-        Rejected: One file or volume cannot be read right; the codes of `instance_of`, `arrange` and `volume_values`.
+        Rejected: One file or volume cannot be read right; the codes of `instance_of`, `arrange` and `StackSlices`.
     """
     instances: list[Instance] = []
     other: list[Rejected] = []
@@ -34,21 +37,22 @@ def read_volumes(files: Sequence[Path], reading: Reading = AS_STORED) -> list[Vo
             other.append(rejected)
     if other and not instances:
         raise other[0]
-    return [_volume(stack, reading) for stack in arrange(instances)]
+    return [_slices(stack, reading).volume() for stack in arrange(instances)]
 
 
-def read_volume(files: Sequence[Path], reading: Reading = AS_STORED) -> Volume:
-    """Read the one volume of a series.
+def open_volume(files: Sequence[Path], reading: Reading = AS_STORED) -> Slices:
+    """Check the headers of a series; its pixels are decoded when its slices are asked for.
 
     Raises:
-        Rejected: MIXED_SERIES where the files hold several; NOT_AN_IMAGE where one holds none; otherwise as `read_volumes`.
+        Rejected: MIXED_SERIES where the files hold several volumes; NOT_AN_IMAGE where one holds none; otherwise as
+            `read_volumes`.
     """
     instances = [_instance(file, number, len(files), reading) for number, file in enumerate(files, start=1)]
-    return _volume(one_stack(instances), reading)
+    return _slices(one_stack(instances), reading)
 
 
 def problem_of(instances: Sequence[Instance]) -> Rejected | None:
-    """Tell from headers alone why `read_volume` would refuse a series; None where nothing speaks against it."""
+    """Tell from headers alone why `open_volume` would refuse a series; None where nothing speaks against it."""
     try:
         refuse_tilt(one_stack(instances))
     except Rejected as rejected:
@@ -60,13 +64,16 @@ def _instance(file: Path, number: int, count: int, reading: Reading) -> Instance
     return instance_of(read_header(file, f"file {number} of {count}"), reading)
 
 
-def _volume(stack: Stack, reading: Reading) -> Volume:
+def _slices(stack: Stack, reading: Reading) -> Slices:
     if reading.tilt == "refuse":
         refuse_tilt(stack)
-    values, padding = volume_values(stack.members)
-    affine = stack.affine
-    if stack.shifts is not None and affine is not None:
-        values, padding, first = straighten(values, padding, stack.shifts)
-        affine = affine.copy()
-        affine[:3, 3] += affine[:3, :2] @ first
-    return Volume(values, affine, stack.spacing_mm, stack.members[0][0].modality, padding)
+    slices = StackSlices(stack)
+    return slices if stack.shifts is None else HeldSlices(_straight(slices.volume(), stack.shifts))
+
+
+def _straight(volume: Volume, shifts: Array) -> Volume:
+    values, padding, first = straighten(volume.values, volume.padding, shifts)
+    assert volume.affine is not None
+    affine = volume.affine.copy()
+    affine[:3, 3] += affine[:3, :2] @ first
+    return replace(volume, values=values, affine=affine, padding=padding)

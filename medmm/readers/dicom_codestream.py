@@ -12,7 +12,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_format import JPEG2000, PixelFormat
@@ -37,6 +37,9 @@ RLE = "1.2.840.10008.1.2.5"
 RLE_HEADER = struct.Struct("<16I")
 
 
+Places: TypeAlias = list[list[tuple[int, int]]]
+"""Of each frame its fragments, each (first byte, length)."""
+
 ADOBE = b"Adobe"
 ADOBE_TRANSFORM = 15
 """Byte of an APP14 segment that says whether colours are YCbCr (1) or not transformed (0), counted from its marker."""
@@ -58,7 +61,7 @@ class Codestream:
     transformed: bool | None
 
 
-def frame_places(stream: BinaryIO, offset: int, frames: int, where: str) -> list[list[tuple[int, int]]]:
+def frame_places(stream: BinaryIO, offset: int, frames: int, where: str) -> Places:
     """Find the fragments of each frame.
 
     Args:

@@ -7,6 +7,7 @@ Source: DICOM PS3.5, section 8 (pixel encoding); PS3.3, sections C.7.6.3.1 (phot
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from medmm.errors import Code, Rejected
-from medmm.readers.dicom_codestream import DELIMITER, ITEM, check_codestream, frame_places
-from medmm.readers.dicom_file import EXPLICIT_BIG, NATIVE, pixel_stream, read_header
+from medmm.readers.dicom_codestream import DELIMITER, ITEM, Places, check_codestream, frame_places
+from medmm.readers.dicom_file import EXPLICIT_BIG, NATIVE, read_header
 from medmm.readers.dicom_format import PALETTE, PixelFormat
 from medmm.readers.dicom_frames import Frame
 from medmm.readers.dicom_instance import Instance
@@ -33,44 +34,10 @@ PLUGIN = "pylibjpeg"
 PANIC = "PanicException"
 """What a decoder written in Rust raises where it fails; a BaseException that no module exports."""
 
+_DECODING = threading.Lock()
+"""Warning filters are those of the whole process; and pylibjpeg lets no other thread run while it decodes anyway."""
+
 WHOLE_TYPES = (np.int16, np.uint16, np.int32, np.int64)
-
-
-def volume_values(members: Sequence[tuple[Instance, Frame]]) -> tuple[Array, Array | None]:
-    """Decode the frames of a stack.
-
-    Args:
-        members: In the order of the slices.
-
-    Returns:
-        Real values as (column, row, slice), colour as (column, row, slice, 3), and where they are padding; None where nowhere.
-
-    Raises:
-        Rejected: NO_DECODER, TRUNCATED, MALFORMED, UNSUPPORTED, TOO_LARGE or MIXED_SERIES.
-    """
-    values: Array | None = None
-    padding = np.zeros(0, bool)
-    for instance, numbers in _slices_by_file(members):
-        with pixel_stream(instance.file, instance.format.syntax, instance.where) as stream:
-            reader = FrameReader(stream, instance)
-            for number in numbers:
-                words = reader.words(members[number][1].index)
-                if values is None:
-                    kind = words.dtype if words.ndim == 3 else _value_type(members)
-                    values = np.empty((len(members), *words.shape), kind)  # (slice, row, column[, 3])
-                mask = _fill(values[number], words, instance, members[number][1])
-                if mask is not None:
-                    padding = padding if padding.size else np.zeros(values.shape[:3], bool)
-                    padding[number] = mask
-    assert values is not None
-    return values.swapaxes(0, 2), padding.swapaxes(0, 2) if padding.any() else None
-
-
-def _slices_by_file(members: Sequence[tuple[Instance, Frame]]) -> list[tuple[Instance, list[int]]]:
-    slices: dict[str, tuple[Instance, list[int]]] = {}
-    for number, (instance, _) in enumerate(members):
-        slices.setdefault(instance.where, (instance, []))[1].append(number)
-    return list(slices.values())
 
 
 class FrameReader:
@@ -79,57 +46,95 @@ class FrameReader:
     Args:
         stream: As `pixel_stream` gives it.
         instance: The file's checked header.
+        places: Those of an earlier reader of the same file, so that compressed frames need not be looked for again.
     """
 
-    def __init__(self, stream: BinaryIO, instance: Instance) -> None:
+    def __init__(self, stream: BinaryIO, instance: Instance, places: Places | None = None) -> None:
         stored = instance.format
         self._stream = stream
         self._instance = instance
         self._native = stored.syntax in NATIVE
         self._tiled: Array | None = None  # the image that holds all tiles, once it is decoded
-        self._decoder = _decoder(stored.syntax, instance.where)
-        self._places = [] if self._native else frame_places(stream, instance.pixels.offset, stored.frames, instance.where)
+        self._plain = _plain_type(instance)
+        self._decoder = None if self._plain else _decoder(stored.syntax, instance.where)
+        if places is None:
+            places = [] if self._native else frame_places(stream, instance.pixels.offset, stored.frames, instance.where)
+        self.places = places
 
-    def words(self, index: int) -> Array:
-        """Decode one frame to (row, column) words as stored, or to (row, column, 3) colours."""
+    def words(self, index: int, room: Array | None = None) -> Array:
+        """Decode one frame to (row, column) words as stored, or to (row, column, 3) colours.
+
+        Args:
+            index: Which frame, from 0.
+            room: (row, column) memory in C order that words of its size may be read into.
+        """
         side, stored = self._instance.tiles, self._instance.format
         if side == 1:
-            return self._image(index)
+            return self._image(index, room)
         if self._tiled is None:
-            self._tiled = self._image(0)
+            self._tiled = self._image(0, None)
         rows, columns = stored.rows // side, stored.columns // side
         down, across = index // side * rows, index % side * columns
         return self._tiled[down : down + rows, across : across + columns]
 
-    def _image(self, index: int) -> Array:
+    def _image(self, index: int, room: Array | None) -> Array:
         stored = self._instance.format
-        content = self._native_frame(index) if self._native else self._encapsulated_frame(index)
-        if stored.floating:
-            order = ">" if stored.syntax == EXPLICIT_BIG else "<"
-            return np.frombuffer(content, f"{order}f{stored.bits_allocated // 8}").reshape(stored.rows, stored.columns)
-        words = _decode(self._decoder, content, self._instance)
+        if self._decoder is None:
+            words = self._plain_words(index, room)
+        else:
+            content = self._native_frame(index) if self._native else self._encapsulated_frame(index)
+            words = _decode(self._decoder, content, self._instance)
         if stored.photometric == PALETTE:
             header = read_header(self._instance.file, self._instance.where)
             colours = palette(header.attributes, stored.signed)
             return np.stack([lookup(_extended(words, stored)) for lookup in colours], axis=-1)
         return words
 
+    def _plain_words(self, index: int, room: Array | None) -> Array:
+        stored, kind = self._instance.format, self._plain
+        assert kind is not None
+        if room is None or room.itemsize != kind.itemsize:
+            room = np.empty((stored.rows, stored.columns), kind)
+        words = room.view(kind)
+        self._stream.seek(self._instance.pixels.offset + index * stored.frame_bytes)
+        if self._stream.readinto(words.data.cast("B")) < stored.frame_bytes:  # type: ignore[attr-defined]
+            raise self._shorter()
+        return words.astype(kind.newbyteorder("="), copy=False)
+
+    def _shorter(self) -> Rejected:
+        found = "a file that has become shorter since its header was read"
+        return Rejected(Code.TRUNCATED, self._instance.where, found, "a whole file", "wait until it is written")
+
     def _native_frame(self, index: int) -> bytes:
         stored = self._instance.format
         padding = stored.frame_bytes % 2 if stored.frames == 1 else 0  # the byte that makes the whole value even
         self._stream.seek(self._instance.pixels.offset + index * stored.frame_bytes)
-        return self._stream.read(stored.frame_bytes + padding)
+        content = self._stream.read(stored.frame_bytes + padding)
+        if len(content) < stored.frame_bytes:
+            raise self._shorter()
+        return content
 
     def _encapsulated_frame(self, index: int) -> bytes:
         stored = self._instance.format
         parts = []
-        for place, length in self._places[index]:
+        for place, length in self.places[index]:
             self._stream.seek(place)
             parts.append(self._stream.read(length))
         frame = b"".join(parts)
         check_codestream(frame, stored, self._instance.where)
         frame += b"\0" * (len(frame) % 2)
         return ITEM + struct.pack("<I", 0) + ITEM + struct.pack("<I", len(frame)) + frame + DELIMITER + struct.pack("<I", 0)
+
+
+def _plain_type(instance: Instance) -> np.dtype[np.generic] | None:
+    """Give the type of pixels that need no decoder: uncompressed ones of one sample. None for all others."""
+    stored = instance.format
+    big = stored.syntax == EXPLICIT_BIG
+    swapped = big and instance.pixels.words and stored.bits_allocated == 8
+    if stored.syntax not in NATIVE or stored.samples != 1 or swapped:
+        return None
+    letter = "f" if stored.floating else "i" if stored.signed else "u"
+    return np.dtype(f"{'>' if big else '<'}{letter}{stored.bits_allocated // 8}")
 
 
 def _decoder(syntax: str, where: str) -> Decoder:
@@ -168,7 +173,7 @@ def _decode(decoder: Decoder, content: bytes, instance: Instance) -> Array:
         "correct_unused_bits": False,
     }
     try:
-        with quiet():  # the codestream's colour space, which pydicom then uses, may differ from the header's
+        with _DECODING, quiet():  # the codestream's colour space, which pydicom then uses, may differ from the header's
             plugin = "" if stored.syntax in NATIVE else PLUGIN
             words, _ = decoder.as_array(content, decoding_plugin=plugin, raw=stored.samples == 1, **options)  # type: ignore[arg-type]
     except BaseException as error:
@@ -179,7 +184,7 @@ def _decode(decoder: Decoder, content: bytes, instance: Instance) -> Array:
     return np.asarray(words.astype(words.dtype.newbyteorder("="), copy=False))
 
 
-def _fill(out: Array, words: Array, instance: Instance, frame: Frame) -> Array | None:
+def fill(out: Array, words: Array, instance: Instance, frame: Frame) -> Array | None:
     """Write the real values of one frame, and give the mask of its padding."""
     if words.ndim == 3:
         if words.dtype != out.dtype:
@@ -197,7 +202,9 @@ def _fill(out: Array, words: Array, instance: Instance, frame: Frame) -> Array |
     mask = None
     if stored.padding is not None:
         low, high = stored.padding
-        mask = ((words >= low) & (words <= high)) | ((values >= low) & (values <= high))
+        mask = (words >= low) & (words <= high)
+        if values is not words:
+            mask |= (values >= low) & (values <= high)
     if instance.lookup is not None:
         values = instance.lookup(values)
         out[...] = ((1 << instance.lookup.bits) - 1) - values.astype(out.dtype) if stored.inverted else values
@@ -217,7 +224,7 @@ def _fill_shown(out: Array, words: Array, instance: Instance, shown: Presentatio
     """Write one frame as a screen shows it; its real values are those before any inversion."""
     plain = replace(instance, presentation=None, format=replace(instance.format, inverted=False))
     real = np.empty(words.shape, np.float64)
-    mask = _fill(real, words, plain, frame)
+    mask = fill(real, words, plain, frame)
     out[...] = shown(real)
     return mask
 
@@ -244,7 +251,7 @@ def _stored_range(stored: PixelFormat) -> tuple[int, int]:
     return 0, (1 << stored.bits_stored) - 1
 
 
-def _value_type(members: Sequence[tuple[Instance, Frame]]) -> np.dtype[np.generic]:
+def value_type(members: Sequence[tuple[Instance, Frame]]) -> np.dtype[np.generic]:
     """Give the smallest type that holds every value: whole numbers where slopes and intercepts are whole, else float32."""
     ends: list[float] = []
     for instance, frame in members:

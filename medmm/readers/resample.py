@@ -14,13 +14,12 @@ import numpy as np
 
 from medmm.errors import Code, Rejected
 from medmm.readers.separable import Axis, axis_of, resample_across, resample_slices
+from medmm.readers.slices import HeldSlices, Slices
+from medmm.readers.threads import Room, in_threads
 from medmm.types import Array, Volume
 
 Window: TypeAlias = tuple[float, float]
 """The values that become 0 and 1."""
-
-SLAB = 8
-"""Slices that are windowed and resampled at a time: few enough to stay in the processor's cache."""
 
 COUNTED = 1 << 20
 """Values that are counted at a time, for `bincount` makes each eight bytes long."""
@@ -36,7 +35,7 @@ DISPLAY_ORDER = (1, 0, 2)
 
 
 def prepare_image(
-    volume: Volume,
+    image: Volume | Slices,
     size: tuple[int, ...],
     window: tuple[float, float] | None,
     spacing_mm: tuple[float, ...] | None,
@@ -45,7 +44,8 @@ def prepare_image(
     """Prepare an image for a network.
 
     Args:
-        volume: As the readers give it.
+        image: As the readers give it. Slices are asked for a few at a time, decoded, windowed and resampled in their plane and
+            dropped, in threads; the result is that of their volume, bit for bit. Without a window they are asked for at once.
         size: Of the result: (rows, columns) for an image of one slice, or three sizes along R, A and S.
         window: Values that become 0 and 1, in the volume's unit; None for percentiles of the image's own pixels without
             padding, or for the whole range of colour of an unsigned type.
@@ -59,21 +59,24 @@ def prepare_image(
         planes go to the nearest axes.
 
     Raises:
-        Rejected: HEADER (`spacing_mm` for an image that states no size), UNSUPPORTED (several slices for a 2D size).
+        Rejected: HEADER (`spacing_mm` for an image that states no size), UNSUPPORTED (several slices for a 2D size); or why
+            slices cannot be decoded.
     """
     assert channels in (1, 3), channels
+    slices = HeldSlices(image) if isinstance(image, Volume) else image
     flat = len(size) == 2
-    if flat and volume.values.shape[2] != 1:
-        found = f"{volume.values.shape[2]} slices"
+    if flat and slices.shape[2] != 1:
+        found = f"{slices.shape[2]} slices"
         raise Rejected(Code.UNSUPPORTED, "the image", found, "one slice for a 2D size", "set a size of three numbers")
-    if spacing_mm is not None and volume.spacing_mm is None:
+    if spacing_mm is not None and slices.spacing_mm is None:
         raise Rejected(Code.HEADER, "the image", "no pixel spacing", "millimetres", "leave spacing_mm out")
-    order = DISPLAY_ORDER if flat else nearest_axes(volume.affine)[0]
-    axes = _axes(volume, size, spacing_mm)
-    own = window if window is not None else own_window(volume)
-    planes = [_prepare_plane(plane, volume.padding, axes, own) for plane in _planes(volume.values, channels)]
-    result = np.stack([plane.transpose(order) for plane in planes])  # (K, a, b, c)
-    result = np.repeat(result, channels // len(planes), axis=0)
+    order = DISPLAY_ORDER if flat else nearest_axes(slices.affine)[0]
+    axes = _axes(slices, size, spacing_mm)
+    if window is None:
+        volume = slices.volume()
+        slices, window = HeldSlices(volume), own_window(volume)
+    planes = _prepared_planes(slices, axes, window, channels).transpose(0, *(axis + 1 for axis in order))  # (K, a, b, c)
+    result = np.repeat(planes, channels // len(planes), axis=0)
     return result[..., 0] if flat else result
 
 
@@ -81,12 +84,13 @@ def prepared_affine(volume: Volume, size: tuple[int, ...], spacing_mm: tuple[flo
     """Give the affine (4, 4) from index of the 3D result of `prepare_image` to RAS millimetres; None where there is none."""
     if volume.affine is None or len(size) != 3:
         return None
+    slices = HeldSlices(volume)
     to_source = np.zeros((4, 4))  # index of the result -> index of the volume
     to_source[3, 3] = 1
     targets_mm = spacing_mm or (None,) * len(size)
     for number, (axis, reverse) in enumerate(zip(*nearest_axes(volume.affine), strict=True)):
-        before, after = volume.values.shape[axis], size[number]
-        scale = _scale(volume, axis, after, targets_mm[number])
+        before, after = slices.shape[axis], size[number]
+        scale = _scale(slices, axis, after, targets_mm[number])
         first = (before - (after - 1) * scale - 1) / 2
         to_source[axis, number] = -scale if reverse else scale
         to_source[axis, 3] = before - 1 - first if reverse else first
@@ -102,28 +106,51 @@ def nearest_axes(affine: Array | None) -> tuple[tuple[int, ...], tuple[bool, ...
     return order, tuple(bool(directions[world, axis] < 0) for world, axis in enumerate(order))
 
 
-def _axes(volume: Volume, size: tuple[int, ...], spacing_mm: tuple[float, ...] | None) -> tuple[Axis, Axis, Axis]:
+def _axes(slices: Slices, size: tuple[int, ...], spacing_mm: tuple[float, ...] | None) -> tuple[Axis, Axis, Axis]:
     """Give how i, j and k are resampled."""
     flat = len(size) == 2
-    order, reverse = (DISPLAY_ORDER[:2], (False, False)) if flat else nearest_axes(volume.affine)
+    order, reverse = (DISPLAY_ORDER[:2], (False, False)) if flat else nearest_axes(slices.affine)
     axes = {2: axis_of(1, 1, 1.0, False)} if flat else {}
     targets_mm = spacing_mm or (None,) * len(size)
     for number, axis in enumerate(order):
-        scale = _scale(volume, axis, size[number], targets_mm[number])
-        axes[axis] = axis_of(volume.values.shape[axis], size[number], scale, reverse[number])
+        scale = _scale(slices, axis, size[number], targets_mm[number])
+        axes[axis] = axis_of(slices.shape[axis], size[number], scale, reverse[number])
     return axes[0], axes[1], axes[2]
 
 
-def _scale(volume: Volume, axis: int, after: int, spacing_mm: float | None) -> float:
+def _scale(slices: Slices, axis: int, after: int, spacing_mm: float | None) -> float:
     """Give how many pixels of the volume an output pixel spans."""
     if spacing_mm is None:
-        return float(volume.values.shape[axis] / after)
-    assert volume.spacing_mm is not None
-    return spacing_mm / volume.spacing_mm[axis]
+        return float(slices.shape[axis] / after)
+    assert slices.spacing_mm is not None
+    return spacing_mm / slices.spacing_mm[axis]
+
+
+def _prepared_planes(slices: Slices, axes: tuple[Axis, Axis, Axis], window: Window, channels: int) -> Array:
+    """Window an image and resample it, slab by slab: float16 (K, M of i, M of j, M of k); K is 3 for colour kept, else 1.
+
+    Each slab is laid out afresh, so the result does not depend on how the values lie in memory.
+    """
+    along_i, along_j, along_k = axes
+
+    room = Room()
+
+    def resampled(part: slice) -> Array:
+        values, padding = slices.slab(part, room)
+        buffer = room.array("windowed", values.shape[:3], np.dtype(np.float32))
+        windowed = (_windowed(plane, padding, window, buffer) for plane in _planes(values, channels))
+        return np.stack([resample_slices(plane, along_j, along_i) for plane in windowed])
+
+    within = np.concatenate(in_threads(resampled, slices.parts()), axis=1)  # (K, k, M of j, M of i)
+    result = np.stack([resample_across(plane, along_k) for plane in within])  # (K, M of k, M of j, M of i)
+    low, high = window
+    result *= np.float32(1 / (high - low) if high > low else 1)
+    np.clip(result, 0, 1, out=result)
+    return result.astype(np.float16).transpose(0, 3, 2, 1)
 
 
 def _planes(values: Array, channels: int) -> list[Array]:
-    """Give the images (i, j, k) to resample: the only one, the luminance of colour, or its three channels."""
+    """Give the images (k, j, i) to resample: the only one, the luminance of colour, or its three channels."""
     if values.ndim == 3:
         return [values]
     if channels == 3:
@@ -131,37 +158,15 @@ def _planes(values: Array, channels: int) -> list[Array]:
     return [np.asarray(sum(np.float32(share) * values[..., channel] for channel, share in enumerate(LUMINANCE)))]
 
 
-def _prepare_plane(values: Array, padding: Array | None, axes: tuple[Axis, Axis, Axis], window: Window) -> Array:
-    """Window one image and resample it, slab by slab: (i, j, k) -> float16 (M of i, M of j, M of k).
-
-    Each slab is laid out afresh, so the result does not depend on how `values` lie in memory.
-    """
-    along_i, along_j, along_k = axes
-    source = values.transpose(2, 1, 0)  # (k, j, i), the order in memory of what the readers give
-    mask = None if padding is None else padding.transpose(2, 1, 0)
-    buffer = np.empty((min(SLAB, len(source)), *source.shape[1:]), np.float32)
-    slices = np.empty((len(source), along_j.after, along_i.after), np.float32)
-    for start in range(0, len(source), SLAB):
-        part = slice(start, start + SLAB)
-        slab = _windowed(source[part], None if mask is None else mask[part], window, buffer)
-        slices[part] = resample_slices(slab, along_j, along_i)
-    result = resample_across(slices, along_k)
-    low, high = window
-    result *= np.float32(1 / (high - low) if high > low else 1)
-    np.clip(result, 0, 1, out=result)
-    return result.astype(np.float16).transpose(2, 1, 0)
-
-
 def _windowed(values: Array, padding: Array | None, window: Window, buffer: Array) -> Array:
     """Write values above the window's low end, clipped at its width, into a buffer in C order; padding is the low end."""
     low, high = window
-    result = buffer[: len(values)]
-    np.copyto(result, values, casting="unsafe")
-    result -= np.float32(low)
-    np.clip(result, 0, np.float32(max(high - low, 0)), out=result)
+    np.copyto(buffer, values, casting="unsafe")
+    buffer -= np.float32(low)
+    np.clip(buffer, 0, np.float32(max(high - low, 0)), out=buffer)
     if padding is not None:
-        result[padding] = 0
-    return result
+        buffer[padding] = 0
+    return buffer
 
 
 def own_window(volume: Volume) -> Window:

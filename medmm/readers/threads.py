@@ -1,0 +1,51 @@
+"""Threads within one image: decoders, numpy and file reads let go of the interpreter, so parts of an image share the cores."""
+
+import math
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+
+from medmm.types import Array
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+
+_most: int | None = None  # of this process; None takes one thread a core
+
+
+def limit_threads(most: int) -> None:
+    """Say how many threads an image may take in this process, where other processes use the cores too."""
+    global _most  # noqa: PLW0603 - how the cores are shared out is a matter of the whole process
+    _most = most
+
+
+def in_threads(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
+    """Work on each part, and give the results in the order of the parts.
+
+    Raises:
+        Exception: That of the first part, in their order, whose work raises.
+    """
+    threads = min(len(os.sched_getaffinity(0)) if _most is None else _most, len(parts))
+    if threads <= 1:
+        return [work(part) for part in parts]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, parts))
+
+
+class Room(threading.local):
+    """Memory of each thread that is used again and again: fresh memory costs more time than what is written into it."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, Array] = {}
+
+    def array(self, name: str, shape: tuple[int, ...], kind: np.dtype[Any]) -> Array:
+        """Give an array, undefined in its values, that may be used until the next one of this name is asked for."""
+        size = math.prod(shape)
+        held = self._arrays.get(name)
+        if held is None or held.dtype != kind or held.size < size:
+            held = self._arrays[name] = np.empty(size, kind)
+        return held[:size].reshape(shape)
