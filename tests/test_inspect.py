@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.datadict import dictionary_VR
 from pydicom.uid import generate_uid
 from rich.console import Console
 from test_readers_dicom import FILM, save, save_stack
 
 from medmm.config import RunConfig, parse_config
+from medmm.readers.dicom_keywords import HEADER_KEYWORDS
 from medmm.workflows.inspect import Section, inspect_config, inspect_folder, show
 from medmm.workflows.screen import Screen
 
@@ -119,6 +121,19 @@ def test_no_identifier_is_in_the_answer_nor_on_the_screen(export: Path, what: st
     assert len(shown) > 300
     assert SECRET not in shown
     assert not any(uid in shown for uid in UIDS)
+
+
+TEXTS = sorted({key for key in HEADER_KEYWORDS if dictionary_VR(key) in {"CS", "LO", "SH"}} - {"SpecificCharacterSet"})
+
+
+@pytest.mark.parametrize("keyword", TEXTS)
+def test_no_text_of_any_attribute_is_in_the_answer(tmp_path: Path, keyword: str) -> None:
+    save_stack(tmp_path / "a", [0, 2], **{keyword: SECRET})
+    save(tmp_path / "b", SeriesInstanceUID=generate_uid(), **{**FILM, keyword: SECRET})
+    answer = inspect_folder(tmp_path, SCREEN)
+    text = json.dumps({name: section.plain() for name, section in answer.sections.items()})
+    assert SECRET not in text
+    assert not any(SECRET in f"{subject.title} {subject.note} {subject.problem}" for subject in answer.subjects)
 
 
 def test_a_cell_is_no_markup(tmp_path: Path) -> None:

@@ -21,14 +21,14 @@ body { margin: 0; padding: 28px 32px 48px; background: #14171a; color: #e8eaed; 
 h1 { margin: 0 0 4px; font-size: 22px; font-weight: 600; }
 header p { margin: 0; color: #a9b0b7; max-width: 100ch; }
 main { display: flex; flex-wrap: wrap; gap: 16px; margin-top: 24px; }
-article { box-sizing: border-box; max-width: 100%; min-width: 282px; padding: 14px 16px; break-inside: avoid;
+article { box-sizing: border-box; max-width: 100%; min-width: 274px; padding: 14px 16px; break-inside: avoid;
   background: #1d2126; border: 1px solid #2c3238; border-radius: 8px; }
-article.rejected { width: 282px; border-color: #a3541f; }
+article.rejected { width: 274px; border-color: #a3541f; }
 h2 { margin: 0; font-size: 15px; font-weight: 600; }
 article p { width: 0; min-width: 100%; margin: 2px 0 0; color: #a9b0b7; font-variant-numeric: tabular-nums; }
 .pictures { display: flex; flex-wrap: wrap; gap: 10px; margin-top: 12px; }
 figure { margin: 0; }
-.frame { position: relative; width: 248px; height: 248px; background: #000; display: grid; place-items: center; }
+.frame { position: relative; width: 240px; height: 240px; background: #000; display: grid; place-items: center; }
 .frame img { display: block; }
 .frame b { position: absolute; font-size: 13px; font-weight: 600; color: #ffd24d; text-shadow: 0 0 3px #000, 0 0 3px #000; }
 .left { left: 5px; } .right { right: 5px; } .top { top: 2px; } .bottom { bottom: 2px; }
