@@ -198,6 +198,7 @@ def ui(
 
 def main() -> None:
     """Run the command."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads; idle threads must not take busy cores
     app()
 
 
