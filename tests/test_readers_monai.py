@@ -34,7 +34,7 @@ def screen(folder: Path) -> list[Path]:
 
 
 def nifti(folder: Path) -> list[Path]:
-    affine = np.array([[0, 0, -2.0, 30], [-1.0, 0.1, 0, 40], [0.1, 1.5, 0, -20], [0, 0, 0, 1]])
+    affine = np.array([[0, 0, -2.0, 30], [-1.0, 0.15, 0, 40], [0.1, 1.5, 0, -20], [0, 0, 0, 1]])
     values = np.random.default_rng(0).normal(size=(7, 8, 9)).astype(np.float32)
     values[0, 0, 0] = np.nan
     nibabel.save(nibabel.Nifti1Image(values, affine), folder.with_suffix(".nii.gz"))

@@ -40,7 +40,8 @@ def read_series(path: Path, reading: Reading = AS_STORED) -> list[Volume]:
         raise Rejected(code, "the series", f"{len(files)} files, none an image", "DICOM, NIfTI, PNG or JPEG", "check the path")
     series = by_format.pop(Format.DICOM, [])
     volumes = dicom.read_volumes(series, reading) if series else []
-    return volumes + [_read_file(file, kind, "an image file") for kind, others in by_format.items() for file in others]
+    others = ((file, kind) for kind, some in by_format.items() for file in some)
+    return volumes + [volume for file, kind in others for volume in _read_file(file, kind, "an image file")]
 
 
 def read_image(files: Sequence[Path], reading: Reading = AS_STORED) -> Volume:
@@ -78,8 +79,11 @@ def open_image(files: Sequence[Path], reading: Reading = AS_STORED) -> Slices:
         raise Rejected(Code.MIXED_SERIES, "the series", found, "one image", "give each file on its own")
     (kind,) = kinds
     assert kind is not None
-    return HeldSlices(_read_file(files[0], kind, "file 1 of 1"))
+    volumes = _read_file(files[0], kind, "file 1 of 1")
+    if len(volumes) > 1:
+        raise Rejected(Code.MIXED_SERIES, "the series", f"{len(volumes)} volumes", "one image", "give each volume a file")
+    return HeldSlices(volumes[0])
 
 
-def _read_file(file: Path, kind: Format, where: str) -> Volume:
-    return read_nifti(file, where) if kind is Format.NIFTI else read_raster(file, where)
+def _read_file(file: Path, kind: Format, where: str) -> list[Volume]:
+    return read_nifti(file, where) if kind is Format.NIFTI else [read_raster(file, where)]
