@@ -72,7 +72,7 @@ def truncated(folder: Path) -> Rejected:
 
 
 def malformed(folder: Path) -> Rejected:
-    (folder / "a.dcm").write_bytes(bytes(600))
+    (folder / "a.dcm").write_bytes(b"no image " * 100)
     with pytest.raises(Rejected) as caught:
         read_series(folder)
     return caught.value
