@@ -82,10 +82,10 @@ def read_monai(folder: Path) -> None:
 
 def prepare_ours(folder: Path) -> None:
     """Read, orient, resample by area, window."""
-    from medmm.readers import read_image
+    from medmm.readers import open_image
     from medmm.readers.resample import prepare_image
 
-    prepare_image(read_image(sorted(folder.iterdir())), SIZE, WINDOW, None)
+    prepare_image(open_image(sorted(folder.iterdir())), SIZE, WINDOW, None)
 
 
 def prepare_monai(folder: Path, *, spacing: bool = False) -> None:
