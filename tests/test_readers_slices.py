@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, MRImageStorage, RLELossless
 from test_readers_dicom import SCREEN, save, save_enhanced
-from test_readers_dicom_families import csa_header, save_mosaic
+from test_readers_dicom_families import csa_header, save_mosaic, table
 from test_readers_tilt import save_tilted
 
 from medmm.errors import Code, Rejected
@@ -175,6 +175,52 @@ def test_padding_of_a_few_slices_is_none_elsewhere(tmp_path: Path) -> None:
     volume = read_image(stack(tmp_path / "ct", lambda n: {"PixelPaddingValue": int(pixels_of(n)[0, 0])} if n == 9 else {}))
     assert volume.padding is not None
     assert np.flatnonzero(volume.padding.any((0, 1))).tolist() == [9]
+
+
+@pytest.mark.parametrize("kind", ["<i2", "<u2"])
+@pytest.mark.parametrize(
+    ("ends", "dtype"),
+    [((0, 4000), np.int16), ((-31744, 0), np.int16), ((-31745, 0), np.int32), ((0, 33792), np.int32)],
+)
+def test_words_of_16_bits_become_32_only_where_a_value_needs_it(
+    tmp_path: Path, kind: str, ends: tuple[int, int], dtype: type
+) -> None:
+    """With the intercept of -1024, int16 holds stored values from -31744 to 33791."""
+    limits = np.iinfo(kind)
+    if ends[0] < limits.min or ends[1] > limits.max:
+        pytest.skip("beyond the type of the stored words")
+
+    def each(number: int) -> dict[str, Any]:
+        pixels = np.zeros((12, 15), kind)
+        pixels[3, 4:6] = ends if number == 13 else 0
+        return {"pixels": pixels}
+
+    files = stack(tmp_path / "ct", each, PixelRepresentation=int(limits.min < 0), RescaleIntercept=-1024)
+    volume = read_image(files)
+    assert volume.values.dtype == dtype
+    assert volume.values[4:6, 3, 13].tolist() == [end - 1024 for end in ends]
+    wide = HeldSlices(Volume(volume.values.astype(np.int32), volume.affine, volume.spacing_mm))
+    assert prepare_image(open_image(files), **AXIAL).tobytes() == prepare_image(wide, **AXIAL).tobytes()
+
+
+def test_the_largest_value_that_int16_holds_is_one_more_than_its_neighbour(tmp_path: Path) -> None:
+    for value, dtype in ((33791, np.int16), (33792, np.int32)):
+        pixels = np.full((12, 15), value, "<u2")
+        files = stack(tmp_path / str(value), lambda n, p=pixels: {"pixels": p}, PixelRepresentation=0, RescaleIntercept=-1024)
+        volume = read_image(files)
+        assert volume.values.dtype == dtype
+        assert (volume.values == value - 1024).all()
+
+
+def test_a_lookup_among_rescaled_slices_keeps_its_values(tmp_path: Path) -> None:
+    def each(number: int) -> dict[str, Any]:
+        if number != 13:
+            return {"pixels": np.zeros((12, 15), "<i2"), "RescaleIntercept": -1024}
+        lookup = {"RescaleSlope": None, "RescaleIntercept": None, "ModalityLUTSequence": [table(0, [60000, 60001])]}
+        return {"pixels": np.ones((12, 15), "<i2")} | lookup
+
+    volume = read_image(stack(tmp_path / "mr", each, **MR))
+    assert volume.values[0, 0, 12:15].tolist() == [-1024, 60001, -1024]
 
 
 def test_an_image_of_another_format_is_prepared_too(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import struct
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -184,8 +184,23 @@ def _decode(decoder: Decoder, content: bytes, instance: Instance) -> Array:
     return np.asarray(words.astype(words.dtype.newbyteorder("="), copy=False))
 
 
+class TooNarrowError(Exception):
+    """A frame has values that the type asked for does not hold."""
+
+
 def fill(out: Array, words: Array, instance: Instance, frame: Frame) -> Array | None:
-    """Write the real values of one frame, and give the mask of its padding."""
+    """Write the real values of one frame, and give the mask of its padding.
+
+    Args:
+        out: (row, column) or (row, column, 3) of one of `value_types`; it may be the memory of `words`.
+        words: As `FrameReader` gives them.
+        instance: The file of the frame.
+        frame: Its rescaling.
+
+    Raises:
+        TooNarrowError: Another of `value_types` is needed.
+        Rejected: MIXED_SERIES for colours of another type.
+    """
     if words.ndim == 3:
         if words.dtype != out.dtype:
             raise Rejected(
@@ -213,11 +228,21 @@ def fill(out: Array, words: Array, instance: Instance, frame: Frame) -> Array | 
         low, high = _stored_range(stored)
         values = values.dtype.type(low + high) - values
     if frame.slope == 1 and out.dtype.kind == "i":
+        _check_width(values, stored, int(frame.intercept), out.dtype)
         # The sum fits, so a wrap-around of a stored value on the way there is undone by the addition.
         np.add(values, int(frame.intercept), out=out, dtype=out.dtype, casting="unsafe")
     else:
         out[...] = values * frame.slope + frame.intercept
     return mask
+
+
+def _check_width(values: Array, stored: PixelFormat, intercept: int, kind: np.dtype[Any]) -> None:
+    """Look at stored values where the header alone does not say that each plus the intercept fits."""
+    limits, (low, high) = np.iinfo(kind), _stored_range(stored)
+    if low + intercept < limits.min or high + intercept > limits.max:
+        low, high = int(values.min()), int(values.max())
+        if low + intercept < limits.min or high + intercept > limits.max:
+            raise TooNarrowError
 
 
 def _fill_shown(out: Array, words: Array, instance: Instance, shown: Presentation, frame: Frame) -> Array | None:
@@ -251,7 +276,18 @@ def _stored_range(stored: PixelFormat) -> tuple[int, int]:
     return 0, (1 << stored.bits_stored) - 1
 
 
-def value_type(members: Sequence[tuple[Instance, Frame]]) -> np.dtype[np.generic]:
+def value_types(members: Sequence[tuple[Instance, Frame]]) -> tuple[np.dtype[Any], ...]:
+    """Give the types to try for the values of a stack, the smallest first; the last one holds every value that may occur.
+
+    Words of 16 bits mostly hold far less, so that with the intercept too the values need no more than 16 bits.
+    """
+    widest = _value_type(members)
+    short = all(instance.format.bits_allocated <= 16 and frame.slope == 1 for instance, frame in members)
+    looked_up = any(instance.lookup is not None for instance, _ in members)
+    return (np.dtype(np.int16), widest) if widest == np.int32 and short and not looked_up else (widest,)
+
+
+def _value_type(members: Sequence[tuple[Instance, Frame]]) -> np.dtype[Any]:
     """Give the smallest type that holds every value: whole numbers where slopes and intercepts are whole, else float32."""
     ends: list[float] = []
     for instance, frame in members:

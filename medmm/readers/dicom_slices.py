@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -14,10 +15,13 @@ from medmm.readers.dicom_format import PALETTE
 from medmm.readers.dicom_frames import Frame
 from medmm.readers.dicom_geometry import Stack
 from medmm.readers.dicom_instance import Instance
-from medmm.readers.dicom_pixels import FrameReader, fill, value_type
+from medmm.readers.dicom_pixels import FrameReader, TooNarrowError, fill, value_types
 from medmm.readers.slices import Slices
 from medmm.readers.threads import Room, in_threads
 from medmm.types import Array, Volume
+
+New: TypeAlias = Callable[[tuple[int, ...], np.dtype[Any]], Array]
+"""Makes an array of a shape and type."""
 
 
 class StackSlices(Slices):
@@ -37,31 +41,44 @@ class StackSlices(Slices):
 
     def slab(self, part: slice, room: Room) -> tuple[Array, Array | None]:
         """Give some of the slices."""
-        return self._decoded(part, partial(room.array, "values"))
+        return self._narrowest(lambda kind: self._decoded(part, kind, partial(room.array, "values")))
 
     def volume(self) -> Volume:
         """Give the whole image."""
-        parts = self.parts()
-        values, mask = self._decoded(parts[0], np.empty)
-        masks = [mask]
-        if len(parts) > 1:
-            first = values
-            values = np.empty((self.shape[2], *first.shape[1:]), first.dtype)
-            values[parts[0]] = first
-            masks += in_threads(lambda part: self._decoded(part, lambda shape, kind: values[part])[1], parts[1:])
-        padding = None
-        if any(mask is not None for mask in masks):
-            padding = np.zeros(values.shape[:3], bool)
-            for part, mask in zip(parts, masks, strict=True):
-                padding[part] = False if mask is None else mask
+        values, padding = self._narrowest(self._all)
         mask = None if padding is None else padding.swapaxes(0, 2)
         return Volume(values.swapaxes(0, 2), self.affine, self.spacing_mm, self._stack.members[0][0].modality, mask)
 
-    def _decoded(self, part: slice, new: Callable[[tuple[int, ...], np.dtype[Any]], Array]) -> tuple[Array, Array | None]:
-        """Decode slices into an array (k, j, i[, 3]) that `new` makes."""
+    def _narrowest(self, decoded: Callable[[np.dtype[Any]], tuple[Array, Array | None]]) -> tuple[Array, Array | None]:
+        """Decode to the smallest type that holds the values."""
+        *narrow, widest = self._types
+        for kind in narrow:
+            with suppress(TooNarrowError):
+                return decoded(kind)
+        return decoded(widest)
+
+    def _all(self, kind: np.dtype[Any]) -> tuple[Array, Array | None]:
+        """Decode all slices: (k, j, i[, 3]) and their padding."""
+        parts = self.parts()
+        first, mask = self._decoded(parts[0], kind, np.empty)
+        if len(parts) == 1:
+            return first, mask
+        values = np.empty((self.shape[2], *first.shape[1:]), first.dtype)
+        values[parts[0]] = first
+        masks = in_threads(lambda part: self._decoded(part, kind, lambda shape, kind: values[part])[1], parts[1:])
+        masks.insert(0, mask)
+        if all(mask is None for mask in masks):
+            return values, None
+        padding = np.zeros(values.shape[:3], bool)
+        for part, mask in zip(parts, masks, strict=True):
+            padding[part] = False if mask is None else mask
+        return values, padding
+
+    def _decoded(self, part: slice, kind: np.dtype[Any], new: New) -> tuple[Array, Array | None]:
+        """Decode slices into an array (k, j, i[, 3]) that `new` makes, and say where they are padding."""
         members = self._stack.members[part]
         columns, rows, _ = self.shape
-        values = None if self._coloured else new((len(members), rows, columns), self._type)
+        values = new((len(members), rows, columns, *[3] * self._coloured), kind)
         padding = None
         for instance, numbers in _slices_by_file(members):
             with pixel_stream(instance.file, instance.format.syntax, instance.where) as stream:
@@ -69,24 +86,27 @@ class StackSlices(Slices):
                 self._places[instance.where] = reader.places
                 for number in numbers:
                     frame = members[number][1]
-                    words = reader.words(frame.index, None if self._coloured or values is None else values[number])
-                    if values is None:
-                        values = new((len(members), *words.shape), words.dtype if part.start == 0 else self._type)
+                    if self._coloured:
+                        words = self._first if part.start == number == 0 else reader.words(frame.index)
+                    else:
+                        words = reader.words(frame.index, values[number])
                     mask = fill(values[number], words, instance, frame)
                     if mask is not None and mask.any():
                         padding = np.zeros(values.shape[:3], bool) if padding is None else padding
                         padding[number] = mask
-        assert values is not None
         return values, padding
 
     @cached_property
-    def _type(self) -> np.dtype[Any]:
-        """Of the values; colours have that of the first frame as it comes from its decoder."""
-        if not self._coloured:
-            return value_type(self._stack.members)
+    def _types(self) -> tuple[np.dtype[Any], ...]:
+        """Types to try for the values; colours stay as they come from their decoder."""
+        return (self._first.dtype,) if self._coloured else value_types(self._stack.members)
+
+    @cached_property
+    def _first(self) -> Array:
+        """The first frame of colours."""
         instance, frame = self._stack.members[0]
         with pixel_stream(instance.file, instance.format.syntax, instance.where) as stream:
-            return FrameReader(stream, instance).words(frame.index).dtype
+            return FrameReader(stream, instance).words(frame.index)
 
 
 def _share_files(stack: Stack) -> bool:
