@@ -34,8 +34,6 @@ TEXTS = (
     "SeriesInstanceUID",
     "PatientID",
     "AccessionNumber",
-    "StudyDate",
-    "StudyTime",
     "Modality",
     "Manufacturer",
     "SeriesNumber",

@@ -30,7 +30,6 @@ class SeriesFound:
     """One DICOM series; the text of its first file stands for all.
 
     Attributes:
-        time: Study Date and Study Time, ISO 8601; "" where there is no date.
         transfer_syntax: Transfer Syntax UID.
         series_number: As text; "" where there is none.
         acquired: Digits of date and time at which its first file was acquired or, where that is not stated, its series begun;
@@ -47,7 +46,6 @@ class SeriesFound:
     series_uid: str
     patient_id: str
     accession: str
-    time: str
     modality: str
     manufacturer: str
     transfer_syntax: str
@@ -183,13 +181,11 @@ def _gather(gathered: _Gathered, image: DicomImage) -> None:
 
 def _found(gathered: _Gathered) -> SeriesFound:
     text = gathered.first.texts.__getitem__
-    clock = text("StudyTime")
     return SeriesFound(
         study_uid=text("StudyInstanceUID"),
         series_uid=text("SeriesInstanceUID"),
         patient_id=text("PatientID"),
         accession=text("AccessionNumber"),
-        time=text("StudyDate") + (f"T{clock}" if clock else ""),
         modality=text("Modality"),
         manufacturer=text("Manufacturer"),
         transfer_syntax=gathered.first.syntax,

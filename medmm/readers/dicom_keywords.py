@@ -33,8 +33,6 @@ HEADER_KEYWORDS = (
     "SOPInstanceUID",
     "FileSetID",
     "AccessionNumber",
-    "StudyDate",
-    "StudyTime",
     "SeriesDate",
     "SeriesTime",
     "AcquisitionDate",

@@ -57,7 +57,8 @@ def _studies_of_images(package: Package, sources: Sources, notice: Callable[[str
         left.update(scan.left)
     if left:
         notice("files that belong to no study: " + ", ".join(f"{code.value}: {count}" for code, count in sorted(left.items())))
-    opened = Sources.open(sources.settings, table, scans)
+    timeless = sources.settings.model_copy(update={"time": None})  # images need none, and headers may state a wrong one
+    opened = Sources.open(timeless, table, scans)
     return gather({name: package.inputs[name] for name in images}, opened, read_studies(opened, None))
 
 
@@ -68,8 +69,6 @@ def _table(images: Iterable[ImageInput], sources: Sources, scans: Mapping[str, S
     rows = []
     for uid, found in sorted(series.items()):
         row = {cohort.patient: found.patient_id, cohort.study: uid}
-        if cohort.time is not None:
-            row[cohort.time] = found.time
         for one in images:
             row |= one.cells_of(found, cohort)
         rows.append(row)
