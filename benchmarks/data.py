@@ -1,15 +1,20 @@
 """From files to volumes and to model inputs: ours, MONAI's PydicomReader and pipeline, and the bare file read."""
 
+import os
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import imagecodecs
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.encaps import encapsulate
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, generate_uid
+from scipy.ndimage import gaussian_filter
 
 from benchmarks.measure import OURS, Result, Timed, interleaved, peak_mib
 
@@ -23,6 +28,17 @@ PIXEL_MM, SLICE_MM = 0.7, 2.5
 SPACING_MM = (1.0, 1.0, 2.0)
 REPEATS = 7
 LIMIT = "bare file read"
+MONAI = "MONAI LoadImage, PydicomReader"
+DECODER = "the decoder alone, all cores"
+COMPRESSED_SLICES, COMPRESSED_SIDE, COMPRESSED_REPEATS = 64, 512, 5
+CODECS: Mapping[str, tuple[str, Callable[..., bytes], Callable[[bytes], object]]] = {
+    "JPEG-LS": (JPEGLSLossless, imagecodecs.jpegls_encode, imagecodecs.jpegls_decode),
+    "JPEG 2000": (
+        JPEG2000Lossless,
+        partial(imagecodecs.jpeg2k_encode, level=0, codecformat="j2k", reversible=True),
+        partial(imagecodecs.jpeg2k_decode, numthreads=1),
+    ),
+}
 
 
 def run() -> list[Result]:
@@ -35,17 +51,41 @@ def run() -> list[Result]:
             what = f"CT of {slices} x {side} x {side}, int16, uncompressed"
             results.append(_measure(f"Series to volume: {what}", READ, folder, "series"))
             results.append(_measure(f"Study folder to model input of 96 x 96 x 96: {what}", PREPARE, folder, "studies"))
-    return results
+    return results + [_compressed(name) for name in CODECS]
 
 
-def make_ct(folder: Path, slices: int, side: int) -> None:
-    """Write a CT as a scanner does: a file a slice, axial, 16 bits."""
+def _compressed(name: str) -> Result:
+    """Measure reading a compressed series beside its decoder alone, on all cores and with all else left out."""
+    syntax, encode, decode = CODECS[name]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        streams = make_ct(folder, COMPRESSED_SLICES, COMPRESSED_SIDE, syntax, encode)
+
+        def decoder() -> None:
+            with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+                list(pool.map(decode, streams))
+
+        ways = {OURS: partial(read_ours, folder), MONAI: partial(read_monai, folder), DECODER: decoder}
+        seconds = interleaved(ways, COMPRESSED_REPEATS)
+    what = f"Compressed series to volume: CT of {COMPRESSED_SLICES} x {COMPRESSED_SIDE} x {COMPRESSED_SIDE}, {name}"
+    verdict = (
+        f"{seconds[MONAI] / seconds[OURS]:.1f} times as fast as MONAI, {seconds[OURS] / seconds[DECODER]:.2f} times the time of "
+        "the decoder alone."
+    )
+    return Result(what, {way: Timed(seconds[way]) for way in ways}, 1, "series", verdict)
+
+
+def make_ct(
+    folder: Path, slices: int, side: int, syntax: str = ExplicitVRLittleEndian, encode: Callable[..., bytes] | None = None
+) -> list[bytes]:
+    """Write a CT as a scanner does: a file a slice, axial, 16 bits; and give the compressed frames, if it is compressed."""
+    streams = []
     rng = np.random.default_rng(0)
     study, series, frame = generate_uid(), generate_uid(), generate_uid()
     for number in range(slices):
         dataset = Dataset()
         dataset.file_meta = FileMetaDataset()
-        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset.file_meta.TransferSyntaxUID = syntax
         dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, generate_uid()
         dataset.PatientID = dataset.PatientName = "benchmark"
         dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.FrameOfReferenceUID = study, series, frame
@@ -58,8 +98,17 @@ def make_ct(folder: Path, slices: int, side: int) -> None:
         dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
         dataset.Rows = dataset.Columns = side
         dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 16, 15, 1
-        dataset.add_new("PixelData", "OW", rng.integers(0, 2000, (side, side), np.int16).tobytes())
+        image = rng.integers(0, 2000, (side, side), np.int16)
+        if encode is None:
+            dataset.add_new("PixelData", "OW", image.tobytes())
+        else:
+            smooth = gaussian_filter(image.astype(np.float32), 2) * 8  # noise alone cannot be compressed
+            streams.append(bytes(encode(smooth.astype(np.uint16))))
+            dataset.PixelRepresentation = 0
+            dataset.add_new("PixelData", "OB", encapsulate([streams[-1]]))
+            dataset["PixelData"].is_undefined_length = True
         dataset.save_as(folder / f"{number:04d}", enforce_file_format=True)
+    return streams
 
 
 def bare(folder: Path) -> None:
@@ -97,7 +146,7 @@ def prepare_monai(folder: Path, *, spacing: bool = False) -> None:
     Compose([*steps, ScaleIntensityRange(*WINDOW, 0, 1, clip=True), Resize(SIZE, mode="area")])(folder)
 
 
-READ: Mapping[str, Callable[[Path], None]] = {OURS: read_ours, "MONAI LoadImage, PydicomReader": read_monai, LIMIT: bare}
+READ: Mapping[str, Callable[[Path], None]] = {OURS: read_ours, MONAI: read_monai, LIMIT: bare}
 PREPARE: Mapping[str, Callable[[Path], None]] = {
     OURS: prepare_ours,
     "MONAI: load, orient, window, resize": prepare_monai,

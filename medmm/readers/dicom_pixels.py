@@ -16,6 +16,7 @@ import numpy as np
 
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_codestream import DELIMITER, ITEM, Places, check_codestream, frame_places
+from medmm.readers.dicom_fast import decode_fast
 from medmm.readers.dicom_file import EXPLICIT_BIG, NATIVE, read_header
 from medmm.readers.dicom_format import PALETTE, PixelFormat
 from medmm.readers.dicom_frames import Frame
@@ -82,8 +83,9 @@ class FrameReader:
         if self._decoder is None:
             words = self._plain_words(index, room)
         else:
-            content = self._native_frame(index) if self._native else self._encapsulated_frame(index)
-            words = _decode(self._decoder, content, self._instance)
+            content = self._native_frame(index) if self._native else self._compressed_frame(index)
+            fast = None if self._native else decode_fast(content, stored)
+            words = _decode(self._decoder, content, self._instance) if fast is None else fast
         if stored.photometric == PALETTE:
             header = read_header(self._instance.file, self._instance.where)
             colours = palette(header.attributes, stored.signed)
@@ -114,7 +116,7 @@ class FrameReader:
             raise self._shorter()
         return content
 
-    def _encapsulated_frame(self, index: int) -> bytes:
+    def _compressed_frame(self, index: int) -> bytes:
         stored = self._instance.format
         parts = []
         for place, length in self.places[index]:
@@ -122,8 +124,13 @@ class FrameReader:
             parts.append(self._stream.read(length))
         frame = b"".join(parts)
         check_codestream(frame, stored, self._instance.where)
-        frame += b"\0" * (len(frame) % 2)
-        return ITEM + struct.pack("<I", 0) + ITEM + struct.pack("<I", len(frame)) + frame + DELIMITER + struct.pack("<I", 0)
+        return frame
+
+
+def _encapsulated(frame: bytes) -> bytes:
+    """Give a codestream as the value of an image of one frame, as decoders want it (PS3.5, annex A.4)."""
+    frame += b"\0" * (len(frame) % 2)
+    return ITEM + struct.pack("<I", 0) + ITEM + struct.pack("<I", len(frame)) + frame + DELIMITER + struct.pack("<I", 0)
 
 
 def _plain_type(instance: Instance) -> np.dtype[np.generic] | None:
@@ -158,6 +165,7 @@ def _decoder(syntax: str, where: str) -> Decoder:
 def _decode(decoder: Decoder, content: bytes, instance: Instance) -> Array:
     """Give words as stored, of `bits_allocated` bits and the sign of the header; colours as RGB."""
     stored = instance.format
+    content = content if stored.syntax in NATIVE else _encapsulated(content)
     options = {
         "rows": stored.rows,
         "columns": stored.columns,
