@@ -68,10 +68,8 @@ def _compressed(name: str) -> Result:
         ways = {OURS: partial(read_ours, folder), MONAI: partial(read_monai, folder), DECODER: decoder}
         seconds = interleaved(ways, COMPRESSED_REPEATS)
     what = f"Compressed series to volume: CT of {COMPRESSED_SLICES} x {COMPRESSED_SIDE} x {COMPRESSED_SIDE}, {name}"
-    verdict = (
-        f"{seconds[MONAI] / seconds[OURS]:.1f} times as fast as MONAI, {seconds[OURS] / seconds[DECODER]:.2f} times the time of "
-        "the decoder alone."
-    )
+    faster, slower = seconds[MONAI] / seconds[OURS], seconds[OURS] / seconds[DECODER]
+    verdict = f"{faster:.1f} times as fast as MONAI, {slower:.2f} times the time of the decoder alone."
     return Result(what, {way: Timed(seconds[way]) for way in ways}, 1, "series", verdict)
 
 
