@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -25,6 +25,9 @@ NUMERIC_VRS = frozenset((*BINARY_VRS, "DS", "IS"))
 ESCAPE = b"\x1b"
 """Starts a change of character set (ISO 2022) in text that is otherwise ASCII."""
 
+
+REMEMBERED_BYTES = 64
+"""Longest value that is remembered with what it says."""
 
 CHARACTER_SET_TAG = 0x00080005
 TEXT_DELIMITERS = {0x0D, 0x0A, 0x09, 0x0C}
@@ -68,14 +71,13 @@ class Attributes:
         raw = self.data(keyword)
         if not raw:
             return ()
-        code = BINARY_VRS.get(_entry(keyword)[1])
+        numbers = _remembered_numbers if len(raw) <= REMEMBERED_BYTES else _numbers
         try:
-            values = _unpacked(raw, code, self._dataset.little) if code else _written(raw)
+            return numbers(raw, BINARY_VRS.get(_entry(keyword)[1]), self._dataset.little)
+        except OverflowError:
+            raise self.impossible(keyword, "an infinite value", "a finite number") from None
         except (ValueError, struct.error):
             raise self.impossible(keyword, "what is no number", "a number") from None
-        if not all(map(math.isfinite, values)):
-            raise self.impossible(keyword, "an infinite value", "a finite number")
-        return values
 
     def vector(self, keyword: str, count: int) -> tuple[float, ...] | None:
         """Give exactly `count` numbers, None where the attribute is absent or empty.
@@ -188,6 +190,23 @@ def _character_sets() -> dict[str, str]:
 
 def _letters(name: str) -> str:
     return "".join(filter(str.isalnum, name)).upper()
+
+
+def _numbers(raw: bytes, code: str | None, little: bool) -> tuple[float, ...]:
+    """Read numbers of fixed size (`code`), or written ones.
+
+    Raises:
+        OverflowError: One is not finite.
+        ValueError, struct.error: The bytes are no numbers.
+    """
+    values = _unpacked(raw, code, little) if code else _written(raw)
+    if not all(map(math.isfinite, values)):
+        raise OverflowError
+    return values
+
+
+_remembered_numbers = lru_cache(maxsize=1024)(_numbers)
+"""The files of a series state mostly the same."""
 
 
 def _unpacked(raw: bytes, code: str, little: bool) -> tuple[float, ...]:

@@ -7,9 +7,9 @@ Source: DICOM PS3.3, sections C.7.6.2 (image plane), C.7.6.16 (multi-frame funct
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-
-import numpy as np
+from operator import mul
 
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_attributes import Attributes, tag_of
@@ -247,7 +247,11 @@ def _check_plane(attributes: Attributes, frame: Frame) -> None:
         raise attributes.impossible("PixelSpacing", "zero or less", "millimetres above zero")
     if frame.orientation is None:
         return
-    row, column = np.reshape(frame.orientation, (2, 3))
-    products = (row @ row - 1, column @ column - 1, row @ column)
+    row, column = frame.orientation[:3], frame.orientation[3:]
+    products = (_product(row, row) - 1, _product(column, column) - 1, _product(row, column))
     if max(map(abs, products)) > UNIT_TOLERANCE:
         raise attributes.impossible("ImageOrientationPatient", "no right angle of unit vectors", "two direction cosines")
+
+
+def _product(first: tuple[float, ...], second: tuple[float, ...]) -> float:
+    return math.fsum(map(mul, first, second))

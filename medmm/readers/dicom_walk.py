@@ -87,6 +87,10 @@ Head: TypeAlias = tuple[int, bytes, int, int]
 """The fields of an `Element`; a plain tuple costs half as much to make."""
 
 
+_HEADS = {True: struct.Struct("<HHI").unpack, False: struct.Struct(">HHI").unpack}
+_SHORT_HEADS = {True: struct.Struct("<HH2xH").unpack, False: struct.Struct(">HH2xH").unpack}
+
+
 class Window:
     """A file seen through a piece of it that is in memory.
 
@@ -121,6 +125,26 @@ class Window:
         if len(self._piece) < length:
             raise CutOffError
         return self._piece[:length]
+
+    def head(self, place: int, encoding: Encoding) -> Head:
+        """Read the head of an element.
+
+        Where an explicit data set holds one without a value representation, some writers have gone over to implicit there.
+
+        Raises:
+            CutOffError: The file ends within it.
+        """
+        explicit, little = encoding
+        head = self.take(place, 8)
+        vr = head[4:6]
+        if explicit and vr.isalpha() and vr.isupper():
+            group, number, length = _SHORT_HEADS[little](head)
+            if vr not in LONG_VRS:
+                return group << 16 | number, vr, length, place + 8
+            length = int.from_bytes(self.take(place + 8, 4), "little" if little else "big")
+            return group << 16 | number, vr, length, place + 12
+        group, number, length = _HEADS[little](head)
+        return group << 16 | number, b"", length, place + 8
 
 
 def walk(
@@ -157,7 +181,7 @@ class _Walk:
         window, stops = self._window, self._stops
         try:
             while place < window.size:
-                tag, vr, length, place = head = _head(window, place, encoding)
+                tag, vr, length, place = head = window.head(place, encoding)
                 if stops(tag):
                     return found, Element(*head)
                 if tag in wanted:
@@ -194,7 +218,7 @@ class _Walk:
             raise BrokenError
         end = None if length == UNDEFINED_LENGTH else place + length
         while end is None or place < end:
-            tag, _, size, place = _head(self._window, place, _bare(encoding))
+            tag, _, size, place = self._window.head(place, _bare(encoding))
             if tag == SEQUENCE_END and end is None:
                 return place
             if tag != ITEM:
@@ -210,7 +234,7 @@ class _Walk:
         """Walk one item, keeping all of it, and give the place after it."""
         end = None if length == UNDEFINED_LENGTH else place + length
         while end is None or place < end:
-            head = _head(self._window, place, encoding)
+            head = self._window.head(place, encoding)
             if head[0] == ITEM_END and end is None:
                 return head[3]
             place = self._keep(kept, head, encoding, depth)
@@ -226,7 +250,7 @@ class _Walk:
             raise BrokenError
         inner = _inner(encoding, vr)
         while True:
-            tag, _, length, place = _head(self._window, place, _bare(inner))
+            tag, _, length, place = self._window.head(place, _bare(inner))
             if tag == SEQUENCE_END:
                 return place
             if tag != ITEM:
@@ -237,7 +261,7 @@ class _Walk:
         """Give the place after an item of undefined length."""
         encoding = _item_encoding(self._window, place, encoding)
         while True:
-            tag, vr, length, place = _head(self._window, place, encoding)
+            tag, vr, length, place = self._window.head(place, encoding)
             if tag == ITEM_END:
                 return place
             place = self._skip(vr, place, encoding, depth) if length == UNDEFINED_LENGTH else place + length
@@ -245,34 +269,12 @@ class _Walk:
     def _fragments(self, place: int, encoding: Encoding) -> int:
         """Give the place after an encapsulated value (PS3.5, annex A.4)."""
         while True:
-            tag, _, length, place = _head(self._window, place, _bare(encoding))
+            tag, _, length, place = self._window.head(place, _bare(encoding))
             if tag == SEQUENCE_END:
                 return place
             if tag != ITEM or length == UNDEFINED_LENGTH:
                 raise BrokenError
             place += length
-
-
-_HEADS = {True: struct.Struct("<HHI").unpack, False: struct.Struct(">HHI").unpack}
-_SHORT_HEADS = {True: struct.Struct("<HH2xH").unpack, False: struct.Struct(">HH2xH").unpack}
-
-
-def _head(window: Window, place: int, encoding: Encoding) -> Head:
-    """Read the head of an element: what an `Element` holds.
-
-    Where an explicit data set holds one without a value representation, some writers have gone over to implicit there.
-    """
-    explicit, little = encoding
-    head = window.take(place, 8)
-    vr = head[4:6]
-    if explicit and _is_vr(vr):
-        group, number, length = _SHORT_HEADS[little](head)
-        if vr not in LONG_VRS:
-            return group << 16 | number, vr, length, place + 8
-        length = int.from_bytes(window.take(place + 8, 4), "little" if little else "big")
-        return group << 16 | number, vr, length, place + 12
-    group, number, length = _HEADS[little](head)
-    return group << 16 | number, b"", length, place + 8
 
 
 def _evident(window: Window, place: int, encoding: Encoding) -> Encoding:
@@ -281,10 +283,10 @@ def _evident(window: Window, place: int, encoding: Encoding) -> Encoding:
     What looks like a value representation is one, for as a length it would be that of a first attribute of 16 KB or more.
     """
     try:
-        looks_explicit = _is_vr(window.take(place, 6)[4:])
+        letters = window.take(place, 6)[4:]
     except CutOffError:
         return encoding
-    return encoding._replace(explicit=looks_explicit)
+    return Encoding(letters.isalpha() and letters.isupper(), encoding.little)
 
 
 def _item_encoding(window: Window, place: int, encoding: Encoding) -> Encoding:
@@ -300,10 +302,6 @@ def _inner(encoding: Encoding, vr: bytes) -> Encoding:
 def _bare(encoding: Encoding) -> Encoding:
     """Give the encoding of items and delimiters, which never have a value representation."""
     return encoding._replace(explicit=False)
-
-
-def _is_vr(letters: bytes) -> bool:
-    return letters.isalpha() and letters.isupper()
 
 
 @lru_cache(maxsize=1024)
