@@ -153,14 +153,12 @@ def test_studies_that_hang_hoard_or_kill_cost_themselves_alone(workers: int) -> 
     texts = ["a", HANG, "b", HOARD, KILL, "c", HOARD, "d", HANG, "e"]
     bad = {HANG: Code.TIMEOUT, HOARD: Code.MEMORY, KILL: Code.CRASH}
     studies = notes(*texts)
-    start = time.monotonic()
-    results = list(prepare_studies(studies, {"note": echo()}, workers, Limits(seconds=1, memory_bytes=256 << 20)))
+    results = list(prepare_studies(studies, {"note": echo()}, workers, Limits(seconds=3, memory_bytes=64 << 20)))
     assert [study for study, _ in results] == studies
     assert [outcome(prepared) for _, prepared in results] == [bad.get(text, text) for text in texts]
     for study, prepared in results:
         if isinstance(prepared, Rejected):
             check_names_nobody(prepared, study)
-    assert time.monotonic() - start < 60  # two limits of a second, four starts of a process on a busy machine
 
 
 def test_a_study_may_take_as_much_as_the_limit_before_and_after_one_that_hoards() -> None:
