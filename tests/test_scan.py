@@ -1,4 +1,3 @@
-import time
 from pathlib import Path
 
 import nibabel
@@ -94,11 +93,3 @@ def test_progress_counts_every_file(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     scan(tmp_path, lambda done, of: seen.append((done, of)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
-
-
-def test_a_thousand_headers_take_about_a_second(tmp_path: Path) -> None:
-    save_stack(tmp_path / "ct", [2.0 * number for number in range(200)])
-    start = time.process_time()
-    (found,) = scan(tmp_path).series
-    assert found.problem is None
-    assert time.process_time() - start < 0.6  # three times what 200 of 1000 files may take; a slow machine must not fail

@@ -25,6 +25,7 @@ from medmm.workers import Limits
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
+    """Fail where the block hangs; far more than it takes on a busy machine."""
     start = time.monotonic()
     yield
     assert time.monotonic() - start < seconds
@@ -113,7 +114,7 @@ def test_ten_thousand_junk_files_hide_no_series_and_cost_seconds(tmp_path: Path)
 def test_sequences_nested_deep_end_in_time(tmp_path: Path, tag: int, depth: int) -> None:
     files = save_stack(tmp_path / "ct", [0, 2, 4])
     before(files[2], 0x00180050 if tag >> 16 == 8 else 0x7FE00010, nested(depth, tag))
-    with within(20):
+    with within(60):
         (found,) = scan(tmp_path).series
         assert found.problem is not None or len(found.files) == 3
         assert code_of(tmp_path) in (None, Code.MALFORMED, Code.HEADER)
@@ -144,7 +145,7 @@ def deflated_bomb(path: Path, size: int) -> Path:
 def test_a_deflate_bomb_is_refused_by_its_size(tmp_path: Path) -> None:
     file = deflated_bomb(tmp_path / "bomb.dcm", 300 << 20)
     assert file.stat().st_size < 400_000
-    with within(20):
+    with within(60):
         assert scan(tmp_path).left == {Code.TOO_LARGE: 1}
 
 
@@ -153,8 +154,8 @@ def test_a_file_that_hangs_or_hoards_costs_itself_alone(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "hangs")  # as if it had become a pipe after the folder was listed
     bomb = deflated_bomb(tmp_path / "bomb", 200 << 20)
     places = [(path, "a file") for path in (good[0], tmp_path / "hangs", bomb, good[1])]
-    with within(20):
-        seen = list(look_at(places, Limits(seconds=1, memory_bytes=64 << 20)))
+    with within(60):
+        seen = list(look_at(places, Limits(seconds=4, memory_bytes=64 << 20)))
     assert seen[1:3] == [Code.TIMEOUT, Code.MEMORY]
     assert isinstance(seen[0], DicomImage)
     assert isinstance(seen[3], DicomImage)
@@ -225,7 +226,7 @@ def test_a_series_of_planes_that_all_differ_is_refused_in_time(tmp_path: Path) -
     turned = [
         replace(image.instance, where=str(n), frames=(replace(frame, spacing_mm=(1 + n / 100, 1.0)),)) for n in range(20_000)
     ]
-    with within(20):
+    with within(60):
         problem = problem_of(turned)
     assert problem is not None
     assert problem.code is Code.TOO_LARGE
