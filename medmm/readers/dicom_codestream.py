@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import BinaryIO, TypeAlias
 
@@ -29,6 +29,8 @@ JPEG2000_CODING = b"\xff\x52"
 
 JPEG_FRAME_MARKERS = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 """Start of frame of JPEG and JPEG-LS; the three left out are tables and an extension."""
+
+LOSSLESS_FRAME, RESTART_INTERVAL, START_OF_SCAN = 0xC3, 0xDD, 0xDA
 
 BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
 """Markers that no length follows."""
@@ -52,6 +54,9 @@ class Codestream:
     Attributes:
         bits: Of a sample.
         transformed: Whether its colours are YCbCr; None where it does not say.
+        lossless: Whether it is lossless JPEG.
+        restarts: Whether its coder may start anew in the middle, or bytes of fill stand between its markers.
+        dropped_bits: Low bits that it leaves out (the point transform of lossless JPEG).
     """
 
     rows: int
@@ -59,6 +64,9 @@ class Codestream:
     samples: int
     bits: int
     transformed: bool | None
+    lossless: bool = False
+    restarts: bool = False
+    dropped_bits: int = 0
 
 
 def frame_places(stream: BinaryIO, offset: int, frames: int, where: str) -> Places:
@@ -89,15 +97,18 @@ def frame_places(stream: BinaryIO, offset: int, frames: int, where: str) -> Plac
     return _by_offset(fragments, starts, where)
 
 
-def check_codestream(frame: bytes, stored: PixelFormat, where: str) -> None:
+def check_codestream(frame: bytes, stored: PixelFormat, where: str) -> Codestream | None:
     """Refuse a compressed frame that is cut off, or that contradicts the header.
 
+    Returns:
+        What the frame says of itself; None for RLE, which says nothing.
+
     Raises:
-        Rejected: TRUNCATED or MALFORMED.
+        Rejected: TRUNCATED, MALFORMED, or UNSUPPORTED for what its decoder gets wrong.
     """
     if stored.syntax == RLE:
         _check_rle(frame, stored, where)
-        return
+        return None
     if not frame.rstrip(FILL).endswith(END_OF_IMAGE):
         raise _cut_off(where, "a compressed frame without its end")
     try:
@@ -111,10 +122,14 @@ def check_codestream(frame: bytes, stored: PixelFormat, where: str) -> None:
         raise _contradiction(where, size, f"{stored.rows} x {stored.columns} x {stored.samples} as in the header")
     if found.bits > stored.bits_allocated:
         raise _contradiction(where, f"a compressed frame of {found.bits} bits", f"at most {stored.bits_allocated}")
+    if found.lossless and found.dropped_bits:
+        repair = "leave the series out, or convert it"
+        raise Rejected(Code.UNSUPPORTED, where, "lossless JPEG without its low bits", "all bits", repair)
     if stored.samples == 3 and found.transformed is not None:
         plain = stored.photometric == "RGB"
         if found.transformed == plain and not (plain and stored.syntax in JPEG2000):
             raise _contradiction(where, "colours in another space than the header states", stored.photometric)
+    return found
 
 
 def _items(stream: BinaryIO, offset: int, where: str) -> list[tuple[int, int]]:
@@ -158,25 +173,31 @@ def _check_rle(frame: bytes, stored: PixelFormat, where: str) -> None:
 
 
 def _jpeg(frame: bytes) -> Codestream | None:
-    """Walk the marker segments to the start of frame, past an Adobe segment where there is one."""
+    """Walk the marker segments to the start of the first scan, past the start of the frame."""
     if not frame.startswith(JPEG_START):
         return None
-    place = 2
-    transformed = None
+    place, restarts = 2, False
+    transformed: bool | None = None
+    found: Codestream | None = None
     while frame[place] == 0xFF:
         marker = frame[place + 1]
         if marker == 0xFF:
-            place += 1
+            place, restarts = place + 1, True
             continue
         if marker in BARE_MARKERS:
             place += 2
             continue
         if marker in JPEG_FRAME_MARKERS:
             bits, rows, columns, samples = struct.unpack_from(">BHHB", frame, place + 4)
-            return Codestream(rows, columns, samples, bits, transformed)
-        if marker == 0xEE and frame[place + 4 :].startswith(ADOBE):
+            found = Codestream(rows, columns, samples, bits, None, marker == LOSSLESS_FRAME)
+        if marker == 0xEE and frame.startswith(ADOBE, place + 4):
             transformed = frame[place + ADOBE_TRANSFORM] == 1
-        place += 2 + struct.unpack_from(">H", frame, place + 2)[0]
+        (length,) = struct.unpack_from(">H", frame, place + 2)
+        restarts |= marker == RESTART_INTERVAL and frame[place + 4 : place + 6] != b"\0\0"
+        if marker == START_OF_SCAN:
+            dropped = frame[place + 1 + length] & 0x0F
+            return None if found is None else replace(found, transformed=transformed, restarts=restarts, dropped_bits=dropped)
+        place += 2 + length
     return None
 
 

@@ -1,7 +1,9 @@
-"""Grey frames decoded by imagecodecs, which lets other threads run meanwhile; where in doubt, the usual decoder decides.
+"""Frames of one sample decoded by imagecodecs, which lets other threads run meanwhile; the other decoders hold them up.
 
-A frame is given only where the result is what pylibjpeg gives too, sample for sample; the tests hold both to each other. What
-imagecodecs cannot decode, or decodes to another size or type, is left to pylibjpeg, which then reads or refuses it.
+A frame is given only where the result is what pylibjpeg gives too, sample for sample; the tests hold both to each other. That
+leaves out lossy JPEG, whose standard does not settle the last bit, and lossless JPEG with restarts, which liblj92 silently gets
+wrong. A frame that its decoder here refuses is refused: pylibjpeg fills up most damaged frames of JPEG-LS and lossless JPEG
+without a word.
 """
 
 from __future__ import annotations
@@ -11,39 +13,54 @@ from functools import cache, partial
 
 import numpy as np
 
-from medmm.readers.dicom_format import PixelFormat
+from medmm.errors import Code, Rejected
+from medmm.readers.dicom_codestream import Codestream
+from medmm.readers.dicom_format import JPEG2000, PixelFormat
 from medmm.types import Array
 
 JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
-JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
 
 
-def decode_fast(frame: bytes, stored: PixelFormat) -> Array | None:
-    """Decode a compressed grey frame to (row, column) words of `bits_allocated` bits and the header's sign.
+def decode_fast(frame: bytes, stored: PixelFormat, codestream: Codestream | None, where: str) -> Array | None:
+    """Decode a compressed frame of one sample to (row, column) words of `bits_allocated` bits and the header's sign.
 
     Args:
-        frame: A codestream that `check_codestream` found whole.
+        frame: What `check_codestream` found whole.
         stored: How the header says that it is stored.
+        codestream: What the frame says of itself.
+        where: Which file it is.
 
     Returns:
         The words; None where the usual decoder is to decide.
+
+    Raises:
+        Rejected: MALFORMED where the frame is damaged.
     """
     decoder = _decoders().get(stored.syntax) if stored.samples == 1 else None
-    if decoder is None:
+    if decoder is None or codestream is None:
+        return None
+    width = 8 if codestream.bits <= 8 else 16
+    if codestream.bits > width or width != stored.bits_allocated:
+        return None
+    if stored.syntax in JPEG_LOSSLESS and (codestream.restarts or not codestream.lossless):
         return None
     try:
         words = np.asarray(decoder(frame))
-    except Exception:  # noqa: BLE001 - each codec has errors of its own; the usual decoder says what is wrong
-        return None
-    bits = stored.bits_allocated
-    signed_alike = words.dtype.kind == ("i" if stored.signed else "u") or stored.syntax not in JPEG_2000
-    if words.shape != (stored.rows, stored.columns) or words.dtype.kind not in "iu" or not signed_alike:
-        return None
-    if words.itemsize * 8 > bits or bits > 16:
-        return None
-    unsigned = words if words.itemsize * 8 == bits else words.astype(np.dtype(f"{words.dtype.kind}{bits // 8}"))
-    return unsigned.view(np.dtype(f"{'i' if stored.signed else 'u'}{bits // 8}"))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - each codec has errors of its own
+        raise _damaged(where) from None
+    if words.shape != (stored.rows, stored.columns) or words.itemsize * 8 != width:
+        raise _damaged(where)
+    return _signed(words, stored, width - codestream.bits)
+
+
+def _signed(words: Array, stored: PixelFormat, unused: int) -> Array:
+    """Give words the sign of the header: JPEG-LS has none, JPEG 2000 perhaps another one, lossless JPEG fills the word."""
+    turned = words.dtype.kind == ("u" if stored.signed else "i")
+    words = words.view(np.dtype(f"{'i' if stored.signed else 'u'}{words.itemsize}"))
+    return (words << unused) >> unused if turned and unused and stored.syntax not in JPEG_LOSSLESS else words
 
 
 @cache
@@ -55,7 +72,11 @@ def _decoders() -> Mapping[str, Callable[[bytes], Array]]:
     if imagecodecs.JPEGLS.available:
         found |= dict.fromkeys(JPEG_LS, imagecodecs.jpegls_decode)
     if imagecodecs.JPEG2K.available:
-        found |= dict.fromkeys(JPEG_2000, partial(imagecodecs.jpeg2k_decode, numthreads=1))
+        found |= dict.fromkeys(JPEG2000, partial(imagecodecs.jpeg2k_decode, numthreads=1))
     if imagecodecs.LJPEG.available:
         found |= dict.fromkeys(JPEG_LOSSLESS, imagecodecs.ljpeg_decode)
     return found
+
+
+def _damaged(where: str) -> Rejected:
+    return Rejected(Code.MALFORMED, where, "pixels that cannot be decoded", "whole pixels", "copy or export the file again")

@@ -82,10 +82,10 @@ class FrameReader:
         stored = self._instance.format
         if self._decoder is None:
             words = self._plain_words(index, room)
+        elif self._native:
+            words = _decode(self._decoder, self._native_frame(index), self._instance)
         else:
-            content = self._native_frame(index) if self._native else self._compressed_frame(index)
-            fast = None if self._native else decode_fast(content, stored)
-            words = _decode(self._decoder, content, self._instance) if fast is None else fast
+            words = self._compressed_words(index, self._decoder)
         if stored.photometric == PALETTE:
             header = read_header(self._instance.file, self._instance.where)
             colours = palette(header.attributes, stored.signed)
@@ -116,15 +116,15 @@ class FrameReader:
             raise self._shorter()
         return content
 
-    def _compressed_frame(self, index: int) -> bytes:
-        stored = self._instance.format
+    def _compressed_words(self, index: int, decoder: Decoder) -> Array:
+        stored, where = self._instance.format, self._instance.where
         parts = []
         for place, length in self.places[index]:
             self._stream.seek(place)
             parts.append(self._stream.read(length))
         frame = b"".join(parts)
-        check_codestream(frame, stored, self._instance.where)
-        return frame
+        words = decode_fast(frame, stored, check_codestream(frame, stored, where), where)
+        return _decode(decoder, frame, self._instance) if words is None else words
 
 
 def _encapsulated(frame: bytes) -> bytes:
