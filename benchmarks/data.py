@@ -16,6 +16,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, generate_uid
 from scipy.ndimage import gaussian_filter
 
+from benchmarks import rivals
 from benchmarks.measure import OURS, Result, Timed, interleaved, peak_mib
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def prepare_monai(folder: Path, *, spacing: bool = False) -> None:
     Compose([*steps, ScaleIntensityRange(*WINDOW, 0, 1, clip=True), Resize(SIZE, mode="area")])(folder)
 
 
-READ: Mapping[str, Callable[[Path], None]] = {OURS: read_ours, MONAI: read_monai, LIMIT: bare}
+READ: Mapping[str, Callable[[Path], None]] = {OURS: read_ours, MONAI: read_monai, **rivals.installed(), LIMIT: bare}
 PREPARE: Mapping[str, Callable[[Path], None]] = {
     OURS: prepare_ours,
     "MONAI: load, orient, window, resize": prepare_monai,
@@ -158,8 +159,9 @@ def _measure(title: str, ways: Mapping[str, Callable[[Path], None]], folder: Pat
     table = "READ" if ways is READ else "PREPARE"
     code = f"import sys, pathlib\nfrom benchmarks.data import {table}\n{table}[sys.argv[1]](pathlib.Path(sys.argv[2]))"
     rows = {name: Timed(seconds[name], peak_mib(code, [name, str(folder)])) for name in ways}
-    rival = min(seconds[name] for name in ways if name not in {OURS, LIMIT}) / seconds[OURS]
+    rival = min(seconds[name] for name in ways if name.startswith("MONAI")) / seconds[OURS]
     verdict = f"{rival:.1f} times as fast as MONAI, {seconds[OURS] / seconds[LIMIT]:.1f} times the time of the bare file read."
+    verdict += rivals.absent() if ways is READ else ""
     return Result(title, rows, 1, unit, verdict)
 
 
