@@ -247,10 +247,10 @@ def fill(out: Array, words: Array, instance: Instance, frame: Frame) -> Array | 
 def _check_width(values: Array, stored: PixelFormat, intercept: int, kind: np.dtype[Any]) -> None:
     """Look at stored values where the header alone does not say that each plus the intercept fits."""
     limits, (low, high) = np.iinfo(kind), _stored_range(stored)
-    if low + intercept < limits.min or high + intercept > limits.max:
-        low, high = int(values.min()), int(values.max())
-        if low + intercept < limits.min or high + intercept > limits.max:
-            raise TooNarrowError
+    too_low = low + intercept < limits.min and int(values.min()) + intercept < limits.min
+    too_high = high + intercept > limits.max and int(values.max()) + intercept > limits.max
+    if too_low or too_high:
+        raise TooNarrowError
 
 
 def _fill_shown(out: Array, words: Array, instance: Instance, shown: Presentation, frame: Frame) -> Array | None:
