@@ -630,9 +630,9 @@ def test_a_bare_data_set_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_compression_names_itself(tmp_path: Path) -> None:
-    problem = refused([save(tmp_path / "a", encapsulated([b"\0\0"]), "1.2.840.10008.1.2.4.100")])
+    problem = refused([save(tmp_path / "a", encapsulated([b"\0\0"]), "1.2.840.10008.1.2.4.94")])
     assert problem.code is Code.NO_DECODER
-    assert "MPEG2" in problem.found
+    assert "JPIP" in problem.found
 
 
 def test_a_missing_decoder_names_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,7 @@ def header(folder: Path) -> Rejected:
 
 
 def no_decoder(folder: Path) -> Rejected:
-    save(folder / "a", encapsulated([b"\0\0"]), "1.2.840.10008.1.2.4.100")
+    save(folder / "a", encapsulated([b"\0\0"]), "1.2.840.10008.1.2.4.94")
     return image(folder)
 
 

@@ -15,6 +15,20 @@ from medmm.readers.dicom_file import NATIVE, Header, PixelElement, pixel_stream
 JPEG2000 = frozenset(f"1.2.840.10008.1.2.4.{suffix}" for suffix in (90, 91, 201, 202, 203))
 """With HTJ2K."""
 
+JPEG_XL_RECOMPRESSED = "1.2.840.10008.1.2.4.111"
+JPEG_XL = frozenset({"1.2.840.10008.1.2.4.110", JPEG_XL_RECOMPRESSED, "1.2.840.10008.1.2.4.112"})
+
+VIDEO = {
+    f"1.2.840.10008.1.2.4.{suffix}": name
+    for name, suffixes in (
+        ("mpegvideo", ("100", "100.1", "101", "101.1")),
+        ("h264", ("102", "102.1", "103", "103.1", "104", "104.1", "105", "105.1", "106", "106.1")),
+        ("hevc", ("107", "108")),
+    )
+    for suffix in suffixes
+}
+"""Transfer syntaxes of video -> what FFmpeg calls their bare streams."""
+
 JPEG2000_COLOURS = ("YBR_RCT", "YBR_ICT")
 """The colour transforms of JPEG 2000, which its decoder undoes."""
 
@@ -22,7 +36,9 @@ FLOAT_BITS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 
 GREY = ("MONOCHROME1", "MONOCHROME2")
 PALETTE = "PALETTE COLOR"
-COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", *JPEG2000_COLOURS)
+YBR = ("YBR_FULL", "YBR_FULL_422")
+XYB, YBR_VIDEO = "XYB", "YBR_PARTIAL_420"
+COLOURS = ("RGB", *YBR, *JPEG2000_COLOURS, XYB, YBR_VIDEO)
 PHYSICAL_MODALITIES = ("CT", "PT")
 """Their values carry a unit (Hounsfield, activity), so MONOCHROME1 is a matter of display only."""
 
@@ -132,13 +148,23 @@ def _photometric(attributes: Attributes, syntax: str) -> tuple[str, int]:
     photometric = attributes.text("PhotometricInterpretation")
     if not photometric:
         raise attributes.missing("PhotometricInterpretation")
-    elsewhere = ("YBR_FULL", "YBR_FULL_422") if syntax in JPEG2000 else JPEG2000_COLOURS
-    if photometric not in (*GREY, *COLOURS, PALETTE) or photometric in elsewhere:
+    if photometric not in _photometrics(syntax):
         raise _unsupported(attributes.where, "a rare PhotometricInterpretation", "grey, palette, RGB or YBR")
     samples = attributes.needed("SamplesPerPixel")
     if samples != (3 if photometric in COLOURS else 1):
         raise attributes.impossible("SamplesPerPixel", f"{samples} samples for {photometric}", "3 for colour, 1 for grey")
     return photometric, samples
+
+
+def _photometrics(syntax: str) -> tuple[str, ...]:
+    """Give the interpretations of pixels that a transfer syntax may have here, each of which its decoder turns into RGB."""
+    if syntax in JPEG2000:
+        return (*GREY, PALETTE, "RGB", *JPEG2000_COLOURS)
+    if syntax in JPEG_XL:  # it knows of YCbCr only in JPEG, and of RGB only elsewhere
+        return (*GREY, *(YBR if syntax == JPEG_XL_RECOMPRESSED else ("RGB", XYB)))
+    if syntax in VIDEO:
+        return (YBR_VIDEO,)
+    return (*GREY, PALETTE, "RGB", *YBR)
 
 
 def _bits(attributes: Attributes, samples: int) -> tuple[int, int]:

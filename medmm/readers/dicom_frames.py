@@ -56,8 +56,11 @@ PLAIN_MOVING_CLASSES = frozenset(
         "12.2",  # X-ray fluoroscopy
         "12.3",  # biplane angiography, retired
         "77.1.1.1",  # endoscopy
+        "77.1.1.1.1",  # video of it
         "77.1.2.1",  # microscopy
+        "77.1.2.1.1",
         "77.1.4.1",  # photography
+        "77.1.4.1.1",
         "77.1.5.1",  # ophthalmic photography
         "77.1.5.2",
     )

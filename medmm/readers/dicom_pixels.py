@@ -18,11 +18,13 @@ from medmm.errors import Code, Rejected
 from medmm.readers.dicom_codestream import DELIMITER, ITEM, Places, check_codestream, frame_places
 from medmm.readers.dicom_fast import decode_fast
 from medmm.readers.dicom_file import EXPLICIT_BIG, NATIVE, read_header
-from medmm.readers.dicom_format import PALETTE, PixelFormat
+from medmm.readers.dicom_format import JPEG_XL, PALETTE, VIDEO, PixelFormat
 from medmm.readers.dicom_frames import Frame
 from medmm.readers.dicom_instance import Instance
+from medmm.readers.dicom_jpegxl import decode_jpegxl
 from medmm.readers.dicom_lookup import palette
 from medmm.readers.dicom_presentation import Presentation
+from medmm.readers.dicom_video import Video
 from medmm.readers.quiet import quiet
 from medmm.types import Array
 
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
 PLUGIN = "pylibjpeg"
 """One decoder for each syntax, so that the values of a file do not hang on what else is installed."""
+
+ELSEWHERE = JPEG_XL | VIDEO.keys()
+"""What pydicom has no decoder for."""
 
 PANIC = "PanicException"
 """What a decoder written in Rust raises where it fails; a BaseException that no module exports."""
@@ -57,10 +62,12 @@ class FrameReader:
         self._native = stored.syntax in NATIVE
         self._tiled: Array | None = None  # the image that holds all tiles, once it is decoded
         self._plain = _plain_type(instance)
-        self._decoder = None if self._plain else _decoder(stored.syntax, instance.where)
+        self._decoder = None if self._plain or stored.syntax in ELSEWHERE else _decoder(stored.syntax, instance.where)
         if places is None:
-            places = [] if self._native else frame_places(stream, instance.pixels.offset, stored.frames, instance.where)
+            frames = 1 if stored.syntax in VIDEO else stored.frames
+            places = [] if self._native else frame_places(stream, instance.pixels.offset, frames, instance.where)
         self.places = places
+        self._video = Video(self._compressed(0), stored, instance.where) if stored.syntax in VIDEO else None
 
     def words(self, index: int, room: Array | None = None) -> Array:
         """Decode one frame to (row, column) words as stored, or to (row, column, 3) colours.
@@ -80,8 +87,12 @@ class FrameReader:
 
     def _image(self, index: int, room: Array | None) -> Array:
         stored = self._instance.format
-        if self._decoder is None:
+        if self._plain is not None:
             words = self._plain_words(index, room)
+        elif self._video is not None:
+            return self._video.frame(index)
+        elif self._decoder is None:
+            return decode_jpegxl(self._compressed(index), stored, self._instance.where)
         elif self._native:
             words = _decode(self._decoder, self._native_frame(index), self._instance)
         else:
@@ -116,13 +127,15 @@ class FrameReader:
             raise self._shorter()
         return content
 
-    def _compressed_words(self, index: int, decoder: Decoder) -> Array:
-        stored, where = self._instance.format, self._instance.where
+    def _compressed(self, index: int) -> bytes:
         parts = []
         for place, length in self.places[index]:
             self._stream.seek(place)
             parts.append(self._stream.read(length))
-        frame = b"".join(parts)
+        return b"".join(parts)
+
+    def _compressed_words(self, index: int, decoder: Decoder) -> Array:
+        stored, where, frame = self._instance.format, self._instance.where, self._compressed(index)
         words = decode_fast(frame, stored, check_codestream(frame, stored, where), where)
         return _decode(decoder, frame, self._instance) if words is None else words
 

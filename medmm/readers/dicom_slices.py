@@ -11,7 +11,7 @@ import numpy as np
 
 from medmm.readers.dicom_codestream import Places
 from medmm.readers.dicom_file import DEFLATED, pixel_stream
-from medmm.readers.dicom_format import PALETTE
+from medmm.readers.dicom_format import PALETTE, VIDEO
 from medmm.readers.dicom_frames import Frame
 from medmm.readers.dicom_geometry import Stack
 from medmm.readers.dicom_instance import Instance
@@ -33,7 +33,7 @@ class StackSlices(Slices):
     def __init__(self, stack: Stack) -> None:
         instance, _ = stack.members[0]
         rows, columns = instance.format.rows // instance.tiles, instance.format.columns // instance.tiles
-        together = any(one.format.syntax == DEFLATED or one.tiles > 1 for one, _ in stack.members) and _share_files(stack)
+        together = any(_is_decoded_whole(one) for one, _ in stack.members) and _share_files(stack)
         super().__init__((columns, rows, len(stack.members)), stack.affine, stack.spacing_mm, together=together)
         self._stack = stack
         self._coloured = instance.format.samples == 3 or instance.format.photometric == PALETTE
@@ -111,6 +111,10 @@ class StackSlices(Slices):
 
 def _share_files(stack: Stack) -> bool:
     return len({instance.where for instance, _ in stack.members}) < len(stack.members)
+
+
+def _is_decoded_whole(instance: Instance) -> bool:
+    return instance.format.syntax in {DEFLATED, *VIDEO} or instance.tiles > 1
 
 
 def _slices_by_file(members: Sequence[tuple[Instance, Frame]]) -> list[tuple[Instance, list[int]]]:
