@@ -1,6 +1,7 @@
 import json
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pydicom.uid import (
     EnhancedMRImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     MRImageStorage,
@@ -29,8 +31,8 @@ from pydicom.uid import (
 from medmm.errors import Code, Rejected
 from medmm.readers import dicom_file, dicom_pixels, read_image, read_series
 from medmm.readers.dicom import problem_of
-from medmm.readers.dicom_file import read_header
-from medmm.readers.dicom_instance import instance_of
+from medmm.readers.dicom_file import Header, read_header
+from medmm.readers.dicom_instance import Instance, Instances, instance_of
 
 CASES = Path(__file__).parents[1].parent / "shared" / "data" / "dicom"
 READ_CASES_REFUSED = {"ct_siemens_tilt4", "ct_missing_slice"}
@@ -729,6 +731,51 @@ def test_headers_tell_why_a_series_would_be_refused(tmp_path: Path) -> None:
     gap = problem([0, 2, 4, 8])
     assert gap is not None
     assert gap.code is Code.GAP
+
+
+ALONE: list[dict[str, Any]] = [
+    {"ImagePositionPatient": [10, 20, 99]},
+    {"ImagePositionPatient": None, "SOPClassUID": MRImageStorage},
+    {"ImagePositionPatient": [10, 20]},
+    {"ImageOrientationPatient": [0, 1, 0, 1, 0, 0]},
+    {"PixelSpacing": [0.5, 0.9]},
+    {"SliceThickness": 3.0},
+    {"RescaleSlope": 2},
+    {"RescaleIntercept": -7},
+    {"RescaleIntercept": None},
+    {"PatientID": "p2"},
+    {"SeriesInstanceUID": "1.2.3"},
+    {"Modality": "MR"},
+    {"AcquisitionTime": "120000", "TriggerTime": 7, "AcquisitionNumber": 2},
+    {"EchoTime": 4.0},
+    {"BitsStored": 12},
+    {"PixelRepresentation": 0},
+    {"PhotometricInterpretation": "MONOCHROME1"},
+    {"PixelPaddingValue": -2000},
+    {"Rows": 2},
+    {"Rows": 4},
+    {"pixels": np.zeros((4, 4), np.int16)},
+    {"NumberOfFrames": 2},
+    {"syntax": ImplicitVRLittleEndian},
+    {"ModalityLUTSequence": [Dataset()]},
+    {"SharedFunctionalGroupsSequence": [Dataset()]},
+]
+"""Each a difference of one file of a series from the others."""
+
+
+@pytest.mark.parametrize("different", ALONE, ids="-".join)
+def test_a_header_is_checked_the_same_after_its_like(tmp_path: Path, different: dict[str, Any]) -> None:
+    def outcome(check: Callable[[Header], Instance], header: Header) -> Instance | Code:
+        try:
+            return check(header)
+        except Rejected as reason:
+            return reason.code
+
+    changes: list[dict[str, Any]] = [{"ImagePositionPatient": [10, 20, height]} for height in range(5)]
+    changes[2] |= different
+    headers = [read_header(save(tmp_path / str(n), **change), f"file {n}") for n, change in enumerate(changes)]
+    check = Instances()
+    assert [outcome(check.instance, header) for header in headers] == [outcome(instance_of, header) for header in headers]
 
 
 def judge_of_cases() -> Any:

@@ -192,3 +192,13 @@ def test_neither_memory_layout_nor_type_change_a_bit(window: tuple[float, float]
     first = prepare_image(volume(np.asfortranarray(values), affine), (16, 17, 18), window, None)
     for other in (np.ascontiguousarray(values), values.astype(np.float32), values[::-1][::-1]):
         assert prepare_image(volume(other, affine), (16, 17, 18), window, None).tobytes() == first.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "uint16"])
+@pytest.mark.parametrize("window", [(-100, 60), (0, 255), (-40000, 70000), (5, 5), (-500.5, 300), (300, 400), (-70000, -40000)])
+def test_short_whole_numbers_are_windowed_as_the_same_floats_are(kind: str, window: tuple[float, float]) -> None:
+    ends = np.iinfo(kind)
+    values = np.random.default_rng(0).integers(ends.min, ends.max, (9, 8, 7), endpoint=True).astype(kind)
+    size, (low, high) = (5, 6, 4), window
+    found = prepare_image(volume(values), size, (low, high), None)
+    np.testing.assert_array_equal(found, prepare_image(volume(values.astype(np.float32)), size, (low, high), None))

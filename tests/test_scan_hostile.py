@@ -20,6 +20,7 @@ from medmm.cohort.scan import scan
 from medmm.errors import Code, Rejected
 from medmm.readers import dicom_geometry, read_series
 from medmm.readers.dicom import problem_of
+from medmm.readers.dicom_instance import Instances
 from medmm.workers import Limits
 
 
@@ -162,16 +163,16 @@ def test_a_file_that_hangs_or_hoards_costs_itself_alone(tmp_path: Path) -> None:
 
 
 def test_an_unforeseen_fault_costs_its_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("medmm.cohort.headers.instance_of", lambda header: 1 / 0)
-    assert look(save(tmp_path / "a"), "file 1 of 1") is Code.CRASH
+    monkeypatch.setattr(Instances, "instance", lambda self, header: 1 / 0)
+    assert look(save(tmp_path / "a"), "file 1 of 1", Instances()) is Code.CRASH
 
 
 def test_a_text_of_a_megabyte_is_no_text(tmp_path: Path) -> None:
-    assert isinstance(look(save(tmp_path / "a", SeriesDescription="d" * 64), "x"), DicomImage)
+    assert isinstance(look(save(tmp_path / "a", SeriesDescription="d" * 64), "x", Instances()), DicomImage)
     file = before(save(tmp_path / "b"), 0x00180050, element(0x00104000, b"UT", b""))
     content = file.read_bytes().replace(b"\x10\x00\x20\x00LO\x02\x00p1", element(0x00100020, b"UT", b"1" * (LETTERS + 2)))
     file.write_bytes(content)
-    assert look(file, "x") is Code.HEADER
+    assert look(file, "x", Instances()) is Code.HEADER
 
 
 def test_a_file_that_is_still_being_written_spoils_its_series_at_every_length(tmp_path: Path) -> None:
@@ -219,7 +220,7 @@ def test_an_empty_file_spoils_a_series_where_it_is_named_like_a_slice(tmp_path: 
 
 
 def test_a_series_of_planes_that_all_differ_is_refused_in_time(tmp_path: Path) -> None:
-    image = look(save(tmp_path / "a"), "x")
+    image = look(save(tmp_path / "a"), "x", Instances())
     assert isinstance(image, DicomImage)
     assert image.instance is not None
     (frame,) = image.instance.frames

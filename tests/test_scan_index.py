@@ -16,6 +16,7 @@ from medmm.cohort import headers, index
 from medmm.cohort import scan as scanning
 from medmm.cohort.headers import Look, Place
 from medmm.cohort.scan import Scan, scan
+from medmm.readers.dicom_instance import Instances
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +31,7 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def look_at(places: Sequence[Place]) -> list[Look]:
         names.extend(f"{path.parent.name}/{path.name}" for path, _ in places)
-        return [headers.look(path, where) for path, where in places]
+        return [headers.look(path, where, Instances()) for path, where in places]
 
     monkeypatch.setattr(scanning, "look_at", look_at)
     return names

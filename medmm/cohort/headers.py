@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from medmm.cohort.traits import Traits, traits_of
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_file import read_header
-from medmm.readers.dicom_instance import instance_of
+from medmm.readers.dicom_instance import Instances
 from medmm.readers.formats import DICOM_SUFFIXES, Format, format_of
 from medmm.workers import Limits, answers, cores
 
@@ -77,8 +77,8 @@ Look: TypeAlias = DicomImage | Format | Code
 """What a file is: a DICOM image, an image of another format, or why it is neither."""
 
 
-def look(file: Path, where: str) -> Look:
-    """Look at one file."""
+def look(file: Path, where: str, check: Instances) -> Look:
+    """Look at one file, after others with the same `check`."""
     try:
         kind = format_of(file, where)
         if kind is None:
@@ -88,7 +88,7 @@ def look(file: Path, where: str) -> Look:
         header = read_header(file, where)
         instance, problem = None, None
         try:
-            instance = instance_of(header)
+            instance = check.instance(header)
         except Rejected as rejected:
             if rejected.code is Code.NOT_AN_IMAGE:
                 raise
@@ -135,7 +135,8 @@ def _setup() -> Callable[[Sequence[Place]], list[Look]]:
 
 
 def _look_at_all(places: Sequence[Place]) -> list[Look]:
-    return [look(file, where) for file, where in places]
+    check = Instances()
+    return [look(file, where, check) for file, where in places]
 
 
 def _acquired(attributes: Attributes) -> str:

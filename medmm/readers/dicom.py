@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from medmm.errors import Code, Rejected
-from medmm.readers.dicom_file import read_header
+from medmm.readers.dicom_file import Header, read_header
 from medmm.readers.dicom_geometry import Stack, arrange, one_stack, refuse_tilt
-from medmm.readers.dicom_instance import Instance, instance_of
+from medmm.readers.dicom_instance import Instance, Instances
 from medmm.readers.dicom_slices import StackSlices
 from medmm.readers.dicom_tilt import straighten
 from medmm.readers.reading import AS_STORED, Reading
@@ -26,11 +26,12 @@ def read_volumes(files: Sequence[Path], reading: Reading = AS_STORED) -> list[Vo
     Raises:
         Rejected: One file or volume cannot be read right; the codes of `instance_of`, `arrange` and `StackSlices`.
     """
+    check = Instances(reading)
     instances: list[Instance] = []
     other: list[Rejected] = []
     for number, file in enumerate(files, start=1):
         try:
-            instances.append(_instance(file, number, len(files), reading))
+            instances.append(check.instance(_header(file, number, len(files))))
         except Rejected as rejected:
             if rejected.code is not Code.NOT_AN_IMAGE:
                 raise
@@ -47,7 +48,8 @@ def open_volume(files: Sequence[Path], reading: Reading = AS_STORED) -> Slices:
         Rejected: MIXED_SERIES where the files hold several volumes; NOT_AN_IMAGE where one holds none; otherwise as
             `read_volumes`.
     """
-    instances = [_instance(file, number, len(files), reading) for number, file in enumerate(files, start=1)]
+    check = Instances(reading)
+    instances = [check.instance(_header(file, number, len(files))) for number, file in enumerate(files, start=1)]
     return _slices(one_stack(instances), reading)
 
 
@@ -60,8 +62,8 @@ def problem_of(instances: Sequence[Instance]) -> Rejected | None:
     return None
 
 
-def _instance(file: Path, number: int, count: int, reading: Reading) -> Instance:
-    return instance_of(read_header(file, f"file {number} of {count}"), reading)
+def _header(file: Path, number: int, count: int) -> Header:
+    return read_header(file, f"file {number} of {count}")
 
 
 def _slices(stack: Stack, reading: Reading) -> Slices:

@@ -135,6 +135,12 @@ class Attributes:
         items = self._dataset.items.get(_entry(keyword)[0], ())
         return [Attributes(item, self.where, self._character_set) for item in items]
 
+    def differs(self, other: Attributes) -> set[int]:
+        """Give the tags whose values are not those of another header; that of every sequence, in either, is one of them."""
+        mine, its = self._dataset, other._dataset
+        tags = {tag for tag, value in mine.values.items() if its.values.get(tag) != value}
+        return tags | (its.values.keys() - mine.values.keys()) | mine.items.keys() | its.items.keys()
+
     def empty(self) -> Attributes:
         """Give an item of the same file without any attribute."""
         return Attributes(DataSet(), self.where)

@@ -76,6 +76,11 @@ class PixelFormat:
     floating: bool = False
 
     @property
+    def coloured(self) -> bool:
+        """Whether pixels have three values once they are decoded."""
+        return self.samples == 3 or self.photometric == PALETTE
+
+    @property
     def frame_bytes(self) -> int:
         """Bytes of one uncompressed frame; YBR_FULL_422 stores two colour samples for every two pixels (C.7.6.3.1.2)."""
         size = self.rows * self.columns * self.samples * (self.bits_allocated // 8)
@@ -109,7 +114,7 @@ def pixel_format(header: Header, pixels: PixelElement) -> PixelFormat:
         padding=_padding(attributes, allocated, signed),
         inverted=photometric == "MONOCHROME1" and not _has_unit(attributes),
     )
-    _check_length(found, pixels, header)
+    check_length(found, pixels, header)
     return found
 
 
@@ -140,7 +145,7 @@ def _floating_format(header: Header, pixels: PixelElement) -> PixelFormat:
         inverted=False,
         floating=True,
     )
-    _check_length(found, pixels, header)
+    check_length(found, pixels, header)
     return found
 
 
@@ -211,8 +216,12 @@ def _has_unit(attributes: Attributes) -> bool:
     return attributes.text("Modality") in PHYSICAL_MODALITIES or attributes.text("RescaleType") not in UNITLESS_RESCALE_TYPES
 
 
-def _check_length(stored: PixelFormat, pixels: PixelElement, header: Header) -> None:
-    """Compare the length of native pixels with what the header demands, and with what the file holds."""
+def check_length(stored: PixelFormat, pixels: PixelElement, header: Header) -> None:
+    """Compare the length of pixels with what the header demands, and with what the file holds.
+
+    Raises:
+        Rejected: TRUNCATED or MALFORMED.
+    """
     where = header.where
     if stored.syntax not in NATIVE:
         if pixels.length is not None:

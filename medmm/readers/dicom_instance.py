@@ -6,12 +6,13 @@ Source: DICOM PS3.4, annex B.5 (storage classes); PS3.3, section C.11.1 (modalit
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from medmm.errors import Code, Rejected
-from medmm.readers.dicom_attributes import Attributes
+from medmm.readers.dicom_attributes import Attributes, tag_of
 from medmm.readers.dicom_file import Header, PixelElement
-from medmm.readers.dicom_format import PALETTE, PixelFormat, pixel_format
+from medmm.readers.dicom_format import PixelFormat, check_length, pixel_format
 from medmm.readers.dicom_frames import (
     ENHANCED_CLASSES,
     ENHANCED_PLACED_CLASSES,
@@ -125,12 +126,70 @@ def instance_of(header: Header, reading: Reading = AS_STORED) -> Instance:
         format=stored,
         pixels=pixels,
         part=tuple(attributes.value(keyword) for keyword in PART_KEYWORDS),
-        moment=tuple(attributes.text(keyword) for keyword in MOMENT_KEYWORDS),
+        moment=_moment(attributes),
         frames=frames,
         tiles=tiles,
         lookup=modality_lookup(attributes, stored.signed),
         presentation=_presentation(attributes, stored) if reading.values == "presentation" else None,
     )
+
+
+class Instances:
+    """Checks the headers of a series, most of which differ from the one before in their place only.
+
+    Args:
+        reading: What the run asks for.
+    """
+
+    def __init__(self, reading: Reading = AS_STORED) -> None:
+        self._reading = reading
+        self._last: tuple[Header, Instance] | None = None
+
+    def instance(self, header: Header) -> Instance:
+        """Check the next header.
+
+        Raises:
+            Rejected: As `instance_of`.
+        """
+        found = None if self._last is None else _moved(header, *self._last)
+        if found is None:
+            found = instance_of(header, self._reading)
+        self._last = header, found
+        return found
+
+
+def _moved(header: Header, last: Header, like: Instance) -> Instance | None:
+    """Give the image of a header that differs from the last one in nothing but its place and moment; None for another one."""
+    pixels, before = header.pixels, like.pixels
+    if pixels is None or header.syntax != last.syntax or len(like.frames) > 1 or like.tiles > 1:
+        return None
+    if (pixels.keyword, pixels.words, pixels.length) != (before.keyword, before.words, before.length):
+        return None
+    attributes = header.attributes
+    if attributes.differs(last.attributes) - _varying():
+        return None
+    position = attributes.vector("ImagePositionPatient", 3)
+    (frame,) = like.frames
+    if position is None or frame.position_mm is None:
+        return None
+    check_length(like.format, pixels, header)
+    return replace(
+        like,
+        file=header.file,
+        where=header.where,
+        pixels=pixels,
+        moment=_moment(attributes),
+        frames=(replace(frame, position_mm=position),),
+    )
+
+
+@cache
+def _varying() -> frozenset[int]:
+    return frozenset(map(tag_of, ("SOPInstanceUID", "ImagePositionPatient", *MOMENT_KEYWORDS)))
+
+
+def _moment(attributes: Attributes) -> tuple[str, ...]:
+    return tuple(attributes.text(keyword) for keyword in MOMENT_KEYWORDS)
 
 
 def _refuse_unsupported(attributes: Attributes, sop_class: str) -> None:
@@ -144,7 +203,7 @@ def _refuse_unsupported(attributes: Attributes, sop_class: str) -> None:
 
 
 def _presentation(attributes: Attributes, stored: PixelFormat) -> Presentation | None:
-    if stored.samples == 3 or stored.photometric == PALETTE:
+    if stored.coloured:
         return None  # colours are what a screen shows
     if attributes.has("PerFrameFunctionalGroupsSequence"):
         raise _unsupported(attributes.where, "an enhanced object for presentation", "real values, or one image a file")

@@ -6,6 +6,7 @@ Source: DICOM PS3.5, section 8 (pixel encoding); PS3.3, sections C.7.6.3.1 (phot
 
 from __future__ import annotations
 
+import os
 import struct
 import threading
 from collections.abc import Sequence
@@ -61,7 +62,7 @@ class FrameReader:
         self._instance = instance
         self._native = stored.syntax in NATIVE
         self._tiled: Array | None = None  # the image that holds all tiles, once it is decoded
-        self._plain = _plain_type(instance)
+        self._plain = plain_type(instance)
         self._decoder = None if self._plain or stored.syntax in ELSEWHERE else _decoder(stored.syntax, instance.where)
         if places is None:
             frames = 1 if stored.syntax in VIDEO else stored.frames
@@ -111,12 +112,8 @@ class FrameReader:
         words = room.view(kind)
         self._stream.seek(self._instance.pixels.offset + index * stored.frame_bytes)
         if self._stream.readinto(words.data.cast("B")) < stored.frame_bytes:  # type: ignore[attr-defined]
-            raise self._shorter()
+            raise _shorter(self._instance)
         return words.astype(kind.newbyteorder("="), copy=False)
-
-    def _shorter(self) -> Rejected:
-        found = "a file that has become shorter since its header was read"
-        return Rejected(Code.TRUNCATED, self._instance.where, found, "a whole file", "wait until it is written")
 
     def _native_frame(self, index: int) -> bytes:
         stored = self._instance.format
@@ -124,7 +121,7 @@ class FrameReader:
         self._stream.seek(self._instance.pixels.offset + index * stored.frame_bytes)
         content = self._stream.read(stored.frame_bytes + padding)
         if len(content) < stored.frame_bytes:
-            raise self._shorter()
+            raise _shorter(self._instance)
         return content
 
     def _compressed(self, index: int) -> bytes:
@@ -140,13 +137,44 @@ class FrameReader:
         return _decode(decoder, frame, self._instance) if words is None else words
 
 
+def read_plain(instance: Instance, index: int, words: Array) -> None:
+    """Read a frame that needs no decoder straight from its file, which must not be deflated.
+
+    Each call to the system lets another thread take the interpreter, so there are as few as can be.
+
+    Args:
+        instance: The file's checked header.
+        index: Which frame, from 0.
+        words: (row, column) of `plain_type`, in C order, to read into.
+
+    Raises:
+        Rejected: TRUNCATED.
+    """
+    room = words.data.cast("B")
+    place = instance.pixels.offset + index * len(room)
+    file = os.open(instance.file, os.O_RDONLY)
+    try:
+        while room:
+            count = os.preadv(file, [room], place)
+            if not count:
+                raise _shorter(instance)
+            room, place = room[count:], place + count
+    finally:
+        os.close(file)
+
+
+def _shorter(instance: Instance) -> Rejected:
+    found = "a file that has become shorter since its header was read"
+    return Rejected(Code.TRUNCATED, instance.where, found, "a whole file", "wait until it is written")
+
+
 def _encapsulated(frame: bytes) -> bytes:
     """Give a codestream as the value of an image of one frame, as decoders want it (PS3.5, annex A.4)."""
     frame += b"\0" * (len(frame) % 2)
     return ITEM + struct.pack("<I", 0) + ITEM + struct.pack("<I", len(frame)) + frame + DELIMITER + struct.pack("<I", 0)
 
 
-def _plain_type(instance: Instance) -> np.dtype[np.generic] | None:
+def plain_type(instance: Instance) -> np.dtype[np.generic] | None:
     """Give the type of pixels that need no decoder: uncompressed ones of one sample. None for all others."""
     stored = instance.format
     big = stored.syntax == EXPLICIT_BIG
@@ -210,26 +238,26 @@ class TooNarrowError(Exception):
 
 
 def fill(out: Array, words: Array, instance: Instance, frame: Frame) -> Array | None:
-    """Write the real values of one frame, and give the mask of its padding.
+    """Write the real values of a frame, or of some that are stored and rescaled alike, and give the mask of their padding.
 
     Args:
-        out: (row, column) or (row, column, 3) of one of `value_types`; it may be the memory of `words`.
+        out: (row, column) or (row, column, 3) of one of `value_types`, or several of them; it may be the memory of `words`.
         words: As `FrameReader` gives them.
-        instance: The file of the frame.
+        instance: The file of a frame.
         frame: Its rescaling.
 
     Raises:
         TooNarrowError: Another of `value_types` is needed.
         Rejected: MIXED_SERIES for colours of another type.
     """
-    if words.ndim == 3:
+    stored = instance.format
+    if stored.coloured:
         if words.dtype != out.dtype:
             raise Rejected(
                 Code.MIXED_SERIES, instance.where, f"colours of type {words.dtype}", f"{out.dtype}", "give each file on its own"
             )
         out[...] = words
         return None
-    stored = instance.format
     if instance.presentation is not None:
         return _fill_shown(out, words, instance, instance.presentation, frame)
     if stored.floating:

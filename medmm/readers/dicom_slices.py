@@ -11,11 +11,11 @@ import numpy as np
 
 from medmm.readers.dicom_codestream import Places
 from medmm.readers.dicom_file import DEFLATED, pixel_stream
-from medmm.readers.dicom_format import PALETTE, VIDEO
+from medmm.readers.dicom_format import VIDEO
 from medmm.readers.dicom_frames import Frame
 from medmm.readers.dicom_geometry import Stack
 from medmm.readers.dicom_instance import Instance
-from medmm.readers.dicom_pixels import FrameReader, TooNarrowError, fill, value_types
+from medmm.readers.dicom_pixels import FrameReader, TooNarrowError, fill, plain_type, read_plain, value_types
 from medmm.readers.slices import Slices
 from medmm.readers.threads import Room, in_threads
 from medmm.types import Array, Volume
@@ -36,7 +36,7 @@ class StackSlices(Slices):
         together = any(_is_decoded_whole(one) for one, _ in stack.members) and _share_files(stack)
         super().__init__((columns, rows, len(stack.members)), stack.affine, stack.spacing_mm, together=together)
         self._stack = stack
-        self._coloured = instance.format.samples == 3 or instance.format.photometric == PALETTE
+        self._coloured = instance.format.coloured
         self._places: dict[str, Places] = {}  # of the frames of each file, which are found once
 
     def slab(self, part: slice, room: Room) -> tuple[Array, Array | None]:
@@ -60,13 +60,11 @@ class StackSlices(Slices):
     def _all(self, kind: np.dtype[Any]) -> tuple[Array, Array | None]:
         """Decode all slices: (k, j, i[, 3]) and their padding."""
         parts = self.parts()
-        first, mask = self._decoded(parts[0], kind, np.empty)
         if len(parts) == 1:
-            return first, mask
-        values = np.empty((self.shape[2], *first.shape[1:]), first.dtype)
-        values[parts[0]] = first
-        masks = in_threads(lambda part: self._decoded(part, kind, lambda shape, kind: values[part])[1], parts[1:])
-        masks.insert(0, mask)
+            return self._decoded(parts[0], kind, np.empty)
+        columns, rows, count = self.shape
+        values = np.empty((count, rows, columns, *[3] * self._coloured), kind)
+        masks = in_threads(lambda part: self._decoded(part, kind, lambda shape, kind: values[part])[1], parts)
         if all(mask is None for mask in masks):
             return values, None
         padding = np.zeros(values.shape[:3], bool)
@@ -79,6 +77,12 @@ class StackSlices(Slices):
         members = self._stack.members[part]
         columns, rows, _ = self.shape
         values = new((len(members), rows, columns, *[3] * self._coloured), kind)
+        if self._alike is not None and self._alike.itemsize == kind.itemsize:
+            words = values.view(self._alike)
+            for (instance, frame), room in zip(members, words, strict=True):
+                read_plain(instance, frame.index, room)
+            mask = fill(values, words.astype(self._alike.newbyteorder("="), copy=False), *members[0])
+            return values, mask if mask is not None and mask.any() else None
         padding = None
         for instance, numbers in _slices_by_file(members):
             with pixel_stream(instance.file, instance.format.syntax, instance.where) as stream:
@@ -95,6 +99,25 @@ class StackSlices(Slices):
                         padding = np.zeros(values.shape[:3], bool) if padding is None else padding
                         padding[number] = mask
         return values, padding
+
+    @cached_property
+    def _alike(self) -> np.dtype[np.generic] | None:
+        """Type of the words of uncompressed slices that are all stored and rescaled alike, a file each; None for others."""
+        first, frame = self._stack.members[0]
+        if self._coloured or first.tiles > 1 or first.format.syntax == DEFLATED:
+            return None
+        rule = (first.tiles, first.lookup, first.presentation, frame.slope, frame.intercept)
+        for instance, other in self._stack.members[1:]:
+            stored_alike = instance.format is first.format or instance.format == first.format
+            if not stored_alike or rule != (
+                instance.tiles,
+                instance.lookup,
+                instance.presentation,
+                other.slope,
+                other.intercept,
+            ):
+                return None
+        return plain_type(first)
 
     @cached_property
     def _types(self) -> tuple[np.dtype[Any], ...]:
@@ -114,7 +137,7 @@ def _share_files(stack: Stack) -> bool:
 
 
 def _is_decoded_whole(instance: Instance) -> bool:
-    return instance.format.syntax in {DEFLATED, *VIDEO} or instance.tiles > 1
+    return instance.tiles > 1 or instance.format.syntax == DEFLATED or instance.format.syntax in VIDEO
 
 
 def _slices_by_file(members: Sequence[tuple[Instance, Frame]]) -> list[tuple[Instance, list[int]]]:

@@ -17,6 +17,9 @@ from typing import BinaryIO, NamedTuple, TypeAlias
 LONG_VRS = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 """Value representations whose length takes four bytes (PS3.5, table 7.1-1)."""
 
+SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+"""Value representations whose length takes two bytes."""
+
 SEQUENCE_VRS = frozenset((b"SQ", b"UN", b""))
 """Where the length is undefined, these hold items of data sets; all others fragments of bytes (PS3.5, section 6.2.2)."""
 
@@ -87,8 +90,9 @@ Head: TypeAlias = tuple[int, bytes, int, int]
 """The fields of an `Element`; a plain tuple costs half as much to make."""
 
 
-_HEADS = {True: struct.Struct("<HHI").unpack, False: struct.Struct(">HHI").unpack}
-_SHORT_HEADS = {True: struct.Struct("<HH2xH").unpack, False: struct.Struct(">HH2xH").unpack}
+HEAD_BYTES = 8
+_HEADS = {True: struct.Struct("<HHI").unpack_from, False: struct.Struct(">HHI").unpack_from}
+_SHORT_HEADS = {True: struct.Struct("<HH2sH").unpack_from, False: struct.Struct(">HH2sH").unpack_from}
 
 
 class Window:
@@ -135,15 +139,20 @@ class Window:
             CutOffError: The file ends within it.
         """
         explicit, little = encoding
-        head = self.take(place, 8)
-        vr = head[4:6]
-        if explicit and vr.isalpha() and vr.isupper():
-            group, number, length = _SHORT_HEADS[little](head)
-            if vr not in LONG_VRS:
+        begin = place - self._start
+        piece = self._piece
+        if not 0 <= begin <= len(piece) - HEAD_BYTES:
+            piece, begin = self.take(place, HEAD_BYTES), 0
+        if explicit:
+            group, number, vr, length = _SHORT_HEADS[little](piece, begin)
+            if vr in SHORT_VRS:
                 return group << 16 | number, vr, length, place + 8
-            length = int.from_bytes(self.take(place + 8, 4), "little" if little else "big")
-            return group << 16 | number, vr, length, place + 12
-        group, number, length = _HEADS[little](head)
+            if vr in LONG_VRS:
+                length = int.from_bytes(self.take(place + 8, 4), "little" if little else "big")
+                return group << 16 | number, vr, length, place + 12
+            if vr.isalpha() and vr.isupper():  # of a later edition
+                return group << 16 | number, vr, length, place + 8
+        group, number, length = _HEADS[little](piece, begin)
         return group << 16 | number, b"", length, place + 8
 
 
