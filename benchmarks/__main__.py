@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import import_module
 
-from benchmarks.measure import ROOT, machine
+from benchmarks.measure import ROOT, machine, touch_memory
 
 NAMES = ("cases", "data", "folder", "training", "scoring")
 README = ROOT / "benchmarks" / "README.md"
@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads: idle threads must not take a rival's core
     warnings.filterwarnings("ignore")  # of the rivals
     logging.getLogger("monai").setLevel(logging.ERROR)  # about optional packages that are not installed
+    touch_memory()
     for name in asked.names or NAMES:
         measured = f"{datetime.now(UTC):%Y-%m-%d}, {machine()}."
         text = "\n\n".join([measured, *(result.markdown() for result in import_module(f"benchmarks.{name}").run())])

@@ -1,6 +1,5 @@
 """Other readers of a DICOM series, each measured where it is installed: `pip install medmm[benchmark]`."""
 
-import shutil
 import subprocess
 import tempfile
 import warnings
@@ -28,8 +27,10 @@ def read_simpleitk(folder: Path) -> None:
 
 def convert_dcm2niix(folder: Path) -> None:
     """Turn one series into uncompressed NIfTI; the time of its process is part of it."""
+    import dcm2niix
+
     with tempfile.TemporaryDirectory() as out:
-        command = ["dcm2niix", "-z", "n", "-b", "n", "-f", "volume", "-o", out, str(folder)]
+        command = [dcm2niix.bin, "-z", "n", "-b", "n", "-f", "volume", "-o", out, str(folder)]
         subprocess.run(command, check=True, capture_output=True)
 
 
@@ -53,4 +54,4 @@ def absent() -> str:
 
 
 def _is_there(package: str) -> bool:
-    return find_spec(package) is not None or shutil.which(package) is not None
+    return find_spec(package) is not None

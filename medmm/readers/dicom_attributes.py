@@ -138,8 +138,8 @@ class Attributes:
     def differs(self, other: Attributes) -> set[int]:
         """Give the tags whose values are not those of another header; that of every sequence, in either, is one of them."""
         mine, its = self._dataset, other._dataset
-        tags = {tag for tag, value in mine.values.items() if its.values.get(tag) != value}
-        return tags | (its.values.keys() - mine.values.keys()) | mine.items.keys() | its.items.keys()
+        tags = {tag for tag, _ in mine.values.items() ^ its.values.items()}
+        return tags.union(mine.items, its.items)
 
     def empty(self) -> Attributes:
         """Give an item of the same file without any attribute."""

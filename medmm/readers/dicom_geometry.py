@@ -148,9 +148,10 @@ def _by_moment(group: list[Member]) -> list[list[Member]]:
     if first.position_mm is None or first.orientation is None:
         return [group]
     normal = np.cross(first.orientation[:3], first.orientation[3:])
-    depths = {id(frame): float(np.dot(frame.position_mm or (), normal)) for _, frame in group}
-    if _are_apart(sorted(depths.values())):
+    along = (np.array([frame.position_mm for _, frame in group]) @ normal).tolist()
+    if _are_apart(sorted(along)):
         return [group]
+    depths = {id(frame): depth for (_, frame), depth in zip(group, along, strict=True)}
     for number in range(len(MOMENT_KEYWORDS)):
         moments: dict[str, list[Member]] = {}
         for instance, frame in group:
@@ -168,6 +169,8 @@ def _are_apart(depths: Sequence[float]) -> bool:
 
 
 def _same_plane(first: Frame, second: Frame) -> bool:
+    if first.orientation == second.orientation and first.spacing_mm == second.spacing_mm:
+        return True
     if first.orientation is None or second.orientation is None or first.spacing_mm is None or second.spacing_mm is None:
         return True
     turned = max(abs(a - b) for a, b in zip(first.orientation, second.orientation, strict=True))

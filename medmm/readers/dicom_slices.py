@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
@@ -17,8 +18,11 @@ from medmm.readers.dicom_geometry import Stack
 from medmm.readers.dicom_instance import Instance
 from medmm.readers.dicom_pixels import FrameReader, TooNarrowError, fill, plain_type, read_plain, value_types
 from medmm.readers.slices import Slices
-from medmm.readers.threads import Room, in_threads
+from medmm.readers.threads import Room, in_threads, most_threads
 from medmm.types import Array, Volume
+
+SHARES = 4
+"""Parts of a whole volume for each thread: few, for each costs some time, and enough that no thread waits long for another."""
 
 New: TypeAlias = Callable[[tuple[int, ...], np.dtype[Any]], Array]
 """Makes an array of a shape and type."""
@@ -59,10 +63,10 @@ class StackSlices(Slices):
 
     def _all(self, kind: np.dtype[Any]) -> tuple[Array, Array | None]:
         """Decode all slices: (k, j, i[, 3]) and their padding."""
-        parts = self.parts()
+        columns, rows, count = self.shape
+        parts = self.parts(math.ceil(count / (SHARES * most_threads())))
         if len(parts) == 1:
             return self._decoded(parts[0], kind, np.empty)
-        columns, rows, count = self.shape
         values = np.empty((count, rows, columns, *[3] * self._coloured), kind)
         masks = in_threads(lambda part: self._decoded(part, kind, lambda shape, kind: values[part])[1], parts)
         if all(mask is None for mask in masks):

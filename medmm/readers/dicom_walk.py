@@ -130,6 +130,10 @@ class Window:
             raise CutOffError
         return self._piece[:length]
 
+    def piece(self) -> tuple[bytes, int]:
+        """Give the piece that is in memory, and its place."""
+        return self._piece, self._start
+
     def head(self, place: int, encoding: Encoding) -> Head:
         """Read the head of an element.
 
@@ -190,6 +194,7 @@ class _Walk:
         window, stops = self._window, self._stops
         try:
             while place < window.size:
+                place = self._short(found, place, encoding, wanted)
                 tag, vr, length, place = head = window.head(place, encoding)
                 if stops(tag):
                     return found, Element(*head)
@@ -202,6 +207,29 @@ class _Walk:
         except CutOffError:
             pass
         return found, None
+
+    def _short(self, found: DataSet, place: int, encoding: Encoding, wanted: Collection[int]) -> int:
+        """Go through elements of a short length as long as they lie in memory, and give the place after them.
+
+        It does no more than the loop of `top`, but most elements are of this kind, and it takes a third of the time.
+        """
+        piece, start = self._window.piece()
+        begin, end = place - start, len(piece)
+        if not encoding.explicit or begin < 0:
+            return place
+        unpack, stops, values = _SHORT_HEADS[encoding.little], self._stops, found.values
+        while begin + HEAD_BYTES <= end:
+            group, number, vr, length = unpack(piece, begin)
+            tag, after = group << 16 | number, begin + HEAD_BYTES + length
+            if vr not in SHORT_VRS or after > end or stops(tag):
+                break
+            if tag in wanted:
+                self._kept += 1
+                value = piece[begin + HEAD_BYTES : after]
+                if values.setdefault(tag, value) != value or self._kept > KEPT_LIMIT:
+                    raise BrokenError
+            begin = after
+        return start + begin
 
     def _keep(self, found: DataSet, head: Head, encoding: Encoding, depth: int) -> int:
         """Put an element into a data set, and give the place after it."""

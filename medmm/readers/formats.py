@@ -39,7 +39,7 @@ def format_of(path: Path, where: str) -> Format | None:
         Rejected: EMPTY where the file is empty, holds zeros or cannot be opened.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             head = file.read(HEAD_BYTES)
     except OSError as error:
         raise Rejected(

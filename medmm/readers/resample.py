@@ -15,7 +15,7 @@ import numpy as np
 from medmm.errors import Code, Rejected
 from medmm.readers.separable import Axis, axis_of, resample_across, resample_slices
 from medmm.readers.slices import HeldSlices, Slices
-from medmm.readers.threads import Room, in_threads
+from medmm.readers.threads import Room, in_threads, room
 from medmm.types import Array, Volume
 
 Window: TypeAlias = tuple[float, float]
@@ -136,12 +136,11 @@ def _prepared_planes(slices: Slices, axes: tuple[Axis, Axis, Axis], window: Wind
     """
     along_i, along_j, along_k = axes
 
-    room = Room()
-
     def resampled(part: slice) -> Array:
-        values, padding = slices.slab(part, room)
-        windowed = (_windowed(plane, padding, window, room) for plane in _planes(values, channels))
-        return np.stack([resample_slices(plane, along_j, along_i) for plane in windowed])
+        with room() as lent:
+            values, padding = slices.slab(part, lent)
+            windowed = (_windowed(plane, padding, window, lent) for plane in _planes(values, channels))
+            return np.stack([resample_slices(plane, along_j, along_i) for plane in windowed])
 
     within = np.concatenate(in_threads(resampled, slices.parts()), axis=1)  # (K, k, M of j, M of i)
     result = np.stack([resample_across(plane, along_k) for plane in within])  # (K, M of k, M of j, M of i)
@@ -160,13 +159,13 @@ def _planes(values: Array, channels: int) -> list[Array]:
     return [np.asarray(sum(np.float32(share) * values[..., channel] for channel, share in enumerate(LUMINANCE)))]
 
 
-def _windowed(values: Array, padding: Array | None, window: Window, room: Room) -> Array:
+def _windowed(values: Array, padding: Array | None, window: Window, lent: Room) -> Array:
     """Write values above the window's low end, clipped at its width, into float32 in C order; padding is the low end."""
     low, high = window
-    buffer = room.array("windowed", values.shape, np.dtype(np.float32))
+    buffer = lent.array("windowed", values.shape, np.dtype(np.float32))
     if _is_short(values.dtype, window):  # the same bits with half the memory to go through
         ends = np.iinfo(values.dtype)
-        clipped = room.array("clipped", values.shape, values.dtype)
+        clipped = lent.array("clipped", values.shape, values.dtype)
         np.clip(values, max(int(low), ends.min), min(int(high), ends.max), out=clipped)
         np.subtract(clipped, np.float32(low), out=buffer)
     else:

@@ -57,10 +57,10 @@ class Slices(ABC):
             Rejected: As `slab`.
         """
 
-    def parts(self) -> list[slice]:
-        """Give the parts in which to ask for the slices."""
+    def parts(self, least: int = 1) -> list[slice]:
+        """Give the parts in which to ask for the slices, each of `SLAB` or of `least` slices."""
         count = self.shape[2]
-        step = count if self._together else SLAB
+        step = count if self._together else max(SLAB, least)
         return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
 

@@ -1,10 +1,12 @@
 """Threads within one image: decoders, numpy and file reads let go of the interpreter, so parts of an image share the cores."""
 
+from __future__ import annotations
+
 import math
 import os
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,6 +16,10 @@ from medmm.types import Array
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
+KEPT_BYTES = 16 << 20
+"""Largest array of a room that is kept: eight slices of 512 x 512 as float32 and as much again."""
+
+_spare: list[Room] = []
 _most: int | None = None  # of this process; None takes one thread a core
 
 
@@ -23,21 +29,26 @@ def limit_threads(most: int) -> None:
     _most = most
 
 
+def most_threads() -> int:
+    """Give how many threads an image may take: one a core, unless `limit_threads` said otherwise."""
+    return len(os.sched_getaffinity(0)) if _most is None else _most
+
+
 def in_threads(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
     """Work on each part, and give the results in the order of the parts.
 
     Raises:
         Exception: That of the first part, in their order, whose work raises.
     """
-    threads = min(len(os.sched_getaffinity(0)) if _most is None else _most, len(parts))
+    threads = min(most_threads(), len(parts))
     if threads <= 1:
         return [work(part) for part in parts]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(work, parts))
 
 
-class Room(threading.local):
-    """Memory of each thread that is used again and again: fresh memory costs more time than what is written into it."""
+class Room:
+    """Memory that is used again and again: fresh memory costs more time than what is written into it."""
 
     def __init__(self) -> None:
         self._arrays: dict[str, Array] = {}
@@ -49,3 +60,18 @@ class Room(threading.local):
         if held is None or held.dtype != kind or held.size < size:
             held = self._arrays[name] = np.empty(size, kind)
         return held[:size].reshape(shape)
+
+    def shrink(self) -> None:
+        """Let go of what is too large to be kept for the next image."""
+        self._arrays = {name: held for name, held in self._arrays.items() if held.nbytes <= KEPT_BYTES}
+
+
+@contextmanager
+def room() -> Iterator[Room]:
+    """Lend a room, to one thread at a time."""
+    lent = _spare.pop() if _spare else Room()
+    try:
+        yield lent
+    finally:
+        lent.shrink()
+        _spare.append(lent)
