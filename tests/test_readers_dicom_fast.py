@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom.data import get_testdata_files
+from pydicom.pixels.encoders.base import RLELosslessEncoder
 from pydicom.uid import (
     JPEG2000,
     HTJ2KLossless,
@@ -21,6 +22,7 @@ from pydicom.uid import (
     JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
+    RLELossless,
 )
 from test_readers_dicom import encapsulated, save
 
@@ -32,6 +34,25 @@ from medmm.readers.dicom_format import PixelFormat
 from medmm.types import Array
 
 ROWS, COLUMNS = 24, 31
+
+
+def run_lengths(image: Array) -> bytes:
+    return bytes(
+        RLELosslessEncoder.encode(
+            image.view(f"u{image.itemsize}"),
+            rows=ROWS,
+            columns=COLUMNS,
+            samples_per_pixel=1,
+            number_of_frames=1,
+            bits_allocated=8 * image.itemsize,
+            bits_stored=8 * image.itemsize,
+            photometric_interpretation="MONOCHROME2",
+            pixel_representation=0,
+            encoding_plugin="pylibjpeg",
+        )
+    )
+
+
 ENCODERS: dict[str, Callable[[Array], bytes]] = {
     JPEGLSLossless: imagecodecs.jpegls_encode,
     JPEGLSNearLossless: lambda image: bytes(imagecodecs.jpegls_encode(image, level=3)),
@@ -40,6 +61,7 @@ ENCODERS: dict[str, Callable[[Array], bytes]] = {
     HTJ2KLossless: imagecodecs.htj2k_encode,
     JPEGLossless: imagecodecs.ljpeg_encode,
     JPEGLosslessSV1: imagecodecs.ljpeg_encode,
+    RLELossless: run_lengths,
 }
 
 
@@ -223,6 +245,19 @@ def test_a_frame_cut_before_its_end_marker_is_refused_or_as_it_was(
         fast, slow, _ = both_ways(save_frame(tmp_path / "a", syntax, frame[:end] + b"\xff\xd9", 12), monkeypatch)
         refuses = syntax in (JPEGLSLossless, JPEGLSNearLossless, JPEGLossless)
         assert fast is Code.MALFORMED if refuses else same(fast, slow)
+
+
+def test_damaged_run_lengths_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = words(16, False)
+    frame, refusals = run_lengths(image), 0
+    for place in range(64, len(frame) - 1, 5):
+        damaged = (
+            frame[:place] + bytes([frame[place] ^ 0x80]) + frame[place + 1 :]
+        )  # a run for a row of bytes, or a byte for another
+        fast, slow, _ = both_ways(save_frame(tmp_path / "a", RLELossless, damaged, 16), monkeypatch)
+        refusals += fast is Code.MALFORMED
+        assert fast is Code.MALFORMED or same(fast, slow)
+    assert refusals >= 10
 
 
 def test_what_imagecodecs_cannot_decode_is_refused_and_what_it_need_not_is_left() -> None:

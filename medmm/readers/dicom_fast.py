@@ -2,19 +2,20 @@
 
 A frame is given only where the result is what pylibjpeg gives too, sample for sample; the tests hold both to each other. That
 leaves out lossy JPEG, whose standard does not settle the last bit, and lossless JPEG with restarts, which liblj92 silently gets
-wrong. A frame that its decoder here refuses is refused: pylibjpeg fills up most damaged frames of JPEG-LS and lossless JPEG
-without a word.
+wrong. A frame that its decoder here refuses is refused: pylibjpeg fills up most damaged frames of JPEG-LS, lossless JPEG and
+RLE without a word.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 
 from medmm.errors import Code, Rejected
-from medmm.readers.dicom_codestream import Codestream
+from medmm.readers.dicom_codestream import RLE, Codestream
 from medmm.readers.dicom_format import JPEG2000, PixelFormat
 from medmm.types import Array
 
@@ -38,22 +39,38 @@ def decode_fast(frame: bytes, stored: PixelFormat, codestream: Codestream | None
         Rejected: MALFORMED where the frame is damaged.
     """
     decoder = _decoders().get(stored.syntax) if stored.samples == 1 else None
-    if decoder is None or codestream is None:
+    if decoder is None:
+        return None
+    if stored.syntax == RLE:
+        return _run_lengths(decoder, frame, stored, where)
+    if codestream is None:
         return None
     width = 8 if codestream.bits <= 8 else 16
     if codestream.bits > width or width != stored.bits_allocated:
         return None
     if stored.syntax in JPEG_LOSSLESS and (codestream.restarts or not codestream.lossless):
         return None
+    words = np.asarray(_decoded(decoder, frame, where))
+    if words.shape != (stored.rows, stored.columns) or words.itemsize * 8 != width:
+        raise _damaged(where)
+    return _signed(words, stored, width - codestream.bits)
+
+
+def _decoded(decoder: Callable[..., Any], frame: bytes, where: str, **options: Any) -> Any:
     try:
-        words = np.asarray(decoder(frame))
+        return decoder(frame, **options)
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - each codec has errors of its own
         raise _damaged(where) from None
-    if words.shape != (stored.rows, stored.columns) or words.itemsize * 8 != width:
+
+
+def _run_lengths(decoder: Callable[..., Any], frame: bytes, stored: PixelFormat, where: str) -> Array:
+    kind = np.dtype(f"<{'i' if stored.signed else 'u'}{stored.bits_allocated // 8}")
+    content = _decoded(decoder, frame, where, dtype=kind)
+    if len(content) != stored.frame_bytes:
         raise _damaged(where)
-    return _signed(words, stored, width - codestream.bits)
+    return np.frombuffer(content, kind).reshape(stored.rows, stored.columns).astype(kind.newbyteorder("="), copy=False)
 
 
 def _signed(words: Array, stored: PixelFormat, unused: int) -> Array:
@@ -64,17 +81,19 @@ def _signed(words: Array, stored: PixelFormat, unused: int) -> Array:
 
 
 @cache
-def _decoders() -> Mapping[str, Callable[[bytes], Array]]:
+def _decoders() -> Mapping[str, Callable[..., Any]]:
     """Give the codecs that are installed, by transfer syntax."""
     import imagecodecs
 
-    found: dict[str, Callable[[bytes], Array]] = {}
+    found: dict[str, Callable[..., Any]] = {}
     if imagecodecs.JPEGLS.available:
         found |= dict.fromkeys(JPEG_LS, imagecodecs.jpegls_decode)
     if imagecodecs.JPEG2K.available:
         found |= dict.fromkeys(JPEG2000, partial(imagecodecs.jpeg2k_decode, numthreads=1))
     if imagecodecs.LJPEG.available:
         found |= dict.fromkeys(JPEG_LOSSLESS, imagecodecs.ljpeg_decode)
+    if imagecodecs.DICOMRLE.available:
+        found[RLE] = imagecodecs.dicomrle_decode
     return found
 
 

@@ -11,6 +11,7 @@ import struct
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
 PLUGIN = "pylibjpeg"
 """One decoder for each syntax, so that the values of a file do not hang on what else is installed."""
-
-ELSEWHERE = JPEG_XL | VIDEO.keys()
-"""What pydicom has no decoder for."""
 
 PANIC = "PanicException"
 """What a decoder written in Rust raises where it fails; a BaseException that no module exports."""
@@ -63,7 +61,8 @@ class FrameReader:
         self._native = stored.syntax in NATIVE
         self._tiled: Array | None = None  # the image that holds all tiles, once it is decoded
         self._plain = plain_type(instance)
-        self._decoder = None if self._plain or stored.syntax in ELSEWHERE else _decoder(stored.syntax, instance.where)
+        elsewhere = self._plain is not None or stored.syntax in JPEG_XL or stored.syntax in VIDEO
+        self._decoder = None if elsewhere else _decoder(stored.syntax, instance.where)
         if places is None:
             frames = 1 if stored.syntax in VIDEO else stored.frames
             places = [] if self._native else frame_places(stream, instance.pixels.offset, frames, instance.where)
@@ -186,6 +185,15 @@ def plain_type(instance: Instance) -> np.dtype[np.generic] | None:
 
 
 def _decoder(syntax: str, where: str) -> Decoder:
+    decoder, found, repair = _known_decoder(syntax, PLUGIN)
+    if decoder is None:
+        raise Rejected(Code.NO_DECODER, where, found, "one that an installed decoder reads", repair)
+    return decoder
+
+
+@lru_cache(maxsize=64)
+def _known_decoder(syntax: str, plugin: str) -> tuple[Decoder | None, str, str]:
+    """Give pydicom's decoder of a transfer syntax, or None; and what to say of it where there is none."""
     from pydicom.config import IGNORE
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
@@ -196,11 +204,10 @@ def _decoder(syntax: str, where: str) -> Decoder:
         with quiet():
             decoder = get_decoder(uid)
     except NotImplementedError:
-        raise Rejected(Code.NO_DECODER, where, found, "one that pydicom decodes", "export it uncompressed") from None
-    if syntax not in NATIVE and PLUGIN not in decoder.available_plugins:
-        needed = "; ".join(decoder.missing_dependencies)
-        raise Rejected(Code.NO_DECODER, where, found, "a decoder for it", f"install {needed}")
-    return decoder
+        return None, found, "export it uncompressed"
+    if syntax in NATIVE or plugin in decoder.available_plugins:
+        return decoder, found, ""
+    return None, found, f"install {'; '.join(decoder.missing_dependencies)}"
 
 
 def _decode(decoder: Decoder, content: bytes, instance: Instance) -> Array:
