@@ -69,6 +69,55 @@ def test_tomosynthesis_is_sorted_by_the_place_of_its_frames(tmp_path: Path) -> N
     assert volume.affine[2, 3] == 1
 
 
+ENHANCED_ULTRASOUND = "1.2.840.10008.5.1.4.1.1.6.2"
+BREAST_PROJECTIONS = "1.2.840.10008.5.1.4.1.1.13.1.4"
+
+
+def save_ultrasound(path: Path, depths: list[float], times: list[float] | None = None) -> Path:
+    """Write an enhanced ultrasound volume, whose frames lie in the volume that was scanned."""
+    file = save_enhanced(path, depths)
+    dataset = pydicom.dcmread(file)
+    dataset.SOPClassUID, dataset.Modality = ENHANCED_ULTRASOUND, "US"
+    (shared,) = dataset.SharedFunctionalGroupsSequence
+    del shared.PlaneOrientationSequence
+    shared.PlaneOrientationVolumeSequence = [Dataset()]
+    shared.PlaneOrientationVolumeSequence[0].ImageOrientationVolume = [1, 0, 0, 0, 1, 0]
+    for number, (group, depth) in enumerate(zip(dataset.PerFrameFunctionalGroupsSequence, depths, strict=True)):
+        del group.PlanePositionSequence
+        group.PlanePositionVolumeSequence = [Dataset()]
+        group.PlanePositionVolumeSequence[0].ImagePositionVolume = [0, 0, depth]
+        if times:
+            group.TemporalPositionSequence = [Dataset()]
+            group.TemporalPositionSequence[0].TemporalPositionTimeOffset = times[number]
+    dataset.save_as(file)
+    return file
+
+
+def test_an_ultrasound_volume_is_sorted_by_depth_and_has_no_place_in_the_patient(tmp_path: Path) -> None:
+    volume = read_image([save_ultrasound(tmp_path / "a", [4, 0, 2])])
+    assert volume.values[0, 0].tolist() == [200, 600, 0]
+    assert volume.affine is None
+    assert volume.spacing_mm == pytest.approx((0.8, 0.5, 2.0))
+    assert refused([save_ultrasound(tmp_path / "b", [4, 0, 1])]).code is Code.GAP
+
+
+def test_ultrasound_volumes_of_several_times_come_apart(tmp_path: Path) -> None:
+    volumes = read_series(save_ultrasound(tmp_path / "a", [0, 2, 0, 2], [0, 0, 40, 40]))
+    assert [volume.values[0, 0].tolist() for volume in volumes] == [[0, 200], [600, 1200]]
+
+
+def test_breast_projections_stay_in_their_order_without_a_place(tmp_path: Path) -> None:
+    file = save_enhanced(tmp_path / "a", [30, 32])
+    dataset = pydicom.dcmread(file)
+    del dataset.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence
+    for frame in dataset.PerFrameFunctionalGroupsSequence:
+        del frame.PlanePositionSequence
+    dataset.save_as(file)
+    volume = read_image([rewritten(file, SOPClassUID=BREAST_PROJECTIONS, Modality="MG")])
+    assert volume.affine is None
+    assert volume.values[0, 0].tolist() == [0, 200]
+
+
 # Floating-point pixels
 
 

@@ -75,7 +75,7 @@ def _slices(stack: Stack, reading: Reading) -> Slices:
 
 def _straight(volume: Volume, shifts: Array) -> Volume:
     values, padding, first = straighten(volume.values, volume.padding, shifts)
-    assert volume.affine is not None
-    affine = volume.affine.copy()
-    affine[:3, 3] += affine[:3, :2] @ first
+    affine = None if volume.affine is None else volume.affine.copy()
+    if affine is not None:
+        affine[:3, 3] += affine[:3, :2] @ first
     return replace(volume, values=values, affine=affine, padding=padding)

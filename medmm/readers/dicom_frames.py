@@ -32,12 +32,18 @@ ENHANCED_PLACED_CLASSES = frozenset(
 )
 """Enhanced objects whose frames each state their place in the patient."""
 
+ENHANCED_ULTRASOUND = "1.2.840.10008.5.1.4.1.1.6.2"
+"""Its frames state their place in the volume that was scanned; where that lies in the patient is rarely known."""
+
 ENHANCED_CLASSES = ENHANCED_PLACED_CLASSES | {
+    ENHANCED_ULTRASOUND,
     "1.2.840.10008.5.1.4.1.1.7.2",  # multi-frame secondary capture of grey bytes
     "1.2.840.10008.5.1.4.1.1.7.3",  # of grey words
     "1.2.840.10008.5.1.4.1.1.7.4",  # of colour
     "1.2.840.10008.5.1.4.1.1.12.1.1",  # enhanced X-ray angiography
     "1.2.840.10008.5.1.4.1.1.12.2.1",  # enhanced X-ray fluoroscopy
+    "1.2.840.10008.5.1.4.1.1.13.1.4",  # breast projections, each from another angle
+    "1.2.840.10008.5.1.4.1.1.13.1.5",
 }
 
 PLAIN_MOVING_CLASSES = frozenset(
@@ -79,7 +85,11 @@ RESCALING_LIMIT = 1e28
 UNIT_TOLERANCE = 1e-3
 """Direction cosines are written with few digits, so their length is 1 only roughly."""
 
-PLACE_DIMENSIONS = ("ImagePositionPatient", "StackID", "InStackPositionNumber")
+PATIENT_PLACE = ("PlanePositionSequence", "PlaneOrientationSequence", "Patient")
+VOLUME_PLACE = ("PlanePositionVolumeSequence", "PlaneOrientationVolumeSequence", "Volume")
+"""Functional groups of a frame's place, and how the attributes in them end (sections C.7.6.16.2 and C.8.24.6)."""
+
+PLACE_DIMENSIONS = ("ImagePositionPatient", "ImagePositionVolume", "StackID", "InStackPositionNumber")
 """Dimensions that run through the place of a frame; frames that differ in any other are of different volumes."""
 
 
@@ -90,6 +100,7 @@ class Frame:
     Attributes:
         index: Which frame of its file, from 0.
         position_mm: (3,) centre of the first pixel, axes to the left, posterior and superior; None where there is no place.
+        in_patient: Whether place and orientation are those in the patient, not only in the volume that was scanned.
         orientation: (6,) direction cosines along a row, then down a column; None where there is no place.
         spacing_mm: (2,) between rows, then between columns; None where the file states no physical size.
         thickness_mm: Distance to the next slice as far as one image can tell; 1.0 where the file does not say.
@@ -105,6 +116,7 @@ class Frame:
     slope: float
     intercept: float
     part: tuple[object, ...] = ()
+    in_patient: bool = True
 
 
 def single_frame(attributes: Attributes, sop_class: str) -> Frame:
@@ -170,8 +182,10 @@ def _functional_frame(
     content = _group(groups, "FrameContentSequence", top)
     values = content.numbers("DimensionIndexValues")
     slope, intercept = _rescaling(_group(groups, "PixelValueTransformationSequence", top), sop_class)
-    position = _group(groups, "PlanePositionSequence", top).vector("ImagePositionPatient", 3)
-    orientation = _group(groups, "PlaneOrientationSequence", top).vector("ImageOrientationPatient", 6)
+    in_patient = sop_class != ENHANCED_ULTRASOUND
+    position_in, orientation_in, ending = PATIENT_PLACE if in_patient else VOLUME_PLACE
+    position = _group(groups, position_in, top).vector(f"ImagePosition{ending}", 3)
+    orientation = _group(groups, orientation_in, top).vector(f"ImageOrientation{ending}", 6)
     spacing = measures.vector("PixelSpacing", 2)
     if sop_class not in ENHANCED_PLACED_CLASSES and position is None and orientation is None:
         spacing = None
@@ -188,6 +202,7 @@ def _functional_frame(
         slope=slope,
         intercept=intercept,
         part=(*part, *(values[dimension] for dimension in dimensions), content.text("StackID"), *_frame_kind(groups, top)),
+        in_patient=in_patient,
     )
     _check_plane(top, frame)
     return frame
@@ -204,6 +219,8 @@ def _frame_kind(groups: list[Attributes], top: Attributes) -> tuple[object, ...]
         ("MREchoSequence", "EffectiveEchoTime"),
         ("MRDiffusionSequence", "DiffusionBValue"),
         ("FrameContentSequence", "TemporalPositionIndex"),
+        ("TemporalPositionSequence", "TemporalPositionTimeOffset"),
+        ("ImageDataTypeSequence", "DataType"),
     ]
     return tuple(_group(groups, sequence, top).value(keyword) for sequence, keyword in kinds)
 

@@ -51,7 +51,7 @@ class Stack:
 
     Attributes:
         members: (S,) each frame with the file that holds it.
-        affine: (4, 4) from (column, row, slice) to RAS millimetres; None where the files state no place.
+        affine: (4, 4) from (column, row, slice) to RAS millimetres; None where the files state no place in the patient.
         spacing_mm: Along columns, rows and slices; None where the files state no physical size.
         shifts: (S, 2) how far each slice lies beside the place that the affine gives it, in pixels along columns and rows; None
             but for a tilted gantry.
@@ -212,7 +212,7 @@ def _stack(group: Sequence[Member]) -> Stack:
         shifts = _tilt_shifts(positions, normal, first)
         straight = shifts is None
         step = (positions[-1] - positions[0] if straight else normal * np.ptp(positions @ normal)) / (len(group) - 1)
-    affine = _affine(first, positions[0], step)
+    affine = _affine(first, positions[0], step) if first.in_patient else None
     spacing_mm = (first.spacing_mm[1], first.spacing_mm[0], float(np.linalg.norm(step)))
     return Stack(members, affine, spacing_mm, shifts)
 

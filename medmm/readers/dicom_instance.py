@@ -199,7 +199,9 @@ def _refuse_unsupported(attributes: Attributes, sop_class: str) -> None:
     if attributes.has_private(*GRID) or "VFRAME" in attributes.words("ImageType"):
         raise _unsupported(where, "the slices of a volume as tiles of one image", "one slice an image")
     if attributes.has("SharedFunctionalGroupsSequence") and sop_class not in ENHANCED_CLASSES:
-        raise _unsupported(where, "an enhanced object of a rare kind", "enhanced CT, MR, PET, X-ray or secondary capture")
+        raise _unsupported(
+            where, "an enhanced object of a rare kind", "enhanced CT, MR, PET, X-ray, ultrasound or secondary capture"
+        )
 
 
 def _presentation(attributes: Attributes, stored: PixelFormat) -> Presentation | None:
