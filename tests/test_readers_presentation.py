@@ -89,7 +89,15 @@ def test_a_header_that_shows_nothing_is_refused(tmp_path: Path, change: dict[str
     assert read_image([file]).values[1, 1, 0] == 5  # real values need no window
 
 
-def test_enhanced_objects_are_refused_for_presentation(tmp_path: Path) -> None:
+def test_each_frame_of_an_enhanced_object_is_shown_through_its_own_window(tmp_path: Path) -> None:
     file = save_enhanced(tmp_path / "a", [30, 32])
-    with pytest.raises(Rejected, match="E_UNSUPPORTED"):
+    with pytest.raises(Rejected, match="E_HEADER"):
         read_image([file], SHOWN)
+    dataset = pydicom.dcmread(file)
+    for group, centre in zip(dataset.PerFrameFunctionalGroupsSequence, (5, 210), strict=True):
+        group.FrameVOILUTSequence = [Dataset()]
+        group.FrameVOILUTSequence[0].WindowCenter, group.FrameVOILUTSequence[0].WindowWidth = centre, 40
+        group.FrameVOILUTSequence[0].VOILUTFunction = "LINEAR_EXACT"
+    dataset.save_as(file)
+    # By hand, the first pixel: 0 around 5; (100 x 2) around 210.
+    np.testing.assert_allclose(read_image([file], SHOWN).values[0, 0], [-5 / 40 + 0.5, -10 / 40 + 0.5], atol=1e-6)

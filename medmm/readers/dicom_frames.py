@@ -13,6 +13,7 @@ from operator import mul
 
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_attributes import Attributes, tag_of
+from medmm.readers.dicom_presentation import Presentation
 
 ENHANCED_PLACED_CLASSES = frozenset(
     f"1.2.840.10008.5.1.4.1.1.{suffix}"
@@ -106,6 +107,7 @@ class Frame:
         thickness_mm: Distance to the next slice as far as one image can tell; 1.0 where the file does not say.
         slope, intercept: Real value = stored value x slope + intercept.
         part: What else frames of one volume share.
+        presentation: How values are shown; None where real values are asked for.
     """
 
     index: int
@@ -117,6 +119,7 @@ class Frame:
     intercept: float
     part: tuple[object, ...] = ()
     in_patient: bool = True
+    presentation: Presentation | None = None
 
 
 def single_frame(attributes: Attributes, sop_class: str) -> Frame:
@@ -173,6 +176,12 @@ def functional_frames(attributes: Attributes, count: int) -> tuple[Frame, ...]:
         _functional_frame(index, [group, *shared], dimensions, part, sop_class, attributes)
         for index, group in enumerate(groups)
     )
+
+
+def functional_group(attributes: Attributes, index: int, sequence: str) -> Attributes:
+    """Give the item of a functional group that holds for a frame of an enhanced object; the empty item where there is none."""
+    groups = [attributes.items("PerFrameFunctionalGroupsSequence")[index], *attributes.items("SharedFunctionalGroupsSequence")]
+    return _group(groups, sequence, attributes)
 
 
 def _functional_frame(

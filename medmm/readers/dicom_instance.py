@@ -19,6 +19,7 @@ from medmm.readers.dicom_frames import (
     PLAIN_MOVING_CLASSES,
     Frame,
     functional_frames,
+    functional_group,
     moving_frames,
     single_frame,
 )
@@ -68,7 +69,6 @@ class Instance:
         frames: Its images, one for most files.
         tiles: How many frames stand side by side, and above each other, in one stored image; 1 but for a mosaic.
         lookup: What stands in the place of a rescaling; None for most files.
-        presentation: How values are shown; None where real values are asked for.
     """
 
     file: Path
@@ -83,7 +83,6 @@ class Instance:
     frames: tuple[Frame, ...]
     tiles: int = 1
     lookup: Lookup | None = None
-    presentation: Presentation | None = None
 
 
 def instance_of(header: Header, reading: Reading = AS_STORED) -> Instance:
@@ -117,6 +116,8 @@ def instance_of(header: Header, reading: Reading = AS_STORED) -> Instance:
     if reading.pet == "suv" and attributes.text("Modality") == "PT":
         factor = suv_factor(attributes)
         frames = tuple(replace(one, slope=one.slope * factor, intercept=one.intercept * factor) for one in frames)
+    if reading.values == "presentation" and not stored.coloured:  # colours are what a screen shows
+        frames = tuple(replace(frame, presentation=_presentation(attributes, stored, frame.index)) for frame in frames)
     return Instance(
         file=header.file,
         where=where,
@@ -130,7 +131,6 @@ def instance_of(header: Header, reading: Reading = AS_STORED) -> Instance:
         frames=frames,
         tiles=tiles,
         lookup=modality_lookup(attributes, stored.signed),
-        presentation=_presentation(attributes, stored) if reading.values == "presentation" else None,
     )
 
 
@@ -204,11 +204,9 @@ def _refuse_unsupported(attributes: Attributes, sop_class: str) -> None:
         )
 
 
-def _presentation(attributes: Attributes, stored: PixelFormat) -> Presentation | None:
-    if stored.coloured:
-        return None  # colours are what a screen shows
+def _presentation(attributes: Attributes, stored: PixelFormat, index: int) -> Presentation:
     if attributes.has("PerFrameFunctionalGroupsSequence"):
-        raise _unsupported(attributes.where, "an enhanced object for presentation", "real values, or one image a file")
+        attributes = functional_group(attributes, index, "FrameVOILUTSequence")
     return presentation_of(attributes, stored.photometric, stored.signed)
 
 

@@ -265,8 +265,8 @@ def fill(out: Array, words: Array, instance: Instance, frame: Frame) -> Array | 
             )
         out[...] = words
         return None
-    if instance.presentation is not None:
-        return _fill_shown(out, words, instance, instance.presentation, frame)
+    if frame.presentation is not None:
+        return _fill_shown(out, words, instance, frame.presentation, frame)
     if stored.floating:
         return _fill_floating(out, words, stored, frame)
     values = _extended(words, stored)
@@ -303,9 +303,9 @@ def _check_width(values: Array, stored: PixelFormat, intercept: int, kind: np.dt
 
 def _fill_shown(out: Array, words: Array, instance: Instance, shown: Presentation, frame: Frame) -> Array | None:
     """Write one frame as a screen shows it; its real values are those before any inversion."""
-    plain = replace(instance, presentation=None, format=replace(instance.format, inverted=False))
+    plain = replace(instance, format=replace(instance.format, inverted=False))
     real = np.empty(words.shape, np.float64)
-    mask = fill(real, words, plain, frame)
+    mask = fill(real, words, plain, replace(frame, presentation=None))
     out[...] = shown(real)
     return mask
 
@@ -347,7 +347,7 @@ def _value_type(members: Sequence[tuple[Instance, Frame]]) -> np.dtype[Any]:
     """Give the smallest type that holds every value: whole numbers where slopes and intercepts are whole, else float32."""
     ends: list[float] = []
     for instance, frame in members:
-        if instance.presentation is not None:
+        if frame.presentation is not None:
             return np.dtype(np.float32)
         if instance.format.floating:
             return np.dtype(np.float32 if instance.format.bits_allocated == 32 else np.float64)

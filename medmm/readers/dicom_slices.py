@@ -110,16 +110,10 @@ class StackSlices(Slices):
         first, frame = self._stack.members[0]
         if self._coloured or first.tiles > 1 or first.format.syntax == DEFLATED:
             return None
-        rule = (first.tiles, first.lookup, first.presentation, frame.slope, frame.intercept)
+        rule = (first.tiles, first.lookup, frame.presentation, frame.slope, frame.intercept)
         for instance, other in self._stack.members[1:]:
             stored_alike = instance.format is first.format or instance.format == first.format
-            if not stored_alike or rule != (
-                instance.tiles,
-                instance.lookup,
-                instance.presentation,
-                other.slope,
-                other.intercept,
-            ):
+            if not stored_alike or rule != (instance.tiles, instance.lookup, other.presentation, other.slope, other.intercept):
                 return None
         return plain_type(first)
 
