@@ -120,7 +120,7 @@ def read_ours(folder: Path) -> None:
     """Read one volume."""
     from medmm.readers import read_image
 
-    read_image(sorted(folder.iterdir()))
+    read_image(list(folder.iterdir()))
 
 
 def read_monai(folder: Path) -> None:
@@ -133,7 +133,7 @@ def prepare_ours(folder: Path) -> None:
     from medmm.readers import open_image
     from medmm.readers.resample import prepare_image
 
-    prepare_image(open_image(sorted(folder.iterdir())), SIZE, WINDOW, None)
+    prepare_image(open_image(list(folder.iterdir())), SIZE, WINDOW, None)
 
 
 def prepare_monai(folder: Path, *, spacing: bool = False) -> None:

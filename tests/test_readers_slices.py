@@ -21,7 +21,7 @@ from medmm.readers.reading import AS_STORED, Reading
 from medmm.readers.resample import prepare_image
 from medmm.readers.separable import axis_of, resample_across, resample_slices
 from medmm.readers.slices import SLAB, HeldSlices
-from medmm.readers.threads import Room, in_threads, limit_threads
+from medmm.readers.threads import KEPT_BYTES, Room, in_threads, limit_threads, room
 from medmm.types import Array, Evidence, Volume
 
 COUNT = 3 * SLAB - 2
@@ -310,16 +310,40 @@ def test_threads_give_results_in_order_and_the_first_failure() -> None:
         in_threads(fail, range(20))
 
 
-def test_room_is_one_for_each_thread_and_used_again() -> None:
-    room = Room()
+def test_a_room_is_used_again() -> None:
+    lent = Room()
     kind = np.dtype(np.float32)
-    mine = room.array("a", (2, 3), kind)
-    assert room.array("a", (3,), kind).base is mine.base
-    assert room.array("b", (3,), kind).base is not mine.base
-    assert room.array("a", (9,), kind).size == 9
-    assert room.array("a", (9,), np.dtype(np.int16)).dtype == np.int16
-    others = in_threads(lambda _: room.array("a", (1,), kind), [0, 1])
-    assert all(not np.shares_memory(mine, other) for other in others)
+    mine = lent.array("a", (2, 3), kind)
+    assert lent.array("a", (3,), kind).base is mine.base
+    assert lent.array("b", (3,), kind).base is not mine.base
+    assert lent.array("a", (9,), kind).size == 9
+    assert lent.array("a", (9,), np.dtype(np.int16)).dtype == np.int16
+
+
+def test_a_room_is_lent_to_one_at_a_time_and_keeps_nothing_large() -> None:
+    kind = np.dtype(np.int8)
+    with room() as one, room() as other:
+        assert one is not other
+        small = one.array("small", (5,), kind).base
+        large = one.array("large", (KEPT_BYTES + 1,), kind).base
+    with room() as again, room() as also:
+        (back,) = (lent for lent in (again, also) if lent is one)
+        assert back.array("small", (5,), kind).base is small
+        assert back.array("large", (5,), kind).base is not large
+
+
+def test_no_part_is_begun_after_one_that_raised() -> None:
+    begun = []
+
+    def work(number: int) -> None:
+        begun.append(number)
+        if number == 3:
+            raise KeyError(number)
+
+    limit_threads(1)
+    with pytest.raises(KeyError):
+        in_threads(work, range(9))
+    assert begun == [0, 1, 2, 3]
 
 
 def test_a_held_volume_is_cut_into_slabs() -> None:

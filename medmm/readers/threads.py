@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -37,14 +38,36 @@ def most_threads() -> int:
 def in_threads(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
     """Work on each part, and give the results in the order of the parts.
 
+    This thread works too, and no other one waits for results: each time a thread wakes up, one that works must make way for it,
+    which with a pool of the standard library takes a fifth of the time.
+
     Raises:
-        Exception: That of the first part, in their order, whose work raises.
+        BaseException: That of the first part, in their order, whose work raises; no part is begun after it.
     """
-    threads = min(most_threads(), len(parts))
-    if threads <= 1:
-        return [work(part) for part in parts]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, parts))
+    results: dict[int, Result] = {}
+    errors: dict[int, BaseException] = {}
+    waiting = deque(range(len(parts)))
+
+    def share() -> None:
+        while not errors:
+            try:
+                number = waiting.popleft()
+            except IndexError:  # none is left
+                return
+            try:
+                results[number] = work(parts[number])
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                errors[number] = error
+
+    others = [threading.Thread(target=share) for _ in range(min(most_threads(), len(parts)) - 1)]
+    for thread in others:
+        thread.start()
+    share()
+    for thread in others:
+        thread.join()
+    if errors:
+        raise errors[min(errors)]
+    return [results[number] for number in range(len(parts))]
 
 
 class Room:
