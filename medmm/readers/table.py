@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medmm.errors import Code, Rejected
+from medmm.readers.excel import ZIP_MAGIC, excel_rows, refuse_older
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,7 @@ SEPARATORS = (",", "\t", ";")
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV (comma, tab or semicolon) or parquet file as text.
+    """Read a CSV (comma, tab or semicolon), parquet or Excel file, told apart by content, as text.
 
     An empty cell, and a missing value of parquet, is "". Parquet numbers are written so that they read back equal, times
     in ISO 8601. Lines without any character are passed over.
@@ -33,7 +34,8 @@ def read_table(path: Path) -> pd.DataFrame:
 
     Raises:
         Rejected: EMPTY, TOO_LARGE, or MALFORMED (not UTF-8, NUL, two columns of one name, a row of another length than the
-            first line, broken quotes, a nested parquet column); the message names the line or column by number.
+            first line, broken quotes, a nested parquet column); the message names the line or column by number. Of a
+            workbook what `excel_rows` says.
     """
     import pandas as pd
 
@@ -51,7 +53,8 @@ def read_table(path: Path) -> pd.DataFrame:
         raise Rejected(Code.TOO_LARGE, "the table", f"{size} bytes", f"at most {TABLE_LIMIT_BYTES}", "split the table")
     if magic == PARQUET_MAGIC:
         return _read_parquet(path)
-    (_, names), *rows = _csv_rows(_decode(path.read_bytes()))
+    refuse_older(magic)
+    (_, names), *rows = excel_rows(path) if magic == ZIP_MAGIC else _csv_rows(_decode(path.read_bytes()))
     _check_names(names)
     for line, row in rows:
         if len(row) != len(names):

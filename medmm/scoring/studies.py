@@ -15,7 +15,7 @@ from medmm.package import Package
 from medmm.readers.table import read_table
 from medmm.types import Study
 
-TABLES = (".csv", ".tsv", ".parquet")
+TABLES = (".csv", ".tsv", ".parquet", ".xlsx")
 
 
 def find_studies(
