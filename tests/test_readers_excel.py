@@ -113,6 +113,15 @@ def test_rows_without_a_value_and_a_wrong_extent_hide_nothing(tmp_path: Path) ->
     assert read_table(path).to_dict("list") == {"id": ["1", "2"], "x": ["", "b"]}
 
 
+def test_cells_that_are_only_formatted_are_no_columns(tmp_path: Path) -> None:
+    def format_more(book: Workbook) -> None:
+        for place in ("D1", "C2", "A5"):
+            book.active[place].number_format = "0"
+
+    path = workbook(tmp_path / "a", ("id", "x"), ("1", "b"), change=format_more)
+    assert read_table(path).to_dict("list") == {"id": ["1"], "x": ["b"]}
+
+
 def test_a_formula_needs_its_value(tmp_path: Path) -> None:
     path = workbook(tmp_path / "a", ("id", "x"), ("secret", "=1+1"))
     problem = refused(path)

@@ -37,7 +37,7 @@ def excel_rows(path: Path) -> list[tuple[int, list[str]]]:
 
     Raises:
         Rejected: MALFORMED (broken, encrypted, an older format, merged cells, a formula without its value, an error value, a
-            whole number that Excel has rounded, a cell beyond the column names), AMBIGUOUS (several sheets), TOO_LARGE, EMPTY.
+            whole number that Excel has rounded), AMBIGUOUS (several sheets), TOO_LARGE, EMPTY.
     """
     try:
         with warnings.catch_warnings(), path.open("rb") as file:
@@ -122,8 +122,6 @@ def _rows(file: Any, formulas: bool) -> Iterator[tuple[int, list[str]]]:
         if not texts:
             continue
         names = names or texts
-        if len(texts) > len(names):
-            raise _malformed(f"row {number}", f"{len(texts)} cells", f"at most {len(names)} as in the row of names")
         yield number, texts + [""] * (len(names) - len(texts))
 
 
