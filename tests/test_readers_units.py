@@ -51,6 +51,12 @@ def test_sound_conversions(value: float, found: str, wanted: str, molar_mass: fl
     assert math.isclose(back(made(value)), value, rel_tol=1e-12)
 
 
+def test_a_tenth_is_a_division_so_that_decimals_stay_what_they_are() -> None:
+    made = conversion("mg/L", "mg/dL")
+    assert made is not None
+    assert made(3.0) == 0.3
+
+
 @pytest.mark.parametrize(
     ("found", "wanted", "molar_mass"),
     [
@@ -77,6 +83,7 @@ def test_sound_conversions(value: float, found: str, wanted: str, molar_mass: fl
         ("MG/DL", "mg/L", None),
         ("mL/min/1.73m2", "mL/min/m2", None),
         ("mL/min/1.73.m2", "mL/min/m2", None),
+        ("1.73.g", "g", None),
         ("mg/", "mg", None),
         ("/", "1", None),
         (".mg", "mg", None),
@@ -102,6 +109,7 @@ def test_the_same_unit_changes_no_bit(unit: str, value: float) -> None:
     "text",
     [
         "10*99" * 8,
+        "g" + ".1" * 20,
         "10*99." * 6 + "g",
         "9" * 40,
         "m" * 100_000,

@@ -110,8 +110,8 @@ class Conversion:
 
     def __call__(self, value: Number) -> Number:
         """Convert a number or an array of numbers."""
-        scaled = value * self.times / self.over  # type: ignore[operator]
-        return scaled + self.offset if self.offset else scaled  # type: ignore[no-any-return]
+        scaled: Number = value * self.times / self.over  # type: ignore[operator]
+        return scaled + self.offset if self.offset else scaled
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ def _made(factor: Fraction, offset: Fraction = Fraction(0)) -> Conversion | None
 def _registry() -> Any:
     import pint
 
-    registry = pint.UnitRegistry(non_int_type=Fraction, cache_folder=None)
+    registry: Any = pint.UnitRegistry(non_int_type=Fraction, cache_folder=None)
     for definition in OWN:
         registry.define(definition)
     return registry
