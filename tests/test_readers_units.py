@@ -109,7 +109,7 @@ def test_the_same_unit_changes_no_bit(unit: str, value: float) -> None:
     "text",
     [
         "10*99" * 8,
-        "g" + ".1" * 20,
+        "g" + "/L" * 10 + ".L" * 10,
         "10*99." * 6 + "g",
         "9" * 40,
         "m" * 100_000,

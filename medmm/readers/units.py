@@ -14,7 +14,10 @@ from fractions import Fraction
 from functools import cache, lru_cache
 from typing import Any, TypeVar
 
-Number = TypeVar("Number")
+import numpy as np
+from numpy.typing import NDArray
+
+Number = TypeVar("Number", float, NDArray[np.float64])
 
 METRIC = {
     "g": "gram",
@@ -110,7 +113,7 @@ class Conversion:
 
     def __call__(self, value: Number) -> Number:
         """Convert a number or an array of numbers."""
-        scaled: Number = value * self.times / self.over  # type: ignore[operator]
+        scaled = value * self.times / self.over
         return scaled + self.offset if self.offset else scaled
 
 
