@@ -75,7 +75,7 @@ def test_the_order_of_the_rows_is_of_no_matter(tmp_path: Path) -> None:
 
 
 def test_another_unit_is_rejected_for_the_studies_that_would_read_it(tmp_path: Path) -> None:
-    labs = "patient_id,time,code,value,unit\n007,2024-05-01T00:00:00,crp,0.5,mg/dL\nNA,2024-01-01,crp,3,mg/L\n"
+    labs = "patient_id,time,code,value,unit\n007,2024-05-01T00:00:00,crp,0.5,mmol/L\nNA,2024-01-01,crp,3,mg/L\n"
     first, second, third = found(tmp_path, LONG, labs=labs)
     assert first is None  # the row is later than the first study
     assert code(second) is Code.UNIT

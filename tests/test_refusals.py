@@ -131,7 +131,7 @@ def too_large(folder: Path) -> Rejected:
 
 
 def unit(folder: Path) -> Rejected:
-    labs = "patient_id,time,code,value,unit\np1,2024-02-01,crp,0.7,mg/dL\n"
+    labs = "patient_id,time,code,value,unit\np1,2024-02-01,crp,0.7,mmol/L\n"
     settings = TabularSettings.model_validate({"table": "labs.csv", "layout": "long", "numeric": {"crp": {"unit": "mg/L"}}})
     return table_row(folder, settings, labs)
 

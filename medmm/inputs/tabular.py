@@ -1,6 +1,5 @@
 """Cells of a table, wide (a row a study) or long (a row a value): typed, in stated units and ranges; missing stays missing."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Literal, Self
@@ -14,7 +13,11 @@ from medmm.encoders.base import TabularEncoderSettings
 from medmm.encoders.ft_transformer import FTTransformer
 from medmm.errors import Code, DataError, Rejected
 from medmm.inputs.base import Fields, Found, Input, InputSettings
+from medmm.inputs.cells import check_number, unreadable_time
+from medmm.inputs.long_table import Column, Names, find_values
 from medmm.inputs.records import INDEX, ROW, TIME, UNREADABLE, By, known_rows
+from medmm.inputs.statistics import NEED_TIMES, Statistic
+from medmm.inputs.summary import Summary, summarise
 from medmm.settings import Plain, Settings, named_choice
 from medmm.types import Evidence, Study
 
@@ -27,15 +30,36 @@ Cells = Mapping[str, str]
 MISSING = 0  # code of an empty cell
 UNSEEN = 1  # code of a category that no training study had
 
+LAST: tuple[Statistic, ...] = ("last",)
+
 
 class NumericColumn(Settings):
     """A number and what it may be."""
 
     unit: str | None = None
-    """The unit in which a long table states it; a row in another unit is rejected."""
+    """The unit (UCUM, such as mg/L) in which it is wanted from a long table. Other units of the same quantity are converted, as
+    `[degF]` to `Cel`; a row in any other unit is rejected."""
+
+    molar_mass: float | None = Field(None, gt=0)
+    """g/mol of the substance; with it mass and amount become each other, as mg/dL and mmol/L. International units never do."""
 
     range: tuple[float, float] | None = None
-    """Plausible values, both ends included; a value outside is rejected."""
+    """Plausible values in that unit, both ends included; a value outside is rejected."""
+
+    statistics: tuple[Statistic, ...] = LAST
+    """Long: what is taken from the values of the window. `last` alone is a feature of the code's own name and looks at the last
+    value only; otherwise each is a feature, as `crp.mean`, and every value of the window has to be plausible."""
+
+    window_days: float | None = Field(None, gt=0)
+    """Long: how long before the study a value of this code counts; the window of the input where left out."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.molar_mass is not None and self.unit is None:
+            raise ValueError("molar_mass converts between units: name the unit too")
+        if not self.statistics or len(set(self.statistics)) < len(self.statistics):
+            raise ValueError("name each of the statistics once, and at least one")
+        return self
 
 
 class TabularSettings(InputSettings):
@@ -45,10 +69,10 @@ class TabularSettings(InputSettings):
     """Which kind."""
 
     table: str
-    """The table (CSV, TSV or parquet), inside the export."""
+    """The table (CSV, TSV, parquet or Excel), inside the export."""
 
     layout: Literal["wide", "long"] = "wide"
-    """Wide: a column a value. Long: a row a value, with its code and time; the last one before the study counts."""
+    """Wide: a column a value. Long: a row a value, with its code and time: the last one before the study counts."""
 
     by: By | None = None
     """Which identifier joins table and study; a wide table's rows are a study's, a long table's a patient's, unless said."""
@@ -88,10 +112,36 @@ class TabularSettings(InputSettings):
             raise ValueError(f"{', '.join(sorted(both))} stands under numeric and categorical: choose one")
         return self
 
+    @model_validator(mode="after")
+    def _features_are_apart(self) -> Self:
+        if self.layout == "wide":
+            for name, column in self.numeric.items():
+                if column.statistics != LAST or column.window_days is not None:
+                    raise ValueError(f"numeric.{name}: statistics and windows are of long tables: set layout to long")
+        if len(set(self.features)) < len(self.features):
+            raise ValueError("a code and a statistic of another have the same name, such as crp.mean: rename the code")
+        return self
+
     @property
     def names(self) -> tuple[str, ...]:
-        """All features, numbers first."""
+        """All columns or codes, numbers first."""
         return (*self.numeric, *self.categorical)
+
+    @property
+    def numbers(self) -> dict[str, NumericColumn]:
+        """Features that are numbers, and the column of each."""
+        columns = (column for column in self.numeric.values() for _ in column.statistics)
+        return dict(zip(self.features, columns, strict=False))
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """All features, numbers first."""
+        numbers = (feature(name, column, one) for name, column in self.numeric.items() for one in column.statistics)
+        return (*numbers, *self.categorical)
+
+    def joined_by(self) -> By:
+        """Say which identifier joins table and study."""
+        return self.by or ("study" if self.layout == "wide" else "patient")
 
     def open(self, name: str, state: Plain = None) -> Input[object]:
         """Make the input."""
@@ -116,32 +166,14 @@ class TabularInput(Input[Cells]):
 
     def gather(self, sources: Sources, studies: Sequence[Study]) -> list[Found]:
         """Find the cells of every study that were known at its time."""
-        s = self.settings
-        by: By = s.by or ("study" if s.layout == "wide" else "patient")
-        if s.layout == "wide":
-            rows = known_rows(sources, studies, s.table, s.names, by, s.time)
-        else:
-            rows = known_rows(sources, studies, s.table, [s.code, s.value, s.unit, s.time], by, s.time)
-            rows = rows[rows[s.code].isin(s.names)]
-        if s.window_days is not None:
-            rows = rows[rows[UNREADABLE] | (rows[TIME] >= rows[INDEX] - timedelta(days=s.window_days))]
-        groups = {int(str(row)): part for row, part in rows.groupby(ROW, sort=False)}
-        collect = self._wide if s.layout == "wide" else self._long
-        found: list[Found] = []
-        for study in studies:
-            try:
-                cells = collect(groups[study.row], f"{study.key}, input {self.name}") if study.row in groups else {}
-            except Rejected as reason:
-                found.append(reason)
-            else:
-                found.append(Evidence(cells=cells) if any(cells.values()) else None)
-        return found
+        return self._wide(sources, studies) if self.settings.layout == "wide" else self._long(sources, studies)
 
     def read(self, evidence: Evidence) -> Cells:
         """Check types and ranges."""
         assert evidence.cells is not None
-        for name, column in self.settings.numeric.items():
-            _number(evidence.cells[name], name, column)
+        for name, column in self.settings.numbers.items():
+            # Of statistics, `gather` has seen the values; rounding may lead a mean out of their range.
+            check_number(evidence.cells[name], name, column.range if column.statistics == LAST else None)
         return evidence.cells
 
     def fit(self, raws: Iterable[tuple[str, Cells]]) -> Self:
@@ -149,15 +181,15 @@ class TabularInput(Input[Cells]):
         cells = [raw for _, raw in raws]
         if not cells:
             raise DataError(f"no training study has the input {self.name!r}: correct its table, or leave the input out")
-        scale = {name: _centre_and_scale([float(raw[name]) for raw in cells if raw[name]]) for name in self.settings.numeric}
+        scale = {name: _centre_and_scale([float(raw[name]) for raw in cells if raw[name]]) for name in self.settings.numbers}
         categories = {name: sorted({raw[name] for raw in cells if raw[name]}) for name in self.settings.categorical}
         return type(self)(self.name, self.settings, {"scale": scale, "categories": categories})
 
     def prepare(self, raw: Cells) -> Fields:
         """Scale numbers and code categories: {"number": (F,), "known": (F,), "category": (G,)}."""
-        number = np.zeros(len(self.settings.numeric), np.float32)
-        known = np.zeros(len(self.settings.numeric), np.uint8)
-        for i, name in enumerate(self.settings.numeric):
+        number = np.zeros(len(self.settings.numbers), np.float32)
+        known = np.zeros(len(self.settings.numbers), np.uint8)
+        for i, name in enumerate(self.settings.numbers):
             if raw[name]:
                 centre, scale = self.state["scale"][name]
                 number[i], known[i] = (float(raw[name]) - centre) / scale, 1
@@ -167,44 +199,53 @@ class TabularInput(Input[Cells]):
     def encoder(self, width: int) -> "nn.Module":
         """Build the network."""
         sizes = [len(self.state["categories"][name]) + 2 for name in self.settings.categorical]
-        return self.settings.encoder.build(width, len(self.settings.numeric), sizes)
+        return self.settings.encoder.build(width, len(self.settings.numbers), sizes)
 
-    def _wide(self, rows: "pd.DataFrame", where: str) -> Cells:
-        _times_are_readable(rows, where)
-        if len(rows) > 1 and rows[TIME].isna().any():
+    def _wide(self, sources: Sources, studies: Sequence[Study]) -> list[Found]:
+        s = self.settings
+        rows = known_rows(sources, studies, s.table, s.names, s.joined_by(), s.time)
+        if s.window_days is not None:
+            rows = rows[rows[UNREADABLE] | (rows[TIME] >= rows[INDEX] - timedelta(days=s.window_days))]
+        groups = {int(str(row)): part for row, part in rows.groupby(ROW, sort=False)}
+        found: list[Found] = []
+        for study in studies:
+            try:
+                cells = self._last(groups[study.row], f"{study.key}, input {self.name}") if study.row in groups else {}
+            except Rejected as reason:
+                found.append(reason)
+            else:
+                found.append(Evidence(cells=cells) if any(cells.values()) else None)
+        return found
+
+    def _last(self, rows: "pd.DataFrame", where: str) -> Cells:
+        if rows[UNREADABLE].any():
+            raise unreadable_time(where)
+        last = rows[rows[TIME] == rows[TIME].iloc[-1]] if rows[TIME].notna().all() else rows
+        if len(last) > 1 and (last[TIME].isna().any() or len(last[list(self.settings.names)].drop_duplicates()) > 1):
             raise Rejected(
                 Code.AMBIGUOUS,
                 where,
-                f"{len(rows)} rows",
+                f"{len(last)} rows",
                 "one row",
                 "keep one row, or add a column with the time of recording",
             )
-        last = rows.iloc[-1]
-        return {name: str(last[name]).strip() for name in self.settings.names}
+        return {name: str(last[name].iloc[-1]).strip() for name in self.settings.names}
 
-    def _long(self, rows: "pd.DataFrame", where: str) -> Cells:
-        _times_are_readable(rows, where)
-        cells = dict.fromkeys(self.settings.names, "")
-        at: dict[str, object] = {}
-        clashing: set[str] = set()
-        columns = [self.settings.code, self.settings.value, self.settings.unit, TIME]
-        for code, value, unit, time in rows[columns].itertuples(index=False, name=None):
-            wanted = self.settings.numeric[code].unit if code in self.settings.numeric else None
-            if wanted is not None and unit != wanted and value:
-                raise Rejected(
-                    Code.UNIT, f"{where}, {code}", "another unit", wanted, "convert the value, or correct the run file"
-                )
-            if not value.strip():
-                continue
-            if at.get(code) != time:
-                clashing.discard(code)
-            elif value.strip() != cells[code]:
-                clashing.add(code)
-            at[code], cells[code] = time, value.strip()
-        if clashing:
-            names = ", ".join(sorted(clashing))
-            raise Rejected(Code.AMBIGUOUS, where, f"two values of {names} at one time", "one", "correct the time or the value")
-        return cells
+    def _long(self, sources: Sources, studies: Sequence[Study]) -> list[Found]:
+        s = self.settings
+        key = sources.settings.study if s.joined_by() == "study" else sources.settings.patient
+        if sources.settings.time is None and any(set(column.statistics) & set(NEED_TIMES) for column in s.numeric.values()):
+            raise DataError(f"{', '.join(NEED_TIMES)} need the time of the studies: name its column under cohort.time")
+        columns = [
+            Column(name, True, one.unit, one.molar_mass, one.window_days or s.window_days) for name, one in s.numeric.items()
+        ]
+        columns += [Column(name, False, window_days=s.window_days) for name in s.categorical]
+        names = Names(key, s.time, s.code, s.value, s.unit)
+        values = find_values(sources, studies, s.table, s.joined_by(), names, columns)
+        summaries = [Summary(one.statistics, one.range, one.statistics != LAST) for one in s.numeric.values()]
+        summaries += [Summary(LAST, None, False) for _ in s.categorical]
+        wheres = [f"{study.key}, input {self.name}" for study in studies]
+        return summarise(values, columns, summaries, s.features, wheres)
 
     def _code(self, name: str, cell: str) -> int:
         known = self.state["categories"][name]
@@ -213,23 +254,9 @@ class TabularInput(Input[Cells]):
         return known.index(cell) + 2 if cell in known else UNSEEN
 
 
-def _number(cell: str, name: str, column: NumericColumn) -> None:
-    if not cell:
-        return
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value) or "_" in cell:
-        raise Rejected(Code.TYPE, f"column {name}", "no number", "a number or an empty cell", "correct the cell")
-    if column.range is not None and not column.range[0] <= value <= column.range[1]:
-        low, high = column.range
-        raise Rejected(Code.RANGE, f"column {name}", f"{value:g}", f"{low:g} to {high:g}", "correct the value or its unit")
-
-
-def _times_are_readable(rows: "pd.DataFrame", where: str) -> None:
-    if rows[UNREADABLE].any():
-        raise Rejected(Code.TYPE, where, "a time that cannot be read", "ISO 8601", "write it as 2024-05-31T14:30:00")
+def feature(name: str, column: NumericColumn, statistic: Statistic) -> str:
+    """Name the feature of a statistic."""
+    return name if column.statistics == LAST else f"{name}.{statistic}"
 
 
 def _centre_and_scale(values: Sequence[float]) -> list[float]:
