@@ -125,6 +125,15 @@ def test_two_rows_of_one_study_are_ambiguous(tmp_path: Path) -> None:
     assert code(found(tmp_path, settings, wide="study_id,age\n3,61\n3,62\n")[2]) is Code.AMBIGUOUS
 
 
+def test_two_rows_of_one_study_at_one_time_are_ambiguous_unless_they_are_the_same(tmp_path: Path) -> None:
+    settings = TabularSettings.model_validate({"table": "wide.csv", "numeric": {"age": {}}})
+    rows = ["3,61,2024-01-02", "3,62,2024-01-02", "3,50,2024-01-01"]
+    for order in (rows, rows[::-1]):
+        wide = "\n".join(["study_id,age,time", *order]) + "\n"
+        assert code(found(tmp_path, settings, wide=wide)[2]) is Code.AMBIGUOUS
+        assert cells(found(tmp_path, settings, wide=wide.replace("62", "61"))[2]) == {"age": "61"}
+
+
 def test_the_studies_table_itself_can_be_an_input(tmp_path: Path) -> None:
     settings = TabularSettings.model_validate({"table": "studies.csv", "categorical": ["sex"]})
     assert [cells(one)["sex"] for one in found(tmp_path, settings)] == ["f", "f", "m"]

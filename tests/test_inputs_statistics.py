@@ -111,6 +111,26 @@ def test_one_value_has_no_slope(tmp_path: Path) -> None:
     assert cells(gathered(tmp_path, settings, at_once)[2]) == {"crp.slope": None, "crp.mean": 5, "crp.count": 2}
 
 
+def test_a_large_value_that_stays_has_no_slope(tmp_path: Path) -> None:
+    rows = [f"NA,2024-03-0{day}T0{day}:00:00,crp,1e15," for day in (1, 2, 5, 9)]
+    assert cells(gathered(tmp_path, labs({"crp": {"statistics": ["slope"]}}), rows)[2]) == {"crp.slope": 0}
+
+
+def test_only_the_last_value_has_to_be_plausible_where_it_alone_is_taken(tmp_path: Path) -> None:
+    rows = ["NA,2024-03-01,crp,secret,", "NA,2024-03-02,crp,-1,", "NA,2024-03-03,crp,4,"]
+    assert cells(gathered(tmp_path, labs({"crp": {"range": [0, 9]}}), rows)[2]) == {"crp": 4}
+
+
+def test_categories_are_compared_by_their_text(tmp_path: Path) -> None:
+    settings = TabularSettings.model_validate({"table": "labs.csv", "layout": "long", "categorical": ["smoker"]})
+    rows = ["NA,2024-03-01,smoker,no,", "NA,2024-03-02,smoker,yes,", "NA,2024-03-02,smoker, yes,", "007,2024-03-01,smoker,no,"]
+    first, _, third = gathered(tmp_path, settings, rows)
+    assert isinstance(first, Evidence)
+    assert isinstance(third, Evidence)
+    assert (first.cells, third.cells) == ({"smoker": "no"}, {"smoker": "yes"})
+    assert code(gathered(tmp_path, settings, [*rows, "NA,2024-03-02,smoker,no,"])[2]) is Code.AMBIGUOUS
+
+
 def test_a_value_that_was_exported_twice_counts_once(tmp_path: Path) -> None:
     rows = ["NA,2024-03-01,crp,4,mg/L", "NA,2024-03-01,crp,4.0,mg/L", "NA,2024-03-02,crp,4,mg/L", "NA,2024-03-03,crp,9,mg/L"]
     settings = labs({"crp": {"statistics": ["mean", "count", "last", "first"]}})
@@ -192,7 +212,7 @@ def test_times_are_asked_for_where_they_are_needed(tmp_path: Path) -> None:
 
 def test_a_study_whose_own_time_is_unknown_has_no_values(tmp_path: Path) -> None:
     studies = STUDIES.replace("NA,3,2024-03-11T00:00:00", "NA,3,")
-    assert gathered(tmp_path, ALL, ["NA,2024-03-01,crp,3,mg/L"], studies)[2] is None
+    assert gathered(tmp_path, ALL, ["NA,2024-03-01,crp,3,mg/L", "NA,1960-03-01,crp,3,mg/L"], studies)[2] is None
 
 
 @pytest.mark.parametrize(
@@ -266,7 +286,9 @@ def test_a_slow_second_method_gives_the_same(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_neither_the_order_of_rows_nor_the_future_changes_a_digit(tmp_path: Path, seed: int) -> None:
+def test_neither_the_order_of_rows_nor_the_future_changes_a_digit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
     studies, rows = random_export(seed)
     settings = labs({"crp": {"unit": "mg/L", "statistics": list(STATISTICS)}, "wbc": {"unit": "mg/L"}}, categorical=["other"])
 
@@ -279,6 +301,7 @@ def test_neither_the_order_of_rows_nor_the_future_changes_a_digit(tmp_path: Path
     for order in range(3):
         mixed = rows + late
         random.Random(order).shuffle(mixed)
+        monkeypatch.setattr(long_table, "BLOCK_ROWS", 50 + order)
         assert shown(mixed) == expected
 
 
@@ -292,7 +315,10 @@ def test_the_long_way_to_sort_gives_the_same_order(monkeypatch: pytest.MonkeyPat
     second = statistics._sorted(owner, time, number)
     for one in (owner, time, number):
         np.testing.assert_array_equal(one[first], one[second])
-    assert statistics._sorted(np.array([2**40, 0]), np.array([0, 2**40]), np.zeros(2)).tolist() == [1, 0]
+
+
+def test_numbers_too_long_to_join_are_sorted_too() -> None:
+    assert statistics._sorted(np.array([3, 0]), np.array([0, 2**62]), np.zeros(2)).tolist() == [1, 0]
 
 
 def test_times_are_read_alike_on_both_ways() -> None:

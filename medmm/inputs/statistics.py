@@ -58,9 +58,7 @@ def group(values: Values) -> Groups:
     end = np.append(start, place.size)[1:]
     clashes = ~new_time
     first = np.minimum(start + 1, place.size - 1)
-    return Groups(
-        place, start, end, owner[start] // columns, owner[start] % columns, clashes[first] & (end - start > 1), clashes[end - 1]
-    )
+    return Groups(place, start, end, owner[start] // columns, owner[start] % columns, clashes[first], clashes[end - 1])
 
 
 def statistics(values: Values, groups: Groups, wanted: frozenset[Statistic]) -> Mapping[Statistic, Array]:
@@ -102,10 +100,8 @@ def _slopes(number: Array, time: Array, start: Array, end: Array) -> Array:
     days = (time - np.repeat(time[end - 1], count)) / DAY_US
     days -= np.repeat(_means(days, start, end), count)
     number = number - np.repeat(_means(number, start, end), count)
-    slope = np.full(start.size, np.nan)
-    spread = np.add.reduceat(days * days, start)
-    np.divide(np.add.reduceat(days * number, start), spread, out=slope, where=time[start] != time[end - 1])
-    return slope
+    slopes: Array = np.add.reduceat(days * number, start) / np.add.reduceat(days * days, start)  # one time gives 0 / 0
+    return slopes
 
 
 def _sorted(owner: Array, time: Array, number: Array) -> Array:
