@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from medmm.errors import Code, Rejected
 
@@ -24,6 +25,17 @@ def check_number(cell: str, name: str, within: tuple[float, float] | None) -> No
     if within is not None and not within[0] <= value <= within[1]:
         low, high = within
         raise Rejected(Code.RANGE, f"column {name}", f"{value:g}", f"{low:g} to {high:g}", "correct the value or its unit")
+
+
+def check_category(cell: str, name: str, allowed: Sequence[str]) -> None:
+    """Check that a cell is empty or one of the categories.
+
+    Raises:
+        Rejected: CATEGORY.
+    """
+    if cell and cell not in allowed:
+        repair = "correct the cell, or add it to categories"
+        raise Rejected(Code.CATEGORY, f"column {name}", "another category", " or ".join(allowed), repair)
 
 
 def unreadable_time(where: str) -> Rejected:

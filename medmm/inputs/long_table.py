@@ -235,6 +235,11 @@ def _numbers(values: pa.Array, units: pa.Array, column: Array, columns: Sequence
     return number, converted, wrong, given
 
 
+def read_cells(values: Any, units: Any, column: Column) -> Array:
+    """Read cells of one column, texts with the unit of each, as numbers in its unit: (n,), NaN where a cell is no number."""
+    return _numbers(_texts(values), _texts(units), np.zeros(len(values), np.int32), [column])[0]
+
+
 def read_numbers(texts: pa.Array) -> Array:
     """Read numbers as Python does: (n,), NaN where the text is none, or is not finite."""
     import pyarrow as pa

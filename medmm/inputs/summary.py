@@ -82,7 +82,10 @@ def _cells(values: Values, groups: Groups, summaries: Sequence[Summary], studies
 
 
 def _written(numbers: Array) -> list[str]:
-    return ["" if number != number else repr(number) for number in numbers.tolist()]  # noqa: PLR0124 - NaN alone differs
+    texts = list(map(repr, numbers.tolist()))
+    for none in np.flatnonzero(np.isnan(numbers)):
+        texts[none] = ""
+    return texts
 
 
 def _as_written(values: Values, places: Array) -> list[str]:

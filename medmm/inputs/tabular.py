@@ -13,7 +13,7 @@ from medmm.encoders.base import TabularEncoderSettings
 from medmm.encoders.ft_transformer import FTTransformer
 from medmm.errors import Code, DataError, Rejected
 from medmm.inputs.base import Fields, Found, Input, InputSettings
-from medmm.inputs.cells import check_number, unreadable_time
+from medmm.inputs.cells import check_category, check_number, unreadable_time
 from medmm.inputs.long_table import Column, Names, find_values
 from medmm.inputs.records import INDEX, ROW, TIME, UNREADABLE, By, known_rows
 from medmm.inputs.statistics import NEED_TIMES, Statistic
@@ -98,6 +98,9 @@ class TabularSettings(InputSettings):
     categorical: tuple[str, ...] = ()
     """Categories: columns or codes."""
 
+    categories: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - pydantic copies it
+    """What a category may be; a cell with anything else is rejected. Where left out, a new category is an unknown one."""
+
     encoder: Annotated[
         SerializeAsAny[TabularEncoderSettings], BeforeValidator(named_choice("name", lambda: TABULAR_ENCODERS))
     ] = FTTransformer()
@@ -110,6 +113,10 @@ class TabularSettings(InputSettings):
         both = set(self.numeric) & set(self.categorical)
         if both:
             raise ValueError(f"{', '.join(sorted(both))} stands under numeric and categorical: choose one")
+        if strangers := sorted(set(self.categories) - set(self.categorical)):
+            raise ValueError(f"categories: {', '.join(strangers)} does not stand under categorical: add it there")
+        if empty := sorted(name for name, allowed in self.categories.items() if not any(allowed)):
+            raise ValueError(f"categories.{empty[0]}: name at least one")
         return self
 
     @model_validator(mode="after")
@@ -169,11 +176,13 @@ class TabularInput(Input[Cells]):
         return self._wide(sources, studies) if self.settings.layout == "wide" else self._long(sources, studies)
 
     def read(self, evidence: Evidence) -> Cells:
-        """Check types and ranges."""
+        """Check types, ranges and categories."""
         assert evidence.cells is not None
         for name, column in self.settings.numbers.items():
             # Of statistics, `gather` has seen the values; rounding may lead a mean out of their range.
             check_number(evidence.cells[name], name, column.range if column.statistics == LAST else None)
+        for name, allowed in self.settings.categories.items():
+            check_category(evidence.cells[name], name, allowed)
         return evidence.cells
 
     def fit(self, raws: Iterable[tuple[str, Cells]]) -> Self:
