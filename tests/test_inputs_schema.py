@@ -32,7 +32,7 @@ WIDE = {"numeric": {"age": {"range": [0, 120]}}, "categorical": ["sex", "site"],
 
 
 def test_every_violation_of_a_wide_table_is_listed_by_row(tmp_path: Path) -> None:
-    table = "study_id,age,sex,site\n1,61,f,a\n2,secret,m,b\n,121, f ,c\n3,,secret,\n4,nan,,\n4,-1,F,x\n"
+    table = "study_id,age,sex,site\n1,61,f,a\n2,secret,m,b\n,121, f ,c\n3,,secret,\n4,nan,,\n4,-1,F,x\n,,,\n"
     found = findings(tmp_path, WIDE, table)
     assert places(found) == [
         (2, "age", Code.TYPE),
@@ -44,6 +44,7 @@ def test_every_violation_of_a_wide_table_is_listed_by_row(tmp_path: Path) -> Non
         (6, "age", Code.RANGE),
         (6, "sex", Code.CATEGORY),
         (6, "study_id", Code.AMBIGUOUS),
+        (7, "study_id", Code.EMPTY),
     ]
     assert found.counts["age", Code.TYPE] == found.counts["age", Code.RANGE] == found.counts["sex", Code.CATEGORY] == 2
     said = {(one.code, one.expected) for one in found.violations}
@@ -87,7 +88,7 @@ def test_every_violation_of_a_long_table_is_listed_by_row_in_the_unit_of_the_run
         "1,2024-01-01,crp,5,mg/L",
         "1,2024-01-01,crp,59,mg/dL",
         "1,2024-01-01,crp,61,mg/dL",
-        "1,2024-01-01,crp,5,secret",
+        "1,2024-01-01,crp,5000,secret",
         "1,secret,crp,secret,mg/L",
         "1,2024-01-01,crp,,secret",
         "1,2024-01-01,glucose,100,mg/dL",

@@ -6,7 +6,7 @@ more than their numbers. N values of studies, S studies, C columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import numpy as np
 from medmm.cohort.studies import Sources
 from medmm.errors import DataError
 from medmm.inputs.records import By
+from medmm.readers.threads import in_threads
 from medmm.readers.units import conversion
 from medmm.types import Array, Study
 
@@ -116,39 +117,51 @@ def find_values(
     frame = sources.table(table, [names.key, names.code, names.value, names.unit, names.time])
     ids = [study.study_id if by == "study" else study.patient_id for study in studies]
     index_us = np.array([0 if timeless else _microseconds(study) for study in studies], np.int64)
-    join = _Join.of(ids)
+    texts = {name: _texts(frame[name]) for name in (names.key, names.code, names.value, names.unit, names.time)}
     unreadable = np.zeros(len(studies), bool)
     other_unit = np.zeros((len(studies), len(columns)), bool)
-    texts = {name: _texts(frame[name]) for name in (names.key, names.code, names.value, names.unit, names.time)}
-    parts: list[tuple[Array, ...]] = [
-        tuple(np.empty(0, kind) for kind in (np.int32, np.int32, np.int64, float, bool, np.int64))
-    ]
-    for start in range(0, len(frame), BLOCK_ROWS):
-        block = {name: text.slice(start, BLOCK_ROWS) for name, text in texts.items()}
-        person = _places(block[names.key], join.ids)
-        column = _places(block[names.code], [one.name for one in columns])
-        rows = np.flatnonzero((person >= 0) & (column >= 0))
-        if not rows.size:
-            continue
-        block = {name: text.take(_indices(rows)) for name, text in block.items()}
-        person, column = person[rows], column[rows]
-        time_us = np.zeros(rows.size, np.int64)
-        if not timeless:
-            time_us, readable = read_times(block[names.time])
-            unreadable[join.studies(person[~readable])[1]] = True
-            kept = np.flatnonzero(readable)
-            block = {name: text.take(_indices(kept)) for name, text in block.items()}
-            person, column, time_us, rows = person[kept], column[kept], time_us[kept], rows[kept]
-        number, converted, wrong, given = _numbers(block[names.value], block[names.unit], column, columns)
-        value, study = join.studies(person)
-        known = (time_us[value] <= index_us[study]) & given[value] & _within(time_us, index_us, column, columns, value, study)
-        value, study = value[known], study[known]
-        other_unit[study[wrong[value]], column[value[wrong[value]]]] = True
-        parts.append((study, column[value], time_us[value], number[value], converted[value], rows[value] + start))
-    study, column, time_us, number, converted, row = (np.concatenate(part) for part in zip(*parts, strict=True))
+    reader = _Reader(texts, names, columns, _Join.of(ids), index_us, timeless, unreadable, other_unit)
+    empty = tuple(np.empty(0, kind) for kind in (np.int32, np.int32, np.int64, float, bool, np.int64))
+    parts = in_threads(reader.read, range(0, len(frame), BLOCK_ROWS))
+    study, column, time_us, number, converted, row = (np.concatenate(part) for part in zip(empty, *parts, strict=True))
     category = np.flatnonzero(~np.array([one.numeric for one in columns], bool)[column])
     number[category] = _coded(texts[names.value], row[category])
     return Values(study, column, time_us, number, converted, row, index_us, unreadable, other_unit, texts[names.value])
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads blocks of the table; what is wrong with a study is written down on the way."""
+
+    texts: Mapping[str, Any]
+    names: Names
+    columns: Sequence[Column]
+    join: _Join
+    index_us: Array
+    timeless: bool
+    unreadable: Array
+    other_unit: Array
+
+    def read(self, start: int) -> tuple[Array, ...]:
+        """Give study, column, time, number, whether converted, and row of the values from one row on."""
+        block = {name: text.slice(start, BLOCK_ROWS) for name, text in self.texts.items()}
+        person = _places(block[self.names.key], self.join.ids)
+        column = _places(block[self.names.code], [one.name for one in self.columns])
+        rows = np.flatnonzero((person >= 0) & (column >= 0))
+        time_us = np.zeros(rows.size, np.int64)
+        if not self.timeless:
+            time_us, readable = read_times(block[self.names.time].take(_indices(rows)))
+            self.unreadable[self.join.studies(person[rows[~readable]])[1]] = True
+            rows, time_us = rows[readable], time_us[readable]
+        person, column = person[rows], column[rows]
+        value, unit = (block[name].take(_indices(rows)) for name in (self.names.value, self.names.unit))
+        number, converted, wrong, given = _numbers(value, unit, column, self.columns)
+        place, study = self.join.studies(person)
+        known = (time_us[place] <= self.index_us[study]) & given[place]
+        known &= _within(time_us, self.index_us, column, self.columns, place, study)
+        place, study = place[known], study[known]
+        self.other_unit[study[wrong[place]], column[place[wrong[place]]]] = True
+        return study, column[place], time_us[place], number[place], converted[place], rows[place] + start
 
 
 @dataclass(frozen=True)

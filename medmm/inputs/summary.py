@@ -71,13 +71,11 @@ def _cells(values: Values, groups: Groups, summaries: Sequence[Summary], studies
     cells: list[list[str]] = []
     for column, one in enumerate(summaries):
         mine = np.flatnonzero(groups.column == column)
-        owner = groups.study[mine].tolist()
         for name in one.statistics:
-            cell = ["0" if name == "count" else ""] * studies
+            cell = np.full(studies, "0" if name == "count" else "", object)
             texts = _written(made[name][mine]) if one.all_checked else _as_written(values, groups.place[groups.end[mine] - 1])
-            for study, text in zip(owner, texts, strict=True):
-                cell[study] = text
-            cells.append(cell)
+            cell[groups.study[mine]] = texts
+            cells.append(cell.tolist())
     return list(zip(*cells, strict=True))
 
 

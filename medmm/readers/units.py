@@ -8,6 +8,7 @@ Source: The Unified Code for Units of Measure, version 2.2, https://ucum.org/ucu
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
@@ -93,6 +94,7 @@ OWN = (
 LONGEST = 40
 KEPT = 1024  # cells may hold anything, so not all of it is remembered
 FLOAT_BITS = 1000
+_turn = threading.Lock()  # for the registry of pint
 LETTERS = r"[^\d./{}()*^+\-\[\]]"
 PART = re.compile(
     r"(?P<divide>[./]?)"
@@ -143,6 +145,11 @@ def conversion(found: str, wanted: str, molar_mass: float | None = None) -> Conv
     """
     if found == wanted:
         return Conversion()
+    with _turn:
+        return _converted(found, wanted, molar_mass)
+
+
+def _converted(found: str, wanted: str, molar_mass: float | None) -> Conversion | None:
     if found in AFFINE and wanted in AFFINE:
         zero, one = (_registry().Quantity(Fraction(n), AFFINE[found]).to(AFFINE[wanted]).magnitude for n in (0, 1))
         return _made(one - zero, zero)
