@@ -137,6 +137,26 @@ def test_nanoseconds_survive(tmp_path: Path) -> None:
     assert read_table(tmp_path / "a")["time"].tolist() == ["2020-01-01T00:00:00.000000001"]
 
 
+def test_parquet_texts_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
+    offsets = pa.py_buffer(np.array([0, 7], np.int32).tobytes())
+    broken = pa.StringArray.from_buffers(1, offsets, pa.py_buffer(b"secret\xff"))
+    parquet.write_table(pa.table({"a": broken}), tmp_path / "a")
+    assert refused(tmp_path / "a").code is Code.MALFORMED
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 5])
+def test_where_a_file_is_cut_into_pieces_is_of_no_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+    monkeypatch.setattr(table, "PIECE_BYTES", piece)
+    monkeypatch.setattr(table, "ROWS_AT_ONCE", piece)
+    text = "id,name\n" + "".join(f"{i},Müller שלום\n" for i in range(9))
+    assert read_table(write(tmp_path / "a", text))["name"].tolist() == ["Müller שלום"] * 9
+    for bad, line in ((b"\xc3", "line 11"), (b"\xc3\n", "line 11"), (b"\0", "line 11"), (b"x\n\xff\n", "line 12")):
+        problem = refused(write(tmp_path / "a", text.encode() + b"1," + bad))
+        assert (problem.code, problem.where) == (Code.MALFORMED, line)
+    problem = refused(write(tmp_path / "a", text + "1,2,3\n"))
+    assert problem.where == "line 11"
+
+
 def test_nested_and_broken_parquet_is_refused(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"a": pa.array([[1], [2]])}), tmp_path / "a")
     assert refused(tmp_path / "a").code is Code.MALFORMED

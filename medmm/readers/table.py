@@ -5,10 +5,11 @@ Source: RFC 4180 for CSV; the first line names the columns.
 
 from __future__ import annotations
 
+import codecs
 import csv
-import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 PARQUET_MAGIC = b"PAR1"
 TABLE_LIMIT_BYTES = 1 << 30
+PIECE_BYTES = 1 << 20
+ROWS_AT_ONCE = 1 << 16
 SEPARATORS = (",", "\t", ";")
 
 
@@ -37,8 +40,6 @@ def read_table(path: Path) -> pd.DataFrame:
             first line, broken quotes, a nested parquet column); the message names the line or column by number. Of a
             workbook what `excel_rows` says.
     """
-    import pandas as pd
-
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -54,40 +55,67 @@ def read_table(path: Path) -> pd.DataFrame:
     if magic == PARQUET_MAGIC:
         return _read_parquet(path)
     refuse_older(magic)
-    (_, names), *rows = excel_rows(path) if magic == ZIP_MAGIC else _csv_rows(_decode(path.read_bytes()))
+    rows = iter(excel_rows(path)) if magic == ZIP_MAGIC else _csv_rows(path)
+    _, names = next(rows)
     _check_names(names)
-    for line, row in rows:
-        if len(row) != len(names):
-            raise _malformed(f"line {line}", f"{len(row)} cells", f"{len(names)} as in the first line")
-    return pd.DataFrame([row for _, row in rows], columns=pd.Index(names, dtype=str), dtype=str)
+    return _frame(names, rows)
 
 
-def _decode(content: bytes) -> str:
-    if b"\0" in content:
-        raise _malformed(f"line {_line_at(content, content.index(0))}", "a NUL byte", "UTF-8 text")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _malformed(f"line {_line_at(content, error.start)}", "bytes that are not UTF-8", "UTF-8 text") from None
+def _frame(names: Sequence[str], rows: Iterator[tuple[int, list[str]]]) -> pd.DataFrame:
+    """Put rows into columns of Arrow texts, some at a time: as objects they would take ten times the memory."""
+    import pandas as pd
+    import pyarrow as pa
+
+    columns: list[list[pa.Array]] = [[] for _ in names]
+    while some := list(islice(rows, ROWS_AT_ONCE)):
+        for line, row in some:
+            if len(row) != len(names):
+                raise _malformed(f"line {line}", f"{len(row)} cells", f"{len(names)} as in the first line")
+        for column, cells in zip(columns, zip(*(row for _, row in some), strict=True), strict=True):
+            column.append(pa.array(cells, pa.large_string()))
+    texts = [pd.Series(pa.chunked_array(column, pa.large_string()), dtype=str) for column in columns]
+    return pd.concat(texts, axis=1).set_axis(pd.Index(names, dtype=str), axis=1)
 
 
-def _line_at(content: bytes, place: int) -> int:
-    return content.count(b"\n", 0, place) + 1
+def _check_text(path: Path) -> None:
+    """Check that a file is UTF-8 without NUL, piece by piece."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    line = 1
+    with path.open("rb") as file:
+        more = True
+        while more:
+            piece = file.read(PIECE_BYTES)
+            more = bool(piece)
+            if (place := piece.find(b"\0")) >= 0:
+                line += piece.count(b"\n", 0, place)
+                raise _malformed(f"line {line}", "a NUL byte", "UTF-8 text")
+            try:
+                decoder.decode(piece, final=not more)
+            except UnicodeDecodeError as error:
+                line += error.object.count(b"\n", 0, error.start)
+                raise _malformed(f"line {line}", "bytes that are not UTF-8", "UTF-8 text") from None
+            line += piece.count(b"\n")
 
 
-def _csv_rows(text: str) -> list[tuple[int, list[str]]]:
+def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Split text into rows, each with the number of its last line."""
-    first = next((line for line in io.StringIO(text) if line.strip()), "")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(SEPARATORS, key=first.count), strict=True)
-    try:
-        rows = [(reader.line_num, row) for row in reader if row]
-    except csv.Error:
-        raise _malformed(
-            f"line {reader.line_num}", "broken quotes or an oversized cell", "cells as RFC 4180 writes them"
-        ) from None
-    if not rows:
+    _check_text(path)
+    with path.open(encoding="utf-8-sig") as file:
+        first = next((line for line in file if line.strip()), "")
+    empty = True
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=max(SEPARATORS, key=first.count), strict=True)
+        try:
+            for row in reader:
+                if row:
+                    empty = False
+                    yield reader.line_num, row
+        except csv.Error:
+            raise _malformed(
+                f"line {reader.line_num}", "broken quotes or an oversized cell", "cells as RFC 4180 writes them"
+            ) from None
+    if empty:
         raise Rejected(Code.EMPTY, "the table", "no line", "a line of column names", "export the table again")
-    return rows
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -103,17 +131,27 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
     try:
         table = parquet.ParquetFile(path).read()
+        table.validate(full=True)  # or texts that are not UTF-8 would be found by whoever reads them
     except (OSError, ValueError, pa.ArrowException):
         raise _malformed("the table", "a parquet file that cannot be read", "a whole parquet file") from None
     _check_names(table.column_names)
-    columns = [_texts(column, number) for number, column in enumerate(table.columns, start=1)]
-    rows = list(zip(*columns, strict=True)) if columns else []
-    return pd.DataFrame(rows, columns=pd.Index(table.column_names, dtype=str), dtype=str)
+    columns = [pd.Series(_texts(column, number), dtype=str) for number, column in enumerate(table.columns, start=1)]
+    frame = pd.concat(columns, axis=1) if columns else pd.DataFrame(index=range(table.num_rows), dtype=str)
+    return frame.set_axis(pd.Index(table.column_names, dtype=str), axis=1)
 
 
-def _texts(column: Any, number: int) -> list[str]:
-    write = _writer(column.type, number)
-    return ["" if value is None else write(value) for value in column.to_pylist()]
+def _texts(column: Any, number: int) -> Any:
+    """Give a column as an Arrow array of texts; what is text already is not gone through value by value."""
+    import pyarrow as pa
+
+    kind = pa.large_string()
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        texts = column.cast(kind).fill_null("")
+    else:
+        write = _writer(column.type, number)
+        written = [pa.array(["" if one is None else write(one) for one in part.to_pylist()], kind) for part in column.chunks]
+        texts = pa.chunked_array(written, kind)
+    return texts
 
 
 def _writer(kind: Any, number: int) -> Callable[[Any], str]:
