@@ -1,3 +1,4 @@
+import random
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -142,6 +143,44 @@ def test_parquet_texts_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
     broken = pa.StringArray.from_buffers(1, offsets, pa.py_buffer(b"secret\xff"))
     parquet.write_table(pa.table({"a": broken}), tmp_path / "a")
     assert refused(tmp_path / "a").code is Code.MALFORMED
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("separator", [",", "\t", ";"])
+@pytest.mark.parametrize("seed", range(4))
+def test_both_parsers_read_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, separator: str, seed: int
+) -> None:
+    rng = random.Random(seed)
+    words = [
+        "007",
+        "NA",
+        "nan",
+        "null",
+        "",
+        " ",
+        " x ",
+        "1E5",
+        "true",
+        "2024-01-01",
+        "'",
+        "\\",
+        "\x0b",
+        "\x1c",
+        "\x85",
+        "\u2028",
+        "ישראל",
+        "#N/A",
+    ]
+    lines = [separator.join(["a", "", " b"])]
+    lines += [rng.choice(["", separator * 2, *[separator.join(rng.choices(words, k=3))] * 8]) for _ in range(200)]
+    path = write(tmp_path / "a", rng.choice([b"", b"\xef\xbb\xbf"]) + end.join(lines).encode())
+    fast = table._plain_frame(path, separator, ["a", "", " b"])
+    assert fast is not None
+    monkeypatch.setattr(table, "_plain_frame", lambda *_: None)
+    slow = read_table(path)
+    pd.testing.assert_frame_equal(fast, slow)
+    assert set(slow["a"]) >= {"NA", "null", ""}
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 5])
