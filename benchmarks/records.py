@@ -19,7 +19,7 @@ UNIT = "mg/L"
 KINDS = ("last", "min", "max", "mean")
 RIVAL = "pandas: read, merge, sort, group-by"
 LIMIT = "pandas: the group-by alone"
-REPEATS = 2
+REPEATS = 1
 GIB = 4
 DAY_S = 86_400
 
