@@ -1,6 +1,7 @@
 """FHIR exports: the same facts as in a CSV give the same features; hostile documents are refused by code, names unsaid."""
 
 import base64
+import contextlib
 import csv
 import gzip
 import hashlib
@@ -22,6 +23,8 @@ from medmm.inputs.text import TextInput, TextSettings
 from medmm.readers import strict_json
 from medmm.readers.facts import Records
 from medmm.readers.fhir import read_fhir
+from medmm.readers.html_text import text_of
+from medmm.readers.notes import NOTE_LIMIT_BYTES
 
 PATIENTS = 1_000
 LOINC = {"crp": "1988-5", "wbc": "6690-2", "creatinine": "14682-9", "haemoglobin": "718-7"}
@@ -303,11 +306,8 @@ BROKEN: dict[str, tuple[dict[str, object], str, Code]] = {
     "another size than stated": (document({"data": b64(TEXT), "size": 7}), "notes", Code.MALFORMED),
     "another hash than stated": (document({"data": b64(TEXT), "hash": b64(b"x" * 20)}), "notes", Code.MALFORMED),
     "another character set": (document({"data": b64("é".encode("latin-1"))}), "notes", Code.MALFORMED),
-    "a page of a gigabyte": (
-        document({"data": b64(b"<!" * (1 << 20)), "contentType": "text/html"}),
-        "notes",
-        Code.TOO_LARGE,
-    ),
+    "a page never closed": (document({"data": b64(b"<!--" * (1 << 18)), "contentType": "text/html"}), "notes", Code.MALFORMED),
+    "a book": (document({"data": b64(b"x" * (NOTE_LIMIT_BYTES + 1))}), "notes", Code.TOO_LARGE),
     "a study without a UID": (without(of_patient("ImagingStudy", status="available"), "code"), "studies", Code.MALFORMED),
 }
 
@@ -483,6 +483,11 @@ def test_an_encounter_of_two_patients_refuses_both(tmp_path: Path) -> None:
     assert records.faults["facts"]["another"].code is Code.MIXED_PATIENTS
 
 
+def test_an_encounter_without_a_literal_reference_costs_nothing(tmp_path: Path) -> None:
+    records = read(tmp_path, observation(encounter={"display": "ward 3"}))
+    assert facts(records, "encounter_id", "value") == [("", "5.5")]
+
+
 def test_a_whole_definition_is_checked_where_it_is_asked_for(tmp_path: Path) -> None:
     odd = observation(category="laboratory")  # a list by its definition, and not an element that is used
     assert not read(tmp_path, odd).faults["facts"]
@@ -560,6 +565,27 @@ def test_notes_come_from_reports_documents_and_binaries(tmp_path: Path) -> None:
     assert records.counts == {"reports and documents without a form that is text": 1}
 
 
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<P CLASS='a>b'>Heart &lt; 15&nbsp;cm,<br/>lungs  clear</P>", "Heart < 15 cm,\nlungs clear"),
+        ("CRP <5 and < 7", "CRP <5 and < 7"),
+        ("<!DOCTYPE html><SCRIPT>if (a < b) x('</p>')</script >A<!-- <p>no</p> -->B", "AB"),
+        ("<title/>A<style>p {}</style>B", "AB"),
+        ("&lt;script&gt;", "<script>"),
+    ],
+)
+def test_a_page_gives_what_its_reader_sees(page: str, text: str) -> None:
+    assert text_of(page) == text
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("piece", ["<!", "<!--", "<a ", "&", "<", "</", "<a b='", "<?", "<script>", "<p>", "&#", "<![CDATA["])
+def test_a_hostile_page_takes_no_longer_than_its_length(piece: str) -> None:
+    with contextlib.suppress(Rejected):
+        text_of(piece * ((1 << 22) // len(piece)))
+
+
 def test_studies_of_an_export_can_be_the_studies_table(tmp_path: Path) -> None:
     study = {
         "resourceType": "ImagingStudy",
@@ -570,8 +596,10 @@ def test_studies_of_an_export_can_be_the_studies_table(tmp_path: Path) -> None:
     }
     read(tmp_path / "fhir", study | {"id": "s1"}, study | {"id": "s2", "subject": OTHER, "identifier": []})
     sources = Sources.open(CohortSettings(root=tmp_path, studies="fhir/studies", time="time"))
-    (one,) = read_studies(sources, None)
+    one, other = read_studies(sources, None)
     assert (one.patient_id, one.study_id, one.cells["study_uid"]) == (SECRET, "s1", "1.2.3")
+    assert not one.rejected
+    assert other.rejected["fhir/studies"].code is Code.MALFORMED
 
 
 def test_a_plain_file_wins_and_a_wrong_name_is_told(tmp_path: Path) -> None:

@@ -456,9 +456,10 @@ class _Reader:
             if "system" in one and text(one, "system") == UID_SYSTEM
         ]
         found = UID.fullmatch(uids[0]) if len(uids) == 1 else None
-        if found is None:
+        uid = found.group(1) if found else ""
+        self.rows.studies.append((subject.patient, text(resource, "id"), uid, known_at(resource, "started")))
+        if not uid:  # the row stays, so that the study is refused instead of missing
             raise malformed("ImagingStudy", f"{len(uids)} StudyInstanceUIDs, or none that is a UID", "one")
-        self.rows.studies.append((subject.patient, text(resource, "id"), found.group(1), known_at(resource, "started")))
 
 
 def _type(resource: Json, place: str) -> str:

@@ -13,22 +13,17 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html.parser import HTMLParser
 
 from medmm.errors import Code, Rejected
 from medmm.readers.facts import Rows, latest, malformed
 from medmm.readers.fhir_facts import AMENDED, Subject
 from medmm.readers.fhir_values import child, children, known_at, last_updated, moment, text
+from medmm.readers.html_text import text_of
 from medmm.readers.notes import NOTE_LIMIT_BYTES
 from medmm.readers.strict_json import Json, Number
 
-HTML_LIMIT_BYTES = 1 << 20
-"""The parser of HTML takes time that can grow with the square of what is never closed; a report has some kilobytes."""
-
 PLAIN, HTML = "text/plain", "text/html"
 CHARSETS = {"": "utf-8", "utf-8": "utf-8", "us-ascii": "ascii", "iso-8859-1": "iso-8859-1", "windows-1252": "cp1252"}
-UNSEEN = ("script", "style", "head", "template", "title")
-BREAKS = ("br", "p", "div", "li", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol", "pre")
 
 
 @dataclass(frozen=True)
@@ -100,7 +95,7 @@ def decode(attachment: Json, content: bytes) -> str:
     charset = CHARSETS.get(found.group(1) if found else "")
     if charset is None:
         raise malformed("an attachment", "another character set", f"one of {', '.join(filter(None, CHARSETS))}")
-    if len(content) > (HTML_LIMIT_BYTES if kind.strip() == HTML else NOTE_LIMIT_BYTES):
+    if len(content) > NOTE_LIMIT_BYTES:
         raise Rejected(Code.TOO_LARGE, "an attachment", f"{len(content)} bytes", "a note", "give the text of one report only")
     try:
         note = content.decode(charset).removeprefix("\ufeff")
@@ -109,7 +104,7 @@ def decode(attachment: Json, content: bytes) -> str:
     if "\0" in note:
         raise malformed("an attachment", "a NUL", "text")
     note = note.replace("\r\n", "\n").replace("\r", "\n")
-    return _text_of(note) if kind.strip() == HTML else note
+    return text_of(note) if kind.strip() == HTML else note
 
 
 def unbase64(data: str) -> bytes:
@@ -157,36 +152,3 @@ def _check(attachment: Json, content: bytes) -> None:
             raise malformed("an attachment", f"{len(content)} bytes", "as many as it states")
     if "hash" in attachment and unbase64(text(attachment, "hash")) != hashlib.sha1(content, usedforsecurity=False).digest():
         raise malformed("an attachment", "other bytes than were hashed", "the bytes whose SHA-1 it states")
-
-
-class _Words(HTMLParser):
-    """Collects what a reader of the page would see."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.parts: list[str] = []
-        self._unseen: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        if tag in UNSEEN:
-            self._unseen.append(tag)
-        elif tag in BREAKS:
-            self.parts.append("\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        if self._unseen and self._unseen[-1] == tag:
-            self._unseen.pop()
-        elif tag in BREAKS:
-            self.parts.append("\n")
-
-    def handle_data(self, data: str) -> None:
-        if not self._unseen:
-            self.parts.append(data)
-
-
-def _text_of(page: str) -> str:
-    words = _Words()
-    words.feed(page)
-    words.close()
-    lines = (" ".join(line.split()) for line in "".join(words.parts).split("\n"))
-    return "\n".join(line for line in lines if line)

@@ -168,17 +168,8 @@ class References:
 
 
 def reference_of(holder: Json, name: str) -> str:
-    """Give a literal reference, "" where the element is absent.
-
-    Raises:
-        Rejected: MALFORMED where it is only an identifier or a display, which name nobody.
-    """
-    if name not in holder:
-        return ""
-    found = text(child(holder, name), "reference")
-    if not found:
-        raise malformed(name, "no literal reference", "a reference such as TYPE/id")
-    return found
+    """Give a literal reference, "" where there is none: an identifier or a display alone names nothing in the export."""
+    return text(child(holder, name), "reference")
 
 
 def _type(name: str, expected: str) -> Rejected:
