@@ -602,6 +602,23 @@ def test_studies_of_an_export_can_be_the_studies_table(tmp_path: Path) -> None:
     assert other.rejected["fhir/studies"].code is Code.MALFORMED
 
 
+def test_a_run_file_asks_for_the_whole_definition_and_learns_what_was_left_out(tmp_path: Path) -> None:
+    read(tmp_path / "fhir", observation(category="laboratory"), observation(id="o2", status="cancelled", subject=OTHER))
+    for strict, faults in ((False, set()), (True, {SECRET})):
+        sources = Sources.open(CohortSettings(root=tmp_path, strict_records=strict))
+        sources.table("fhir/facts", [])
+        assert set(sources.faults("fhir/facts")) == faults
+        assert sources.left_out() == {"fhir": {"Observation with the status cancelled": 1}}
+
+
+def test_a_folder_of_two_kinds_is_refused(tmp_path: Path) -> None:
+    read(tmp_path / "fhir", observation())
+    (tmp_path / "fhir" / "a.hl7").write_text("MSH|")
+    with pytest.raises(Rejected) as caught:
+        Sources.open(CohortSettings(root=tmp_path)).table("fhir/facts", [])
+    assert caught.value.code is Code.AMBIGUOUS
+
+
 def test_a_plain_file_wins_and_a_wrong_name_is_told(tmp_path: Path) -> None:
     read(tmp_path / "fhir", observation())
     (tmp_path / "other").mkdir()

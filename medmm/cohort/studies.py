@@ -41,6 +41,9 @@ class CohortSettings(Settings):
     subgroups: tuple[str, ...] = ()
     """Columns by which results are shown apart, such as sex and site."""
 
+    strict_records: bool = False
+    """Hold each FHIR resource against its whole definition, which takes five times as long and needs `medmm[fhir]`."""
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -125,12 +128,16 @@ class Sources:
         records = self._exports.get(folder)
         return records.faults.get(table, {}) if records is not None else {}
 
+    def left_out(self) -> Mapping[str, Mapping[str, int]]:
+        """Give, folder by folder, what of the exports of records that were opened was left out on purpose, and how often."""
+        return {name: records.counts for name, records in self._exports.items() if records is not None}
+
     def _records(self, name: str) -> Records | None:
         folder, _, table = name.rpartition("/")
         if not folder or table not in TABLES:
             return None
         if folder not in self._exports:
-            self._exports[folder] = open_export(self.path(folder))
+            self._exports[folder] = open_export(self.path(folder), self.settings.strict_records)
         return self._exports[folder]
 
     def scan(self, name: str, progress: Callable[[int, int], None] | None = None) -> Scan:
