@@ -289,6 +289,7 @@ BROKEN: dict[str, tuple[dict[str, object], str, Code]] = {
     "no code": (observation(code={}), "facts", Code.MALFORMED),
     "no status": (without(observation(), "status"), "facts", Code.MALFORMED),
     "a status of nobody": (observation(status=SECRET), "facts", Code.MALFORMED),
+    "an id that is a path": (observation(id="../../x"), "facts", Code.MALFORMED),
     "a modifier": (observation(modifierExtension=[{"url": "x"}]), "facts", Code.UNSUPPORTED),
     "a time without a zone": (observation(effectiveDateTime="2024-03-01T08:00:00"), "facts", Code.TYPE),
     "a day that is none": (observation(effectiveDateTime="2024-02-30"), "facts", Code.TYPE),
@@ -609,6 +610,18 @@ def test_a_run_file_asks_for_the_whole_definition_and_learns_what_was_left_out(t
         sources.table("fhir/facts", [])
         assert set(sources.faults("fhir/facts")) == faults
         assert sources.left_out() == {"fhir": {"Observation with the status cancelled": 1}}
+
+
+def test_patients_are_a_wide_table(tmp_path: Path) -> None:
+    linked = [{"other": {"reference": "Patient/p1"}, "type": "seealso"}]
+    read(tmp_path / "fhir", patient(gender="female", birthDate="1961-05"), patient("another", link=linked))
+    (tmp_path / "studies.csv").write_text(f"patient_id,study_id,time\n{SECRET},s1,2024-03-02\nanother,s2,2024-03-02\n")
+    sources = Sources.open(CohortSettings(root=tmp_path, time="time"))
+    person = TabularSettings.model_validate({"table": "fhir/patients", "by": "patient", "categorical": ["sex", "birth_date"]})
+    first, second = gather({"person": person.open("person")}, sources, read_studies(sources, None))
+    assert first.evidence["person"].cells == {"sex": "female", "birth_date": "1961-05"}
+    assert not second.evidence
+    assert sources.left_out() == {"fhir": {"patients who are linked to a second record": 1}}
 
 
 def test_a_folder_of_two_kinds_is_refused(tmp_path: Path) -> None:

@@ -171,11 +171,7 @@ class _Reader:
         if kind == "Bundle":
             raise malformed(place, "a bundle", "a resource, as Bulk Data has it")
         self._taken[kind] = self._taken.get(kind, 0) + 1
-        try:
-            id_ = identifier(resource)
-        except Rejected as reason:
-            raise reason.at(place) from None
-        self._resource(resource, kind, id_, content.strip(), place)
+        self._resource(resource, kind, self._id(resource, kind, place), content.strip(), place)
 
     def take_file(self, content: bytes, place: str) -> None:
         """Take a bundle, a single resource, or the manifest of Bulk Data."""
@@ -245,8 +241,8 @@ class _Reader:
             type_ = _type(resource, where)
             if type_ == "Bundle":
                 raise Rejected(Code.UNSUPPORTED, where, "a bundle in a bundle", "records", "give each bundle a file")
-            id_ = self._references.learn(text(entry, "fullUrl"), type_, identifier(resource))
-            resource = {**resource, "id": id_} if id_ else resource
+            id_ = self._references.learn(text(entry, "fullUrl"), type_, self._id(resource, type_, where))
+            resource = {"id": id_, **resource} if id_ else resource
             entries.append((resource, type_, id_, where))
         patients = {id_ for _, type_, id_, _ in entries if type_ == "Patient"}
         self._only_patient = patients.pop() if len(patients) == 1 else ""
@@ -288,7 +284,21 @@ class _Reader:
             return
         self._attempt(table, patient, place, partial(self._record, resource, kind, id_, patient, place))
 
+    def _id(self, resource: Json, kind: str, place: str) -> str:
+        """Give the id, "" for a broken one of a record that has a patient to be told of it.
+
+        Raises:
+            Rejected: The broken id is one that others refer to.
+        """
+        try:
+            return identifier(resource)
+        except Rejected as reason:
+            if kind in self._take:
+                return ""
+            raise reason.at(place) from None
+
     def _record(self, resource: Json, kind: str, id_: str, patient: str, place: str) -> None:
+        identifier(resource)
         check_modifiers(resource)
         if self._strict:
             _check_whole(resource, kind)
@@ -338,6 +348,8 @@ class _Reader:
             check_modifiers(resource)
             if self._strict:
                 _check_whole(resource, "Patient")
+            if "link" in resource:
+                self.rows.counts["patients who are linked to a second record"] += 1
             self.rows.patients.append((id_, text(resource, "birthDate"), text(resource, "gender")))
         except Rejected as reason:
             self.rows.fault(("facts", "notes", "studies", "patients"), id_, reason.at(place))
