@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from medmm.cohort.scan import Scan, scan
 from medmm.cohort.target import TargetSettings
 from medmm.errors import Code, DataError, Rejected
+from medmm.readers.exports import TABLES, Records, open_export
 from medmm.readers.table import read_table
 from medmm.settings import Settings
 from medmm.tables import nearest
@@ -26,7 +27,7 @@ class CohortSettings(Settings):
     """Folder of the export; every other path of a run file is relative to it."""
 
     studies: str = "studies.csv"
-    """Table with a row a study (CSV, TSV or parquet)."""
+    """Table with a row a study (CSV, TSV or parquet, or one of a FHIR, HL7 or MEDS folder, such as fhir/studies)."""
 
     patient: str = "patient_id"
     """Column that tells persons apart, in every table."""
@@ -39,6 +40,9 @@ class CohortSettings(Settings):
 
     subgroups: tuple[str, ...] = ()
     """Columns by which results are shown apart, such as sex and site."""
+
+    strict_records: bool = False
+    """Hold each FHIR resource against its whole definition, which takes five times as long and needs `medmm[fhir]`."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Sources:
     memory: Path | None
     _tables: dict[str, "pd.DataFrame"]
     _scans: dict[str, Scan]
+    _exports: dict[str, Records | None] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -99,18 +104,41 @@ class Sources:
     def table(self, name: str, columns: Sequence[str]) -> "pd.DataFrame":
         """Give a table of the export; all cells are text.
 
+        A name such as `fhir/facts` is a table of the folder `fhir` of FHIR, HL7 or MEDS records, where no file has that name.
+
         Raises:
             DataError: No such table, or it lacks one of the columns.
         """
         if name not in self._tables:
-            if not self.path(name).is_file():
+            if self.path(name).is_file():
+                self._tables[name] = read_table(self.path(name))
+            elif (records := self._records(name)) is not None:
+                self._tables[name] = records.tables[name.rpartition("/")[2]]
+            else:
                 raise DataError(f"the export has no table {name!r}: correct its name in the run file")
-            self._tables[name] = read_table(self.path(name))
         table = self._tables[name]
         for column in columns:
             if column not in table.columns:
                 raise DataError(f"table {name!r} has no column {column!r}: {nearest(column, list(table.columns))}")
         return table
+
+    def faults(self, name: str) -> Mapping[str, Rejected]:
+        """Give, patient by patient, why rows of a table that was opened must not be used; a plain table has no such patient."""
+        folder, _, table = name.rpartition("/")
+        records = self._exports.get(folder)
+        return records.faults.get(table, {}) if records is not None else {}
+
+    def left_out(self) -> Mapping[str, Mapping[str, int]]:
+        """Give, folder by folder, what of the exports of records that were opened was left out on purpose, and how often."""
+        return {name: records.counts for name, records in self._exports.items() if records is not None}
+
+    def _records(self, name: str) -> Records | None:
+        folder, _, table = name.rpartition("/")
+        if not folder or table not in TABLES:
+            return None
+        if folder not in self._exports:
+            self._exports[folder] = open_export(self.path(folder), self.settings.strict_records)
+        return self._exports[folder]
 
     def scan(self, name: str, progress: Callable[[int, int], None] | None = None) -> Scan:
         """Give the series of an image folder.
@@ -149,7 +177,12 @@ def read_studies(sources: Sources, target: TargetSettings | None) -> tuple[Study
         raise DataError(f"table {settings.studies!r} has no row: export at least one study")
     rows = [{str(name): str(cell) for name, cell in row.items()} for row in table.to_dict("records")]
     times = Counter(row[settings.study] for row in rows)
-    return tuple(_study(number, row, settings, target, times[row[settings.study]]) for number, row in enumerate(rows, 1))
+    studies = [_study(number, row, settings, target, times[row[settings.study]]) for number, row in enumerate(rows, 1)]
+    faults = sources.faults(settings.studies)
+    return tuple(
+        study.with_input(settings.studies, faults[study.patient_id].at(study.key)) if study.patient_id in faults else study
+        for study in studies
+    )
 
 
 def _study(row: int, cells: dict[str, str], settings: CohortSettings, target: TargetSettings | None, copies: int) -> Study:

@@ -25,11 +25,18 @@ Inputs = Mapping[str, Input[object]]
 def gather(inputs: Inputs, sources: Sources, studies: Sequence[Study]) -> tuple[Study, ...]:
     """Find every input of every study: present, rejected or absent.
 
+    Where a record of a patient is broken in an export of records, an input that reads its table is rejected for all of that
+    patient's studies: what is left would lack a fact in silence.
+
     Raises:
         DataError: A table, column or folder that the run file names is missing.
     """
     gathered = list(studies)
     for name, one in inputs.items():
         found = one.gather(sources, studies)
-        gathered = [study.with_input(name, what) for study, what in zip(gathered, found, strict=True)]
+        faults = sources.faults(getattr(one.settings, "table", None) or "")
+        for place, what in enumerate(found):
+            study = gathered[place]
+            fault = faults.get(study.patient_id)
+            gathered[place] = study.with_input(name, fault.at(f"{study.key}, input {name}") if fault is not None else what)
     return tuple(gathered)
