@@ -9,12 +9,33 @@ Source: DICOM PS3.16, CID 7001 and 7002 (report sections), and the titles that h
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
-OTHER = "other"
+SectionName: TypeAlias = Literal[
+    "history",
+    "indication",
+    "request",
+    "comparison",
+    "technique",
+    "examination",
+    "findings",
+    "laboratory",
+    "medication",
+    "allergies",
+    "course",
+    "impression",
+    "diagnosis",
+    "plan",
+    "other",
+]
+
+SECTIONS: tuple[SectionName, ...] = get_args(SectionName)
+"""Every section that there is."""
+
+OTHER: SectionName = "other"
 """Text before the first heading."""
 
-TITLES = {
+TITLES: dict[SectionName, str] = {
     "history": (
         "history|hx|clinical history|clinical details|clinical information|clinical data|clinical context|clinical background|"
         "background|bg|history of present illness|history of presenting illness|history of presenting complaint|hpi|hpc|"
@@ -58,14 +79,11 @@ TITLES = {
         "discharge diagnosis|admission diagnosis|problem|problems|diagnose|diagnosen|diagnostic|diagnóstico|diagnosi"
     ),
     "plan": "plan|recommendation|recommendations|management|disposition|follow up|follow-up|advice|procedere|empfehlung",
-    OTHER: "other|other information",
+    "other": "other|other information",
 }
 """Section -> its titles in lower case; English first, and what leaves a diagnosis out in some other languages."""
 
-SECTIONS = tuple(TITLES)
-"""Every section that there is."""
-
-STATES_DIAGNOSIS = ("impression", "diagnosis", "plan")
+STATES_DIAGNOSIS: tuple[SectionName, ...] = ("impression", "diagnosis", "plan")
 """Sections in which the writer says what it is, or what is done about it."""
 
 NOTE_END = "\x1e"
@@ -96,7 +114,7 @@ class Section(NamedTuple):
         text: What follows, up to the next heading.
     """
 
-    name: str
+    name: SectionName
     heading: str
     text: str
 
@@ -137,7 +155,7 @@ def join_notes(notes: Iterable[str]) -> str:
     return "".join(joined)
 
 
-def _headings(note: str) -> Iterator[tuple[str, int, int]]:
+def _headings(note: str) -> Iterator[tuple[SectionName, int, int]]:
     """Give name, start and end of every heading, in order."""
     for found in _LINE.finditer(note):
         line, offset = found[0], found.start()
@@ -152,7 +170,7 @@ def _headings(note: str) -> Iterator[tuple[str, int, int]]:
             yield whole[0], offset, offset + whole[1]
 
 
-def _before_colons(line: str) -> Iterator[tuple[str, int, int]]:
+def _before_colons(line: str) -> Iterator[tuple[SectionName, int, int]]:
     """Give the headings of a line that end with a colon."""
     after = 0
     for colon in _COLON.finditer(line):
@@ -183,7 +201,7 @@ def _is_decoration(line: str, place: int) -> bool:
     return place < TITLE_CHARACTERS and _DECORATION.fullmatch(line, 0, place) is not None
 
 
-def _capitalised(line: str, words: list[tuple[int, str]], end: int) -> tuple[str, int] | None:
+def _capitalised(line: str, words: list[tuple[int, str]], end: int) -> tuple[SectionName, int] | None:
     """Give the longest known title that ends here and starts with a capital, within a line that lost its breaks."""
     for start, _ in words[-TITLE_WORDS:]:
         if line[start].isupper() and (name := _NAMES.get(_plain(line[start:end]))):
@@ -191,7 +209,7 @@ def _capitalised(line: str, words: list[tuple[int, str]], end: int) -> tuple[str
     return None
 
 
-def _without_colon(line: str) -> tuple[str, int] | None:
+def _without_colon(line: str) -> tuple[SectionName, int] | None:
     """Give name and end of the heading that a line starts with, or is, without any colon."""
     begin = line[: 2 * TITLE_CHARACTERS]
     decorated = _DECORATION.match(begin)
@@ -214,7 +232,7 @@ def _without_colon(line: str) -> tuple[str, int] | None:
     return best
 
 
-def _named(title: str) -> str | None:
+def _named(title: str) -> SectionName | None:
     """Give the section of a title: listed, or made of listed ones ("Findings and impression", "Findings of the CT")."""
     plain = _plain(title)
     if plain in _NAMES:
@@ -223,12 +241,12 @@ def _named(title: str) -> str | None:
     return _worst(parts) if parts else None
 
 
-def _worst(names: Sequence[str]) -> str:
+def _worst(names: Sequence[SectionName]) -> SectionName:
     """Give the section of a heading that names several: one that states the diagnosis, where there is one."""
     return next((name for name in names if name in STATES_DIAGNOSIS), names[0])
 
 
-def _ending(title: str) -> str | None:
+def _ending(title: str) -> SectionName | None:
     """Give the section of the longest listed title that ends a title, such as "ct findings"."""
     words = title.split()
     return next((_NAMES[end] for at in range(len(words)) if (end := " ".join(words[at:])) in _NAMES), None)
