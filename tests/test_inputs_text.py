@@ -72,6 +72,10 @@ def test_a_section_ends_with_its_note_though_notes_are_joined(tmp_path: Path) ->
     assert text(second) == f"History: asthma\n{NOTE_END}fever"
 
 
+def test_a_note_cannot_end_its_own_section(tmp_path: Path) -> None:
+    assert found(tmp_path, f'study_id,text\n1,"Impression: a{NOTE_END}pneumonia"\n') == [None, None]
+
+
 def test_a_section_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ValidationError, match="impression"):
         TextSettings.model_validate({"table": "notes.csv", "leave_out": ["impresion"]})

@@ -60,6 +60,7 @@ BY_HAND = [
     ("No nodule above 2.5 mm. Effusion on the left.", ["nodule above 2.5 mm"], []),
     ("No fever. Cough.", ["fever"], []),
     ("Seen by Dr. Grey, no rash.", ["rash"], []),
+    ("No rash of St. Anthony. Cough.", ["rash of St. Anthony"], []),
     ("No oedema e.g. of the ankles. Rash.", ["oedema e.g. of the ankles"], []),
     ("No evidence of\npneumonia.\nEffusion present.", ["pneumonia"], []),
     ("No fever\nCough\nRash", ["fever"], []),

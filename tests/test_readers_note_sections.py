@@ -36,6 +36,7 @@ def names(note: str) -> list[str]:
         ("Discharge diagnosis: one", ["diagnosis"]),
         ("Befund: frei.\nBeurteilung: unauffällig", ["findings", "impression"]),
         ("cough for a week Impression: cold Plan: rest", ["other", "impression", "plan"]),  # its line breaks were lost
+        ("History: cough. no fever today Plan: rest", ["history", "plan"]),
         ("findings: clear\r\nimpression: well", ["findings", "impression"]),
         ("Impression\uff1awell", ["impression"]),
         # what is no heading
@@ -48,6 +49,12 @@ def names(note: str) -> list[str]:
 )
 def test_headings_are_found_as_clinicians_write_them(note: str, found: list[str]) -> None:
     assert names(note) == found
+
+
+def test_a_heading_takes_no_words_of_the_section_before_it() -> None:
+    cough, rest = split_sections("History: cough. no fever today Plan: rest")
+    assert cough.text == " cough. no fever today "
+    assert rest.heading == "Plan:"
 
 
 def test_every_title_before_a_colon_is_a_heading_of_its_section() -> None:
@@ -137,11 +144,13 @@ def test_a_section_ends_with_its_note() -> None:
         "of ",
         "|",
         NOTE_END,
+        ". Impression:",
     ],
 )
-def test_a_hostile_note_takes_linear_time(piece: str) -> None:
+@pytest.mark.parametrize("before", ["", "*" * (1 << 20)])
+def test_a_hostile_note_takes_linear_time(before: str, piece: str) -> None:
     def seconds(size: int) -> float:
-        note = piece * (size // len(piece)) + ":"
+        note = before + ". " + piece * (size // len(piece)) + ":"
         start = time.process_time()
         split_sections(note)
         return time.process_time() - start
