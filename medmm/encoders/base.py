@@ -59,10 +59,11 @@ class TextEncoderSettings(EncoderSettings):
         Args:
             notes: The notes of the training studies.
             patients: Whose note each is.
-            max_tokens: Longest note in tokens.
+            max_tokens: Longest note, or chunk of a note, in tokens.
 
         Returns:
-            A dictionary with "tokenizer" (JSON text of the package `tokenizers`), "padding" (its id) and "max_tokens".
+            A dictionary with "tokenizer" (JSON text of the package `tokenizers`), "padding" (its id) and "max_tokens"; and with
+            "markers" (marker -> id) where the network takes sections and negation as tokens of their own.
         """
 
     @abstractmethod

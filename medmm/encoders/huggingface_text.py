@@ -16,7 +16,10 @@ from medmm.types import Tokens
 
 
 class HuggingFaceText(TextEncoderSettings):
-    """A pretrained encoder such as BERT. Its weights are read as safetensors only, and no code that comes with it is run."""
+    """A pretrained encoder such as BERT. Its weights are read as safetensors only, and no code that comes with it is run.
+
+    It gets headings and negations as the words of the note, for it has never seen a marker.
+    """
 
     name: Literal["huggingface"] = "huggingface"
     """Which one."""

@@ -17,10 +17,15 @@ from torch.nn import functional
 
 from medmm.encoders.attention import attend, blocks, filled
 from medmm.encoders.base import TextEncoderSettings
+from medmm.readers.negation import Kind
+from medmm.readers.note_sections import SECTIONS
 from medmm.settings import Plain
 from medmm.types import Tokens
 
 SPECIAL = ["[PAD]", "[UNK]"]  # padding has the id 0
+MARKERS = [*(f"[{name}]" for name in SECTIONS), *(f"[{end}{kind}]" for kind in Kind for end in ("", "/"))]
+"""Tokens of their own: a section begins; a negated or uncertain part begins, or ends."""
+
 PHRASE_TOKENS = 5  # a negation and what it negates, within reach of one convolution: few notes teach attention this
 WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -53,10 +58,19 @@ class TextTransformer(TextEncoderSettings):
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         # Byte pairs without a word mark: the trainers that add one number their pieces by the order of a hash table.
         trainer = trainers.BpeTrainer(
-            vocab_size=self.vocabulary, special_tokens=SPECIAL, show_progress=False, initial_alphabet=list(ascii_lowercase)
+            vocab_size=self.vocabulary,
+            special_tokens=SPECIAL + MARKERS,
+            show_progress=False,
+            initial_alphabet=list(ascii_lowercase),
         )
         tokenizer.train_from_iterator(common_words(notes, patients, self.min_patients), trainer)
-        return {"tokenizer": tokenizer.to_str(), "tokens": tokenizer.get_vocab_size(), "padding": 0, "max_tokens": max_tokens}
+        return {
+            "tokenizer": tokenizer.to_str(),
+            "tokens": tokenizer.get_vocab_size(),
+            "padding": 0,
+            "markers": {marker: tokenizer.token_to_id(marker) for marker in MARKERS},
+            "max_tokens": max_tokens,
+        }
 
     def build(self, width: int, state: Plain) -> nn.Module:
         """Build the network."""

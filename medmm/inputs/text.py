@@ -4,22 +4,23 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-import numpy as np
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from medmm.cohort.studies import CohortSettings, Sources
 from medmm.encoders import TEXT_ENCODERS
 from medmm.encoders.base import TextEncoderSettings
+from medmm.encoders.chunks import Chunked
 from medmm.encoders.text_transformer import TextTransformer
 from medmm.errors import Code, DataError, Rejected
 from medmm.inputs.base import Fields, Found, Input, InputSettings
+from medmm.inputs.note_tokens import NoteTokenizer, pieces
 from medmm.inputs.records import ROW, UNREADABLE, By, known_rows
+from medmm.readers.note_sections import NOTE_END, SECTIONS, STATES_DIAGNOSIS, SectionName, join_notes, keep_sections
 from medmm.readers.notes import read_note
 from medmm.settings import Plain, named_choice
 from medmm.types import Evidence, Study
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
     from torch import nn
 
 
@@ -47,8 +48,26 @@ class TextSettings(InputSettings):
     file: str | None = None
     """Column of the studies table with the name of the text file; the study's identifier and `.txt` where left out."""
 
+    sections: tuple[SectionName, ...] | None = None
+    """The only sections that are read, by the note's own headings; `other` is what stands before the first. `leave_out` does
+    not act on what is named here."""
+
+    leave_out: tuple[SectionName, ...] = STATES_DIAGNOSIS
+    """Sections that are never read, since they state the diagnosis or what follows from it. The findings of a report are read:
+    they say what is seen, not what it is; leave them out too where the model shall judge the same image by itself. A note of
+    which nothing is left is absent. A note without headings cannot be taken apart and is read whole."""
+
+    mark: bool = True
+    """Tell the network where a section begins, and what is negated or uncertain, by tokens of their own. A pretrained encoder
+    knows no such tokens and gets the words as they stand."""
+
     max_tokens: int = Field(128, ge=8, le=8192)
-    """Longest note in tokens; what follows is cut."""
+    """Longest note, or chunk of a note, in tokens."""
+
+    chunks: int = Field(1, ge=1, le=64)
+    """Most chunks of `max_tokens` that a note is split into, an eighth of each shared with the next. With one, what follows is
+    cut; with more, each is encoded and pooled to one token, and of a note that is longer still the middle is cut. The field
+    `cut` of the prepared note counts the tokens that were."""
 
     encoder: Annotated[SerializeAsAny[TextEncoderSettings], BeforeValidator(named_choice("name", lambda: TEXT_ENCODERS))] = (
         TextTransformer()
@@ -100,52 +119,52 @@ class TextInput(Input[str]):
                     Rejected(Code.TYPE, where, "a time that cannot be read", "ISO 8601", "write it as 2024-05-31T14:30:00")
                 )
                 continue
-            text = "" if part is None else "\n".join(part[s.column]).strip()
+            text = "" if part is None else join_notes(filter(None, map(self._kept, part[s.column]))).strip()
             found.append(Evidence(text=text) if text else None)
         return found
 
     def read(self, evidence: Evidence) -> str:
-        """Give the note."""
-        return evidence.text if evidence.text is not None else read_note(evidence.files[0])
+        """Give the note, without the sections that are not to be read."""
+        return evidence.text if evidence.text is not None else self._kept(read_note(evidence.files[0]))
 
     def fit(self, raws: Iterable[tuple[str, str]]) -> Self:
         """Learn the tokenizer, or take the one of a pretrained encoder."""
         notes = list(raws)
         if not notes:
             raise DataError(f"no training study has the input {self.name!r}: correct its table, or leave the input out")
-        state = self.settings.encoder.fit(
-            [note for _, note in notes], [patient for patient, _ in notes], self.settings.max_tokens
-        )
+        mark = self.settings.mark
+        texts = [" ".join(piece.text for piece in pieces(note, mark=mark) if not piece.is_marker) for _, note in notes]
+        state = self.settings.encoder.fit(texts, [patient for patient, _ in notes], self.settings.max_tokens)
         return type(self)(self.name, self.settings, state)
 
     def prepare(self, raw: str) -> Fields:
-        """Split into tokens: {"ids": (L,), "mask": (L,)}; a note without any known token keeps one."""
-        length = self.state["max_tokens"]
-        ids = self._tokenizer.encode(raw).ids[:length]
-        padded = np.full(length, self.state["padding"], np.int32)
-        padded[: len(ids)] = ids
-        mask = np.zeros(length, np.uint8)
-        mask[: max(1, len(ids))] = 1
-        return {"ids": padded, "mask": mask}
+        """Split into tokens: {"ids": (L,), "mask": (L,), "cut": (1,)}, or (P, L) for several chunks."""
+        return self._tokenizer.fields(raw, self.settings.chunks, mark=self.settings.mark)
 
     def encoder(self, width: int) -> "nn.Module":
         """Build the network."""
-        return self.settings.encoder.build(width, self.state)
+        network = self.settings.encoder.build(width, self.state)
+        return network if self.settings.chunks == 1 else Chunked(network, width, self.settings.chunks)
 
     def initialise(self, network: "nn.Module") -> None:
         """Load pretrained weights into what `encoder` built."""
-        self.settings.encoder.initialise(network)
+        self.settings.encoder.initialise(network.network if isinstance(network, Chunked) else network)
 
     @cached_property
-    def _tokenizer(self) -> "Tokenizer":
-        from tokenizers import Tokenizer
+    def _tokenizer(self) -> NoteTokenizer:
+        return NoteTokenizer(self.state)
 
-        tokenizer = Tokenizer.from_str(self.state["tokenizer"])
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(self.state["max_tokens"])
-        return tokenizer
+    def _kept(self, note: str) -> str:
+        s = self.settings
+        names = s.sections if s.sections is not None else [name for name in SECTIONS if name not in s.leave_out]
+        return keep_sections(note.replace(NOTE_END, " "), names)
 
     def _file(self, sources: Sources, study: Study) -> Found:
         name = study.cells[self.settings.file] if self.settings.file else f"{study.study_id}.txt"
         path = sources.path(f"{self.settings.folder}/{name}")
-        return Evidence(files=(path,)) if name and path.is_file() else None
+        if not (name and path.is_file()):
+            return None
+        try:
+            return Evidence(files=(path,)) if self._kept(read_note(path)) else None
+        except Rejected as reason:
+            return reason.at(f"{study.key}, input {self.name}")

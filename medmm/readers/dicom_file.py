@@ -18,7 +18,7 @@ from typing import BinaryIO
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_attributes import Attributes, tag_of
 from medmm.readers.dicom_keywords import HEADER_KEYWORDS, PRIVATE
-from medmm.readers.dicom_walk import UNDEFINED_LENGTH, BrokenError, Element, Encoding, Window, walk
+from medmm.readers.dicom_walk import UNDEFINED_LENGTH, BrokenError, CutOffError, Element, Encoding, Window, walk
 
 UID_FORM = re.compile(r"[0-9.]{1,64}")
 PREFIX_END = 132
@@ -64,7 +64,7 @@ class Header:
         file: The file.
         where: Which file it is, in words that hold no patient.
         syntax: Transfer Syntax UID.
-        attributes: The attributes of `HEADER_KEYWORDS` that are there.
+        attributes: The wanted attributes that are there.
         pixels: None where the file ends before any pixels.
     """
 
@@ -75,12 +75,18 @@ class Header:
     pixels: PixelElement | None
 
 
-def read_header(file: Path, where: str) -> Header:
+def read_header(file: Path, where: str, keywords: tuple[str, ...] = HEADER_KEYWORDS, *, whole: bool = False) -> Header:
     """Read a DICOM file up to its pixels.
+
+    Args:
+        file: The file.
+        where: Which file it is, in words that hold no patient.
+        keywords: The attributes to keep.
+        whole: Refuse a file that is cut off before any pixels.
 
     Raises:
         Rejected: MALFORMED (no DICOM file header, or a data set that cannot be parsed), TRUNCATED (it ends within the file
-            meta information), TOO_LARGE (a deflated data set beyond `INFLATED_LIMIT_BYTES`).
+            meta information, or as `whole` says), TOO_LARGE (a deflated data set beyond `INFLATED_LIMIT_BYTES`).
     """
     with file.open("rb", buffering=0) as opened:
         window = Window(opened)
@@ -89,9 +95,13 @@ def read_header(file: Path, where: str) -> Header:
             window, place = Window(_inflated(opened, place, where)), 0
         encoding = Encoding(explicit=syntax != IMPLICIT_LITTLE, little=syntax != EXPLICIT_BIG)
         try:
-            dataset, stop = walk(window, place, encoding, _wanted(), PIXEL_TAGS.__contains__)
+            dataset, stop = walk(window, place, encoding, _wanted(keywords), PIXEL_TAGS.__contains__, whole=whole)
         except BrokenError:
             raise _unparsable(where, "data set") from None
+        except CutOffError:
+            raise Rejected(
+                Code.TRUNCATED, where, "a file that ends within its data set", "the whole file", "copy it again"
+            ) from None
     return Header(file, where, syntax, Attributes(dataset, where), None if stop is None else _pixels(stop, window.size))
 
 
@@ -144,10 +154,10 @@ def _inflated(file: BinaryIO, place: int, where: str) -> BinaryIO:
 
 
 @cache
-def _wanted() -> frozenset[int]:
-    """Give the tags that a header keeps."""
+def _wanted(keywords: tuple[str, ...]) -> frozenset[int]:
+    """Give the tags that a header keeps, the private ones among them."""
     private = {tag for creator, _, marked in PRIVATE for tag in (creator, marked)}
-    return frozenset(private.union(map(tag_of, HEADER_KEYWORDS)))
+    return frozenset(private.union(map(tag_of, keywords)))
 
 
 def _pixels(element: Element, size: int) -> PixelElement:

@@ -161,7 +161,13 @@ class Window:
 
 
 def walk(
-    window: Window, place: int, encoding: Encoding, wanted: Collection[int], stops: Callable[[int], bool]
+    window: Window,
+    place: int,
+    encoding: Encoding,
+    wanted: Collection[int],
+    stops: Callable[[int], bool],
+    *,
+    whole: bool = False,
 ) -> tuple[DataSet, Element | None]:
     """Walk a data set up to an element at which to stop.
 
@@ -171,22 +177,25 @@ def walk(
         encoding: As the transfer syntax says. A data set that is evidently explicit or implicit is taken as what it is.
         wanted: Tags to keep, with all that stands in their sequences.
         stops: Tells a tag to stop at.
+        whole: Refuse a file that is cut off before one.
 
     Returns:
         What was kept, and the element at which the walk stopped; None where the file ends, or is cut off, before one.
 
     Raises:
         BrokenError: The data set contradicts itself.
+        CutOffError: The file is cut off, and `whole` was asked for.
     """
-    return _Walk(window, stops).top(place, _evident(window, place, encoding), wanted)
+    return _Walk(window, stops, whole).top(place, _evident(window, place, encoding), wanted)
 
 
 class _Walk:
     """One walk over one data set; it counts what it keeps."""
 
-    def __init__(self, window: Window, stops: Callable[[int], bool]) -> None:
+    def __init__(self, window: Window, stops: Callable[[int], bool], whole: bool) -> None:
         self._window = window
         self._stops = stops
+        self._whole = whole
         self._kept = 0
 
     def top(self, place: int, encoding: Encoding, wanted: Collection[int]) -> tuple[DataSet, Element | None]:
@@ -205,7 +214,8 @@ class _Walk:
                 else:
                     place = self._skip(vr, place, encoding, 0)
         except CutOffError:
-            pass
+            if self._whole:
+                raise
         return found, None
 
     def _short(self, found: DataSet, place: int, encoding: Encoding, wanted: Collection[int]) -> int:
