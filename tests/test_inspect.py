@@ -141,3 +141,28 @@ def test_a_cell_is_no_markup(tmp_path: Path) -> None:
     show({"a": Section("A", ("b",), [("wanted [red]x",)])}, Screen(console))
     console.file.close()
     assert "wanted [red]x" in console.export_text()
+
+
+def test_cells_that_are_not_as_the_run_file_says_are_counted_and_listed_by_row(export: Path) -> None:
+    rows = [f"{SECRET}{n},{SECRET}-S{n},{value}" for n, value in enumerate(("12", "-3", "much", "", "9999"), start=1)]
+    (export / "labs.csv").write_text("\n".join(["patient_id,study_id,crp", *rows]) + "\n")
+    given = config(export).model_dump(mode="json")
+    given["inputs"]["labs"] = {"kind": "tabular", "table": "labs.csv", "numeric": {"crp": {"range": [0, 600]}}}
+    sections = inspect_config(parse_config(given, "x"), SCREEN).sections
+    assert list(sections["violations"].rows) == [("labs", "crp", "E_RANGE", 2), ("labs", "crp", "E_TYPE", 1)]
+    assert [(row[1], row[3]) for row in sections["each_violation"].rows] == [(2, "E_RANGE"), (3, "E_TYPE"), (5, "E_RANGE")]
+    assert all(row[5] for row in sections["each_violation"].rows)
+    assert SECRET not in json.dumps({name: section.plain() for name, section in sections.items()})
+
+
+def test_records_that_were_left_out_on_purpose_are_counted(export: Path) -> None:
+    (export / "fhir").mkdir()
+    patient = {"resourceType": "Patient", "id": f"{SECRET}1"}
+    observation = {"resourceType": "Observation", "id": "o1", "subject": {"reference": f"Patient/{SECRET}1"}}
+    observation |= {"status": "entered-in-error", "code": {"coding": [{"system": "http://loinc.org", "code": "1988-5"}]}}
+    (export / "fhir" / "all.ndjson").write_text("".join(json.dumps(one) + "\n" for one in (patient, observation)))
+    given = config(export).model_dump(mode="json")
+    labs = {"kind": "tabular", "table": "fhir/facts", "layout": "long", "numeric": {"1988-5": {}}}
+    given["inputs"]["labs"] = labs
+    sections = inspect_config(parse_config(given, "x"), SCREEN).sections
+    assert [(row[0], row[2]) for row in sections["skipped"].rows] == [("fhir", 1)]

@@ -10,7 +10,9 @@ from medmm.cohort.shown import shown_modality, shown_syntax, shown_vendor
 from medmm.cohort.studies import Sources
 from medmm.config import RunConfig
 from medmm.inputs.image import ImageInput, ImageSettings
+from medmm.inputs.schema import check_table
 from medmm.inputs.series_choice import Considered
+from medmm.inputs.tabular import TabularSettings
 from medmm.settings import Plain
 from medmm.types import Study
 
@@ -89,6 +91,7 @@ def inspect_config(config: RunConfig, screen: Screen) -> Answer:
         "choice": Section("Series of the studies", ("input", "fate", "series", "studies"), _choice(studies, weighed)),
         "absent": Section("Absent images", ("input", "why", "studies"), _absent(weighed)),
         "series": Section("Series of each study", series_columns, _series(studies, weighed), detail=True),
+        **_tables(config, sources),
         "left_out": Section("Left out, and why", ("reason", "studies"), Counter(left_out.values()).most_common()),
         "rejected": Section("Rejections", ("study", "input", "reason"), _rejections(studies)),
     }
@@ -192,6 +195,24 @@ def _series(studies: Sequence[Study], weighed: Weighed) -> list[tuple[object, ..
         for study, considered in zip(studies, of_studies, strict=True)
         for number, one in enumerate(considered, start=1)
     ]
+
+
+def _tables(config: RunConfig, sources: Sources) -> dict[str, Section]:
+    """Give what in the tables is not as the run file says, counted and by row; and what of record exports was left out."""
+    counts: list[tuple[object, ...]] = []
+    rows: list[tuple[object, ...]] = []
+    for name, settings in config.inputs.items():
+        if isinstance(settings, TabularSettings):
+            found = check_table(sources, settings)
+            counts += [(name, column, code.value, count) for (column, code), count in sorted(found.counts.items())]
+            rows += [(name, one.row, one.column, one.code.value, one.expected, one.repair) for one in found.violations]
+    skipped = [(folder, what, n) for folder, counted in sources.left_out().items() for what, n in sorted(counted.items())]
+    columns = ("input", "row", "column", "code", "expected", "repair")
+    return {
+        "violations": Section("Cells that are not as the run file says", ("input", "column", "code", "cells"), counts),
+        "each_violation": Section("Each of them, by row", columns, rows, detail=True),
+        "skipped": Section("Records left out on purpose", ("export", "what", "records"), skipped),
+    }
 
 
 def _choice(studies: Sequence[Study], weighed: Weighed) -> list[tuple[object, ...]]:

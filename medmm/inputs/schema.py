@@ -103,7 +103,7 @@ def _rules(sources: Sources, settings: TabularSettings, frame: pd.DataFrame) -> 
         yield _Rule(name, schema, "the column", "add it, or correct its name in the run file"), frame
     timed = cohort.time is not None and settings.time in frame
     if key in frame:
-        schema = pandera.SeriesSchema(str, pandera.Check.str_length(1, error=Code.EMPTY))
+        schema = pandera.SeriesSchema(str, pandera.Check.str_length(min_value=1, error=Code.EMPTY))
         yield _Rule(key, schema, "an identifier", "fill the cell, or delete the row"), frame[key]
     if key in frame and settings.layout == "wide" and not timed:
         given = frame[key][frame[key] != ""]
