@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, fi
 from medmm.cohort.split import SplitSettings
 from medmm.cohort.studies import CohortSettings
 from medmm.cohort.target import TargetSettings
+from medmm.cohort.telltales import LeakageSettings
 from medmm.errors import ConfigError
 from medmm.evaluation.settings import EvaluationSettings
 from medmm.files import is_safe_name
@@ -40,6 +41,9 @@ class RunConfig(Settings):
 
     split: SplitSettings = SplitSettings()
     """Which patients learn, choose and judge."""
+
+    leakage: LeakageSettings = LeakageSettings()
+    """What may tell of the label by itself."""
 
     model: ModelSettings = ModelSettings()
     """Width, fusion and heads."""

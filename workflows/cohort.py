@@ -1,20 +1,22 @@
 """From the run file to studies that are ready to learn from: found, split, fitted, prepared, described."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from medmm.cohort.manifest import Manifest, make_manifest
+from medmm.cohort.manifest import Manifest, make_manifest, patient_numbers
 from medmm.cohort.split import PARTS, Split, prove, split_studies
 from medmm.cohort.studies import Sources, read_studies
+from medmm.cohort.telltales import Sample, Telltale, refuse_leaks, telltales
 from medmm.config import RunConfig
 from medmm.dataset.cache import PreparedInput, evidence_digests, prepare_input
 from medmm.errors import DataError, Rejected
 from medmm.inputs import Inputs, gather
 from medmm.inputs.base import Input
+from medmm.inputs.tabular import TabularSettings
 from medmm.types import Array, Study
 
 from .screen import Screen
@@ -82,7 +84,7 @@ def prepare(config: RunConfig, screen: Screen) -> Cohort:
     """Find, split, fit and prepare the studies of a run.
 
     Raises:
-        DataError: Too little is left to learn from.
+        DataError: Too little is left to learn from, or something tells of the label by itself.
     """
     screen.say("reading tables and image headers ...")
     studies, left_out = find(config)
@@ -92,6 +94,7 @@ def prepare(config: RunConfig, screen: Screen) -> Cohort:
         raise DataError(f"none of the {len(studies)} studies can be used ({reasons}): look at them with `medmm inspect`")
     split = split_studies([studies[i] for i in used], config.split)
     parts = {part: [used[i] for i in split[part]] for part in PARTS}
+    refuse_leaks(leaks(config, studies, [*parts["train"], *parts["validation"]]), config.leakage)
     inputs = {name: _fit(settings.open(name), [studies[i] for i in parts["train"]]) for name, settings in config.inputs.items()}
     prepared: dict[str, PreparedInput] = {}
     kept = [study if i not in left_out else replace(study, evidence={}) for i, study in enumerate(studies)]
@@ -113,6 +116,37 @@ def prepare(config: RunConfig, screen: Screen) -> Cohort:
         target=_target(studies, len(config.target.names)),
         manifest=make_manifest(studies, sides, left_out, digests),
     )
+
+
+def leaks(config: RunConfig, studies: Sequence[Study], rows: Sequence[int]) -> list[Telltale]:
+    """Hold what some studies say of themselves against their labels, the most telling first; pixels are not looked at.
+
+    Args:
+        config: The run.
+        studies: All of them, gathered.
+        rows: Indices of those to look at: never of test studies.
+    """
+    some = [studies[i] for i in rows]
+    columns: dict[str, list[str]] = {}
+    notes: dict[str, list[str]] = {}
+    for name, settings in config.inputs.items():
+        of_input = [study.evidence.get(name) for study in some]
+        if isinstance(settings, TabularSettings):
+            cells = [dict(one.cells) if one is not None and one.cells is not None else {} for one in of_input]
+            for column in dict.fromkeys(column for row in cells for column in row):
+                columns[f"{name}.{column}"] = [row.get(column, "") for row in cells]
+        elif any(one is not None and one.text for one in of_input):
+            notes[name] = [(one.text or "") if one is not None else "" for one in of_input]
+    sample = Sample(
+        patient=np.array(patient_numbers(studies))[list(rows)],
+        label=_target(tuple(some), len(config.target.names)),
+        classes=config.target.names,
+        columns=columns,
+        notes=notes,
+        groups={name: [study.groups[name] for study in some] for name in config.cohort.subgroups},
+        present={name: np.array([name in study.evidence for study in some]) for name in config.inputs},
+    )
+    return telltales(sample)
 
 
 def _fit(one: Input[object], studies: list[Study]) -> Input[object]:

@@ -7,8 +7,11 @@ from pathlib import Path
 
 from medmm.cohort.scan import Scan, SeriesFound, scan
 from medmm.cohort.shown import shown_modality, shown_syntax, shown_vendor
+from medmm.cohort.split import split_studies
 from medmm.cohort.studies import Sources
+from medmm.cohort.telltales import Telltale
 from medmm.config import RunConfig
+from medmm.errors import DataError
 from medmm.inputs.image import ImageInput, ImageSettings
 from medmm.inputs.schema import check_table
 from medmm.inputs.series_choice import Considered
@@ -16,12 +19,15 @@ from medmm.inputs.tabular import TabularSettings
 from medmm.settings import Plain
 from medmm.types import Study
 
-from .cohort import find
+from .cohort import find, leaks
 from .screen import Screen
 from .thumbnails import Subject
 
 SERIES_COLUMNS = ("modality", "manufacturer", "transfer_syntax", "plane", "slices", "files", "thickness_mm", "code")
 """What the answer says of one series; no identifier, no number and no text that a scanner's user typed."""
+
+TELLTALES = 8
+"""Rows on what tells of the label, beside all that are leaks."""
 
 Weighed = Mapping[str, Sequence[tuple[Considered, ...]]]
 """Input -> study -> the series that were weighed for it."""
@@ -91,6 +97,7 @@ def inspect_config(config: RunConfig, screen: Screen) -> Answer:
         "choice": Section("Series of the studies", ("input", "fate", "series", "studies"), _choice(studies, weighed)),
         "absent": Section("Absent images", ("input", "why", "studies"), _absent(weighed)),
         "series": Section("Series of each study", series_columns, _series(studies, weighed), detail=True),
+        "telltales": _telltales(config, studies, left_out),
         **_tables(config, sources),
         "left_out": Section("Left out, and why", ("reason", "studies"), Counter(left_out.values()).most_common()),
         "rejected": Section("Rejections", ("study", "input", "reason"), _rejections(studies)),
@@ -195,6 +202,27 @@ def _series(studies: Sequence[Study], weighed: Weighed) -> list[tuple[object, ..
         for study, considered in zip(studies, of_studies, strict=True)
         for number, one in enumerate(considered, start=1)
     ]
+
+
+def _telltales(config: RunConfig, studies: Sequence[Study], left_out: Mapping[int, str]) -> Section:
+    """Give what tells of the label by itself among the studies that are not for the test."""
+    title = "What tells of the label by itself (training and validation studies)"
+    columns = ("what", "name", "class", "AUROC", "at least", "studies", "patients", "verdict")
+    used = [i for i in range(len(studies)) if i not in left_out]
+    try:
+        split = split_studies([studies[i] for i in used], config.split)
+    except DataError:
+        return Section(title, columns, [("nothing judged: too few patients to split", "", "", "", "", len(used), "", "")])
+    found = leaks(config, studies, [used[i] for part in ("train", "validation") for i in split[part]])
+    shown = [one for number, one in enumerate(found) if number < TELLTALES or one.leaks]
+    rows = [_told(one) for one in shown]
+    return Section(title, columns, rows)
+
+
+def _told(one: Telltale) -> tuple[object, ...]:
+    association, verdict = one.found, "LEAK" if one.leaks else ""
+    auroc, low = f"{association.auroc:.2f}", f"{association.low:.2f}"
+    return one.kind, one.name, one.class_name, auroc, low, association.studies, association.patients, verdict
 
 
 def _tables(config: RunConfig, sources: Sources) -> dict[str, Section]:

@@ -1,0 +1,102 @@
+"""How well something tells of the label by itself: an AUROC by patient, out of fold where anything is fitted.
+
+Letters: S studies, F features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from medmm.types import Array
+
+FOLDS = 5
+LEAST_PATIENTS = 10
+"""Of each side of the label: below it an AUROC says nothing."""
+
+DEVIATIONS = 1.645
+"""Standard errors from an AUROC down to the low end of its one-sided 95 % interval."""
+
+
+@dataclass(frozen=True)
+class Association:
+    """How well something tells of a label.
+
+    Attributes:
+        auroc: 0.5 tells nothing; below it where a fit does worse on patients that it has not seen.
+        low: Low end of its one-sided 95 % interval, with the number of patients as the number of observations.
+        studies, patients: On which it was found.
+    """
+
+    auroc: float
+    low: float
+    studies: int
+    patients: int
+
+
+def of_number(values: Array, label: Array, patient: Array) -> Association | None:
+    """Tell how well one number separates the label, in the direction in which it does so better.
+
+    Args:
+        values: (S,) NaN where it is missing.
+        label: (S,) of 0 and 1.
+        patient: (S,) whole numbers.
+
+    Returns:
+        None where fewer than `LEAST_PATIENTS` of either side have a value.
+    """
+    known = ~np.isnan(values)
+    found = _association(values[known], label[known], patient[known])
+    if found is None or found.auroc >= 0.5:
+        return found
+    return _association(-values[known], label[known], patient[known])
+
+
+def of_features(features: Array, label: Array, patient: Array) -> Association | None:
+    """Tell how well features separate the label of patients on whom nothing was fitted (logistic regression).
+
+    Args:
+        features: (S, F), dense or a scipy sparse matrix.
+        label: (S,) of 0 and 1.
+        patient: (S,) whole numbers.
+
+    Returns:
+        None where there are fewer than `LEAST_PATIENTS` on either side.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.preprocessing import MaxAbsScaler
+
+    if not _suffice(label, patient) or not features.shape[1]:
+        return None
+    scaled = MaxAbsScaler().fit_transform(features)
+    score = np.zeros(len(label))
+    for learn, judge in StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(scaled, label, patient):
+        if label[learn].min() < label[learn].max():
+            model = LogisticRegression(class_weight="balanced", max_iter=1000)
+            score[judge] = model.fit(scaled[learn], label[learn]).decision_function(scaled[judge])
+    return _association(score, label, patient)
+
+
+def _association(score: Array, label: Array, patient: Array) -> Association | None:
+    from sklearn.metrics import roc_auc_score
+
+    if not _suffice(label, patient):
+        return None
+    auroc = float(roc_auc_score(label, score))
+    positive, negative = (len(np.unique(patient[label == side])) for side in (1, 0))
+    low = auroc - DEVIATIONS * _standard_error(auroc, positive, negative)
+    return Association(auroc, low, len(label), len(np.unique(patient)))
+
+
+def _standard_error(auroc: float, positive: int, negative: int) -> float:
+    """Give the standard error of an AUROC (Hanley & McNeil, Radiology 143 (1982) 29-36)."""
+    both_positive = auroc / (2 - auroc)
+    both_negative = 2 * auroc**2 / (1 + auroc)
+    variance = auroc * (1 - auroc) + (positive - 1) * (both_positive - auroc**2) + (negative - 1) * (both_negative - auroc**2)
+    return float(np.sqrt(max(variance, 0) / (positive * negative)))
+
+
+def _suffice(label: Array, patient: Array) -> bool:
+    return all(len(np.unique(patient[label == side])) >= LEAST_PATIENTS for side in (0, 1))
