@@ -48,13 +48,19 @@ def test_a_film_is_one_volume_without_a_place_its_frames_in_their_order(tmp_path
     np.testing.assert_array_equal(volume.values, pixels.transpose(2, 1, 0))
 
 
-def test_the_frames_of_an_enhanced_film_need_no_place(tmp_path: Path) -> None:
-    file = save_enhanced(tmp_path / "a", [30, 32])
+def save_placeless(path: Path) -> Path:
+    """Write an enhanced object of two frames without a place."""
+    file = save_enhanced(path, [30, 32])
     dataset = pydicom.dcmread(file)
     del dataset.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence
     for frame in dataset.PerFrameFunctionalGroupsSequence:
         del frame.PlanePositionSequence
     dataset.save_as(file)
+    return file
+
+
+def test_the_frames_of_an_enhanced_film_need_no_place(tmp_path: Path) -> None:
+    file = save_placeless(tmp_path / "a")
     assert refused([file]).code is Code.HEADER  # an MR must say where it lies
     volume = read_image([rewritten(file, SOPClassUID=ENHANCED_ANGIOGRAPHY, Modality="XA")])
     assert volume.affine is None
@@ -107,12 +113,7 @@ def test_ultrasound_volumes_of_several_times_come_apart(tmp_path: Path) -> None:
 
 
 def test_breast_projections_stay_in_their_order_without_a_place(tmp_path: Path) -> None:
-    file = save_enhanced(tmp_path / "a", [30, 32])
-    dataset = pydicom.dcmread(file)
-    del dataset.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence
-    for frame in dataset.PerFrameFunctionalGroupsSequence:
-        del frame.PlanePositionSequence
-    dataset.save_as(file)
+    file = save_placeless(tmp_path / "a")
     volume = read_image([rewritten(file, SOPClassUID=BREAST_PROJECTIONS, Modality="MG")])
     assert volume.affine is None
     assert volume.values[0, 0].tolist() == [0, 200]

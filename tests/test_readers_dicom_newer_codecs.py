@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -157,11 +158,23 @@ def test_a_video_damaged_in_its_middle_is_refused(tmp_path: Path) -> None:
     assert refusal(save_video(tmp_path / "a", bytes(content), MPEG2)).code is Code.MALFORMED
 
 
-def test_a_playlist_in_the_place_of_a_video_opens_nothing(tmp_path: Path) -> None:
-    other = tmp_path / "other.ts"
-    other.write_bytes(encoded("mpeg2video", "mpegts", pictures()))
-    playlist = f"#EXTM3U\n#EXTINF:1,\n{other.as_uri()}\n#EXT-X-ENDLIST\n".encode()
-    assert refusal(save_video(tmp_path / "a", playlist, MPEG2)).code is Code.MALFORMED
+def test_a_video_that_lacks_a_strip_of_a_frame_is_refused(tmp_path: Path) -> None:
+    """The decoder gives as many frames as there are, and fills the strip from another one."""
+    content = encoded("mpeg2video", "mpeg2video", pictures())
+    starts = [match.start() for match in re.finditer(rb"\0\0\x01[\x01-\xaf]", content)]  # slices, by ISO/IEC 13818-2
+    lacking = content[: starts[1]] + content[starts[2] :]
+    with av.open(io.BytesIO(lacking), format="mpegvideo") as video:
+        assert len(list(video.decode(video=0))) == FRAMES
+    assert refusal(save_video(tmp_path / "a", lacking, MPEG2)).code is Code.MALFORMED
+
+
+def test_a_list_of_files_in_the_place_of_a_video_opens_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other.ts").write_bytes(encoded("mpeg2video", "mpegts", pictures()))
+    monkeypatch.chdir(tmp_path)
+    script = b"ffconcat version 1.0\nfile other.ts\n"
+    with av.open(io.BytesIO(script)) as opened:  # what a guess at the format would do
+        assert len(list(opened.decode(video=0))) == FRAMES
+    assert refusal(save_video(tmp_path / "a", script, MPEG2)).code is Code.MALFORMED
 
 
 def test_without_a_decoder_for_video_its_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ import pytest
 from medmm.cohort.studies import CohortSettings, Sources
 from medmm.errors import Code, Rejected
 from medmm.readers.facts import Records
-from medmm.readers.hl7 import parse_message, parse_time, read_hl7
+from medmm.readers.hl7 import read_hl7
+from medmm.readers.hl7_message import parse_message, parse_time
 
 SECRET = "Zaphod77"
 HEAD = r"MSH|^~\&|LAB|H1|EHR|H1|20240301120000+0100||{}|1|P|2.5.1"

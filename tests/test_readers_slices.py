@@ -310,6 +310,18 @@ def test_threads_give_results_in_order_and_the_first_failure() -> None:
         in_threads(fail, range(20))
 
 
+@pytest.mark.parametrize(
+    "change", [{"RescaleIntercept": -1000}, {"RescaleSlope": 2}, {"PhotometricInterpretation": "MONOCHROME2"}]
+)
+def test_each_slice_is_rescaled_as_its_own_file_says(tmp_path: Path, change: dict[str, Any]) -> None:
+    files = stack(tmp_path / "ct", lambda number: change if number == 5 else {"RescaleIntercept": 7}, BitsStored=12)
+    slope, intercept = change.get("RescaleSlope", 1), change.get("RescaleIntercept", 0)
+    values = read_image(files).values
+    for number in range(COUNT):
+        expected = pixels_of(number).T.astype(int) * (slope if number == 5 else 1) + (intercept if number == 5 else 7)
+        np.testing.assert_array_equal(values[:, :, number], expected)
+
+
 def test_a_room_is_used_again() -> None:
     lent = Room()
     kind = np.dtype(np.float32)
@@ -330,6 +342,21 @@ def test_a_room_is_lent_to_one_at_a_time_and_keeps_nothing_large() -> None:
         (back,) = (lent for lent in (again, also) if lent is one)
         assert back.array("small", (5,), kind).base is small
         assert back.array("large", (5,), kind).base is not large
+
+
+def test_of_two_parts_that_raise_the_first_is_heard() -> None:
+    second_failed = threading.Event()
+
+    def work(number: int) -> None:
+        if number == 1:
+            second_failed.set()
+        assert second_failed.wait(10)
+        raise KeyError(number)
+
+    limit_threads(2)
+    with pytest.raises(KeyError) as caught:
+        in_threads(work, [0, 1])
+    assert caught.value.args == (0,)
 
 
 def test_no_part_is_begun_after_one_that_raised() -> None:

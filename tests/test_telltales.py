@@ -1,5 +1,6 @@
 """What tells of the label by itself is found; what does not passes."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,14 @@ import pytest
 from rich.console import Console
 
 from medmm.cohort.association import of_features, of_number
+from medmm.cohort.manifest import patient_numbers
+from medmm.cohort.split import split_studies
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
-from medmm.cohort.telltales import LeakageSettings, Sample, refuse_leaks, telltales
+from medmm.cohort.telltales import LeakageSettings, Sample, Telltale, refuse_leaks, telltales
 from medmm.config import RunConfig, parse_config
 from medmm.errors import DataError
 from medmm.workflows.cohort import find, leaks, prepare
+from medmm.workflows.inspect import inspect_config
 from medmm.workflows.screen import Screen
 
 SCREEN = Screen(Console(quiet=True))
@@ -129,3 +133,25 @@ def test_the_faults_of_a_synthetic_cohort_are_found(tmp_path: Path, settings: di
     if names:
         with pytest.raises(DataError, match="the label is told by"):
             prepare(config, SCREEN)
+
+
+@pytest.mark.parametrize("job", [prepare, inspect_config])
+def test_the_labels_of_test_studies_are_never_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: Callable[[RunConfig, Screen], object]
+) -> None:
+    looked: list[Sample] = []
+
+    def watched(one: Sample) -> list[Telltale]:
+        looked.append(one)
+        return []
+
+    config = export(tmp_path / "cohort")
+    studies, left_out = find(config)
+    used = [study for i, study in enumerate(studies) if i not in left_out]
+    split = split_studies(used, config.split)
+    monkeypatch.setattr("medmm.workflows.cohort.telltales", watched)
+    job(config, SCREEN)
+    (one,) = looked
+    assert len(one.label) == len(split["train"]) + len(split["validation"]) < len(used)
+    numbers = np.array(patient_numbers(studies))[[i for i in range(len(studies)) if i not in left_out]]
+    assert not set(one.patient.tolist()) & set(numbers[list(split["test"])].tolist())

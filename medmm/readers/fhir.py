@@ -28,8 +28,10 @@ from pathlib import Path
 from medmm.errors import Code, MedmmError, Rejected
 from medmm.readers import fhir_facts, fhir_notes
 from medmm.readers.facts import Records, Rows, malformed
-from medmm.readers.fhir_facts import Subject, check_modifiers, condition_status
+from medmm.readers.fhir_announced import Announced
+from medmm.readers.fhir_facts import Subject, check_modifiers
 from medmm.readers.fhir_notes import Pending
+from medmm.readers.fhir_status import why_left_out
 from medmm.readers.fhir_values import (
     References,
     child,
@@ -51,50 +53,6 @@ TYPE_NAME = re.compile(r"[A-Z][A-Za-z]{1,63}")
 UID = re.compile(r"(?:urn:oid:)?([0-9.]{1,64})")
 UID_SYSTEM = "urn:dicom:uid"
 BUNDLES = ("document", "collection", "searchset", "transaction", "batch")
-
-STATUS: Mapping[str, tuple[Callable[[Json], str], tuple[str, ...], tuple[str, ...]]] = {
-    "Observation": (
-        lambda one: text(one, "status"),
-        ("registered", "preliminary", "final", "amended", "corrected", "unknown"),
-        ("cancelled", "entered-in-error"),
-    ),
-    "Condition": (
-        condition_status,
-        ("unconfirmed", "provisional", "confirmed"),
-        ("differential", "refuted", "entered-in-error"),
-    ),
-    "AllergyIntolerance": (condition_status, ("unconfirmed", "confirmed"), ("refuted", "entered-in-error")),
-    "Procedure": (
-        lambda one: text(one, "status"),
-        ("in-progress", "stopped", "completed", "unknown"),
-        ("preparation", "not-done", "on-hold", "entered-in-error"),
-    ),
-    "MedicationRequest": (
-        lambda one: text(one, "status"),
-        ("active", "on-hold", "completed", "stopped", "unknown"),
-        ("cancelled", "entered-in-error", "draft"),
-    ),
-    "Encounter": (
-        lambda one: text(one, "status"),
-        ("arrived", "triaged", "in-progress", "onleave", "finished", "unknown"),
-        ("planned", "cancelled", "entered-in-error"),
-    ),
-    "DiagnosticReport": (
-        lambda one: text(one, "status"),
-        ("registered", "partial", "preliminary", "final", "amended", "corrected", "appended", "unknown"),
-        ("cancelled", "entered-in-error"),
-    ),
-    "DocumentReference": (lambda one: text(one, "status"), ("current", "superseded"), ("entered-in-error",)),
-    "ImagingStudy": (
-        lambda one: text(one, "status"),
-        ("registered", "available", "unknown"),
-        ("cancelled", "entered-in-error"),
-    ),
-}
-"""Type -> how to ask for its status, the codes of R4 that count, and those that leave the record out."""
-
-INTENTIONS = ("proposal", "plan", "option")
-"""Intents of a MedicationRequest that order nothing."""
 
 TABLE_OF = {"DiagnosticReport": "notes", "DocumentReference": "notes", "ImagingStudy": "studies"}
 """Type -> the table that its faults concern; facts for the others."""
@@ -148,10 +106,7 @@ class _Reader:
         self._orders: list[tuple[Json, Subject, str, str]] = []
         self._notes: list[Pending] = []
         self._only_patient = ""
-        self._pages: set[str] = set()
-        self._next_pages: set[str] = set()
-        self._counted: dict[str, int] | None = None
-        self._taken: dict[str, int] = {}
+        self._announced = Announced()
         self._take: Mapping[str, Callable[[Json, Subject, str], None]] = {
             "Observation": self._fact(fhir_facts.observation),
             "Condition": self._fact(fhir_facts.condition),
@@ -170,7 +125,7 @@ class _Reader:
         kind = _type(resource, place)
         if kind == "Bundle":
             raise malformed(place, "a bundle", "a resource, as Bulk Data has it")
-        self._taken[kind] = self._taken.get(kind, 0) + 1
+        self._announced.take(kind)
         self._resource(resource, kind, self._id(resource, kind, place), content.strip(), place)
 
     def take_file(self, content: bytes, place: str) -> None:
@@ -178,7 +133,7 @@ class _Reader:
         value = parse_object(content, place)
         try:
             if "resourceType" not in value and "transactionTime" in value and "output" in value:
-                self._manifest(value)
+                self._announced.manifest(value)
                 return
             kind = _type(value, place)
             if kind == "Bundle":
@@ -194,31 +149,12 @@ class _Reader:
         Raises:
             Rejected: TRUNCATED where a page or a resource that was announced is missing.
         """
-        if missing := len(self._next_pages - self._pages):
-            raise Rejected(
-                Code.TRUNCATED, "the export", f"no next page of {missing} bundles", "every page", "save all pages of the search"
-            )
-        for kind, count in (self._counted or {}).items():
-            if self._taken.get(kind, 0) != count:
-                raise Rejected(
-                    Code.TRUNCATED,
-                    "the export",
-                    f"{self._taken.get(kind, 0)} resources of a type",
-                    f"{count}, as its manifest says",
-                    "download every file of the export",
-                )
+        self._announced.check()
         for resource, subject, reference, place in self._orders:
             self._attempt("facts", subject.patient, place, partial(self._order_by_reference, resource, subject, reference))
         for note in self._notes:
             self._attempt("notes", note.subject.patient, note.place, partial(self._note_of_binary, note))
         return self.rows.records()
-
-    def _manifest(self, manifest: Json) -> None:
-        self._counted = {}
-        for one in children(manifest, "output"):
-            kind, count = text(one, "type"), str(one.get("count", ""))
-            if count.isdigit() and len(count) < 16:
-                self._counted[kind] = self._counted.get(kind, 0) + int(count)
 
     def _bundle(self, bundle: Json, place: str) -> None:
         kind = text(bundle, "type")
@@ -226,10 +162,7 @@ class _Reader:
             raise Rejected(
                 Code.UNSUPPORTED, "Bundle.type", "a bundle of another type", ", ".join(BUNDLES), "export the current records"
             )
-        for link in children(bundle, "link"):
-            relation = text(link, "relation")
-            if relation in ("self", "next"):
-                (self._pages if relation == "self" else self._next_pages).add(text(link, "url"))
+        self._announced.page(bundle)
         entries = []
         for number, entry in enumerate(children(bundle, "entry"), start=1):
             where = f"{place}, entry {number}"
@@ -302,7 +235,8 @@ class _Reader:
         check_modifiers(resource)
         if self._strict:
             _check_whole(resource, kind)
-        if not self._counts(resource, kind):
+        if reason := why_left_out(resource, kind):
+            self.rows.counts[reason] += 1
             return
         if kind in ("Encounter", "ImagingStudy"):
             self._own(kind, id_, patient)
@@ -325,23 +259,6 @@ class _Reader:
             work()
         except Rejected as reason:
             self.rows.fault((table,), patient, reason.at(place))
-
-    def _counts(self, resource: Json, kind: str) -> bool:
-        """Tell whether the record counts by its status."""
-        ask, kept, left = STATUS[kind]
-        status = ask(resource)
-        if status in left:
-            self.rows.counts[f"{kind} with the status {status}"] += 1
-            return False
-        if status not in kept:
-            raise malformed(f"{kind}, its status", "no status of the standard", f"one of {', '.join(kept + left)}")
-        if kind == "MedicationRequest" and (text(resource, "intent") in INTENTIONS or resource.get("doNotPerform") is True):
-            self.rows.counts["MedicationRequest that orders nothing"] += 1
-            return False
-        if kind == "DocumentReference" and resource.get("docStatus") == "entered-in-error":
-            self.rows.counts["DocumentReference with the status entered-in-error"] += 1
-            return False
-        return True
 
     def _patient(self, resource: Json, id_: str, place: str) -> None:
         try:

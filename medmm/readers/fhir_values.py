@@ -65,9 +65,10 @@ def moment(written: str) -> str:
             return written
         if DATE.fullmatch(written):
             return last_moment(written)
+        raise ValueError("neither an instant nor a date")
     except ValueError:
-        pass
-    raise Rejected(Code.TYPE, "a time", "a time that cannot be read", "a dateTime of FHIR, with its zone", "correct the export")
+        expected = "a dateTime of FHIR, with its zone"
+        raise Rejected(Code.TYPE, "a time", "a time that cannot be read", expected, "correct the export") from None
 
 
 def known_at(resource: Json, *names: str) -> str:
