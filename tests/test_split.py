@@ -1,3 +1,6 @@
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -64,3 +67,140 @@ def test_too_few_patients_are_refused() -> None:
 def test_fractions_that_are_not_a_whole_are_refused() -> None:
     with pytest.raises(ValidationError, match=r"add up to 0\.9"):
         Fractions(train=0.6, validation=0.15, test=0.15)
+
+
+def dated(studies: list[Study], seed: int = 0) -> list[Study]:
+    """Give each study a day within three years and one of four sites, some of the patients' studies at another site."""
+    rng = np.random.default_rng(seed)
+    sites = {study.patient_id: str(rng.choice(list("ABCD"))) for study in studies}
+    return [
+        replace(
+            study,
+            time=datetime(2020, 1, 1) + timedelta(days=int(rng.integers(1000))),
+            cells={"site": sites[study.patient_id], "part": "", "fold": ""},
+        )
+        for study in studies
+    ]
+
+
+def in_parts(studies: list[Study], settings: SplitSettings) -> dict[str, list[Study]]:
+    split = split_studies(studies, settings)
+    together = sorted([*split.left_out, *(i for part in PARTS for i in split[part])])
+    assert together == list(range(len(studies)))  # nobody is lost
+    return {part: [studies[i] for i in split[part]] for part in PARTS}
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5])
+def test_each_patient_is_judged_in_one_fold_and_chosen_by_in_one_inner_fold(folds: int) -> None:
+    studies = cohort(120, prevalence=0.2)
+    judged: list[str] = []
+    for fold in range(folds):
+        chosen: list[str] = []
+        for inner in range(4):
+            parts = in_parts(studies, SplitSettings(folds=folds, fold=fold, inner_folds=4, inner_fold=inner))
+            chosen += {study.patient_id for study in parts["validation"]}
+            test = {study.patient_id for study in parts["test"]}
+        assert len(chosen) == len(set(chosen)) == 120 - len(test)
+        assert len(test) == pytest.approx(120 / folds, abs=2)
+        judged += test
+    assert sorted(judged) == sorted({study.patient_id for study in studies})
+
+
+def test_folds_without_inner_ones_keep_the_ratio_of_the_fractions() -> None:
+    split = split_studies(cohort(400), SplitSettings(folds=4, fold=1))
+    # Of the 300 patients that the test fold leaves, 15 / 85 are 53.
+    assert split.patients["test"] == pytest.approx(100, abs=2)
+    assert split.patients["validation"] == pytest.approx(53, abs=2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_group_stands_on_two_sides(seed: int) -> None:
+    parts = in_parts(dated(cohort(150, seed=seed), seed), SplitSettings(by="group", column="site", seed=seed))
+    sites = [{study.cells["site"] for study in parts[part]} for part in PARTS]
+    assert all(sites)
+    assert sum(map(len, sites)) == len(set().union(*sites)) == 4
+
+
+def test_each_site_is_the_test_part_of_one_fold() -> None:
+    studies = dated(cohort(150))
+    settings = [SplitSettings(by="group", column="site", folds=4, fold=fold) for fold in range(4)]
+    tested = [{study.cells["site"] for study in in_parts(studies, one)["test"]} for one in settings]
+    assert sorted(site for sites in tested for site in sites) == list("ABCD")
+
+
+def test_sites_that_share_a_patient_stay_together() -> None:
+    studies = dated(cohort(150))
+    guest = next(study for study in studies if study.cells["site"] == "A")
+    studies.append(replace(guest, row=999, study_id="moved", cells={**guest.cells, "site": "B"}))
+    parts = in_parts(studies, SplitSettings(by="group", column="site"))
+    assert [part for part in PARTS if "A" in {s.cells["site"] for s in parts[part]}] == [
+        part for part in PARTS if "B" in {s.cells["site"] for s in parts[part]}
+    ]
+
+
+def test_patients_at_every_site_leave_nothing_to_share_out() -> None:
+    studies = [
+        replace(study, patient_id=str(i // 2), cells={"site": "ABCD"[(i + i // 2) % 4]})
+        for i, study in enumerate(dated(cohort(60)))
+    ]
+    with pytest.raises(DataError, match="gives 1 groups of which no two share a patient"):
+        split_studies(studies, SplitSettings(by="group", column="site"))
+
+
+@pytest.mark.parametrize("dates", [None, (date(2021, 6, 1), date(2022, 1, 1))])
+def test_what_learns_was_before_what_judges_and_later_studies_of_its_patients_are_left_out(
+    dates: tuple[date, date] | None,
+) -> None:
+    studies = dated(cohort(200))
+    settings = SplitSettings(by="time", dates=dates)
+    parts = in_parts(studies, settings)
+    times = {part: [study.time for study in parts[part] if study.time] for part in PARTS}
+    assert max(times["train"]) < min(times["validation"])
+    assert max(times["validation"]) < min(times["test"])
+    split = split_studies(studies, settings)
+    assert set(split.left_out.values()) == {"other period"}
+    used = {study.patient_id for part in PARTS for study in parts[part]}
+    assert {studies[i].patient_id for i in split.left_out} <= used
+    if dates is None:
+        assert split.patients["train"] == pytest.approx(140, abs=2)
+    else:
+        assert min(times["validation"]).date() >= dates[0]
+        assert min(times["test"]).date() >= dates[1]
+
+
+def test_a_column_says_the_part_and_what_it_does_not_name_is_left_out() -> None:
+    studies = cohort(60)
+    owners = sorted({study.patient_id for study in studies})
+    said = {owner: ["train", "validation", "test", "Test"][number % 4] for number, owner in enumerate(owners)}
+    studies = [replace(study, cells={"part": said[study.patient_id]}) for study in studies]
+    settings = SplitSettings(by="column", column="part")
+    for part, members in in_parts(studies, settings).items():
+        assert {said[study.patient_id] for study in members} == {part}
+    assert set(split_studies(studies, settings).left_out.values()) == {"no part"}
+    twice = [*studies, replace(studies[0], row=999, cells={"part": "test"})]
+    with pytest.raises(DataError, match="1 patients stand in more than one part"):
+        split_studies(twice, settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"by": "group"}, "group needs a column"),
+        ({"column": "site"}, "patient takes no column"),
+        ({"by": "time", "folds": 3}, "time has no folds"),
+        ({"inner_folds": 3}, "set folds too"),
+        ({"folds": 3, "fold": 3}, "go from 0 to 2"),
+        ({"dates": ["2020-01-01", "2021-01-01"]}, "dates belong to a split by time"),
+        ({"by": "time", "dates": ["2021-01-01", "2020-01-01"]}, "the earlier one first"),
+    ],
+)
+def test_keys_that_could_never_act_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        SplitSettings.model_validate(settings)
+
+
+def test_a_split_by_time_needs_times_and_one_by_column_its_column() -> None:
+    with pytest.raises(DataError, match=r"cohort\.time"):
+        split_studies(cohort(30), SplitSettings(by="time"))
+    with pytest.raises(DataError, match=r"has no column 'sites'.*site"):
+        split_studies(dated(cohort(30)), SplitSettings(by="group", column="sites"))

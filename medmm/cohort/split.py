@@ -1,17 +1,29 @@
-"""Which studies learn, which choose and which judge: split by patient, stratified by label, with a proof."""
+"""Which studies learn, which choose and which judge, by patient, group, time or a given column, with a proof."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Self
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
 from pydantic import Field, model_validator
 
+from medmm.cohort.sharing import bound_together, share_groups, share_patients
 from medmm.errors import DataError
 from medmm.settings import Settings
+from medmm.tables import nearest
 from medmm.types import Study
 
 PARTS = ("train", "validation", "test")
+
+Share: TypeAlias = Callable[[Sequence[str], Sequence[float]], Mapping[str, int]]
+"""Patients or groups, shares of the parts -> each one's part."""
+
+NO_PART = "no part"
+"""Why a study is left out whose column names no part or no group."""
+
+OTHER_PERIOD = "other period"
+"""Why a study is left out that lies after the period of its patient's part."""
 
 
 class Fractions(Settings):
@@ -35,16 +47,51 @@ class Fractions(Settings):
 
 
 class SplitSettings(Settings):
-    """How patients are shared out."""
+    """How studies are shared out. No patient ever stands on two sides."""
 
-    by: Literal["patient"] = "patient"
-    """The unit that must not stand on two sides."""
+    by: Literal["patient", "group", "time", "column"] = "patient"
+    """`patient`: by chance, stratified by label. `group`: whole groups, such as sites, so that each part has groups that no
+    other has. `time`: patients who came first learn, those who came last judge. `column`: as a column says."""
+
+    column: str | None = None
+    """Column of the studies table: for `group` with the group, for `column` with train, validation or test; a study with
+    another cell there is left out."""
 
     fractions: Fractions = Fractions()
-    """Share of the patients in each part."""
+    """Share of the patients in each part; with `group` of the studies, as nearly as whole groups allow."""
+
+    dates: tuple[date, date] | None = None
+    """With `time`, instead of fractions: the first days of validation and of test."""
+
+    folds: int | None = Field(None, ge=2, le=100)
+    """With `patient` and `group`: one of so many equal folds is the test part, and the fractions share out the others."""
+
+    fold: int = Field(0, ge=0)
+    """Which fold is the test part, from 0."""
+
+    inner_folds: int | None = Field(None, ge=2, le=100)
+    """Nested folds: of what the test fold leaves, one of so many equal folds is the validation part."""
+
+    inner_fold: int = Field(0, ge=0)
+    """Which inner fold is the validation part, from 0."""
 
     seed: int = 0
     """Another seed gives another split."""
+
+    @model_validator(mode="after")
+    def _keys_can_act(self) -> Self:
+        if (self.column is not None) != (self.by in {"group", "column"}):
+            raise ValueError(f"split by {self.by} {'takes no' if self.column is not None else 'needs a'} column")
+        if self.dates is not None and (self.by != "time" or self.dates[0] >= self.dates[1]):
+            raise ValueError("dates belong to a split by time, the earlier one first")
+        if self.folds is not None and self.by not in {"patient", "group"}:
+            raise ValueError(f"split by {self.by} has no folds: split by patient or group")
+        if self.inner_folds is not None and self.folds is None:
+            raise ValueError("inner_folds lie inside folds: set folds too")
+        for name, fold, folds in (("fold", self.fold, self.folds), ("inner_fold", self.inner_fold, self.inner_folds)):
+            if fold >= (folds or 1):
+                raise ValueError(f"there is no {name} {fold}: they go from 0 to {(folds or 1) - 1}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -55,40 +102,41 @@ class Split:
         parts: Part -> indices.
         patients: Part -> number of patients.
         shared_patients: Patients that stand in more than one part: the proof is that it is 0.
+        left_out: Index -> why a study is in no part.
     """
 
     parts: Mapping[str, tuple[int, ...]]
     patients: Mapping[str, int]
     shared_patients: int
+    left_out: Mapping[int, str] = field(default_factory=dict)
 
     def __getitem__(self, part: str) -> tuple[int, ...]:
         return self.parts[part]
 
 
 def split_studies(studies: Sequence[Study], settings: SplitSettings) -> Split:
-    """Share out labelled studies by patient, stratified by the rarest class that a patient has.
+    """Share out labelled studies.
 
     Raises:
-        DataError: Too few patients for three parts, or a part lacks a class.
+        DataError: Too few patients or groups for three parts, a part lacks a class, a column or the times are missing, or a
+            column puts a patient on two sides.
     """
-    strata: dict[int, list[str]] = {}
-    for patient, stratum in _strata(studies).items():
-        strata.setdefault(stratum, []).append(patient)
-    side: dict[str, str] = {}
-    for stratum in sorted(strata):
-        patients = sorted(strata[stratum])
-        np.random.default_rng([settings.seed, stratum]).shuffle(patients)
-        first = round(len(patients) * settings.fractions.train)
-        second = first + max(1, round(len(patients) * settings.fractions.validation))
-        for number, patient in enumerate(patients):
-            side[patient] = PARTS[(number >= first) + (number >= second)]
-    split = prove(studies, {part: tuple(i for i, s in enumerate(studies) if side[s.patient_id] == part) for part in PARTS})
+    if settings.by == "patient":
+        sides = _by_patient(studies, settings)
+    elif settings.by == "group":
+        sides = _by_group(studies, settings)
+    elif settings.by == "time":
+        sides = _by_time(studies, settings)
+    else:
+        sides = [cell if cell in PARTS else NO_PART for cell in _cells(studies, settings)]
+    left_out = {i: side for i, side in enumerate(sides) if side not in PARTS}
+    split = prove(studies, {part: tuple(i for i, side in enumerate(sides) if side == part) for part in PARTS}, left_out)
     for part in PARTS:
-        _needs_classes(studies, split, part)
+        _needs_classes(studies, split, part, settings)
     return split
 
 
-def prove(studies: Sequence[Study], parts: Mapping[str, tuple[int, ...]]) -> Split:
+def prove(studies: Sequence[Study], parts: Mapping[str, tuple[int, ...]], left_out: Mapping[int, str] | None = None) -> Split:
     """Count the patients of each part, and those on more than one side.
 
     Raises:
@@ -98,11 +146,91 @@ def prove(studies: Sequence[Study], parts: Mapping[str, tuple[int, ...]]) -> Spl
     shared = sum(map(len, patients.values())) - len(set().union(*patients.values()))
     if shared:
         raise DataError(f"{shared} patients stand in more than one part of the split: give each patient one part")
-    return Split(parts, {part: len(members) for part, members in patients.items()}, shared)
+    return Split(parts, {part: len(members) for part, members in patients.items()}, shared, left_out or {})
+
+
+def _by_patient(studies: Sequence[Study], settings: SplitSettings) -> list[str]:
+    strata = _strata(studies)
+
+    def share(patients: Sequence[str], shares: Sequence[float]) -> dict[str, int]:
+        return share_patients({patient: strata[patient] for patient in patients}, shares, settings.seed)
+
+    side = _parts(list(strata), settings, share)
+    return [side[study.patient_id] for study in studies]
+
+
+def _by_group(studies: Sequence[Study], settings: SplitSettings) -> list[str]:
+    cells = _cells(studies, settings)
+    known = [i for i, cell in enumerate(cells) if cell]
+    bound = bound_together([studies[i].patient_id for i in known], [cells[i] for i in known])
+    labels = np.array([[1.0, *(studies[i].label or ())] for i in known])  # (S, 1 + C)
+    counts = {group: labels[[one == group for one in bound]].sum(0) for group in sorted(set(bound))}
+
+    def share(groups: Sequence[str], shares: Sequence[float]) -> dict[str, int]:
+        if len(groups) < len(shares):
+            raise DataError(
+                f"split.column {settings.column!r} gives {len(counts)} groups of which no two share a patient, too few for "
+                "the parts and folds: split by patient, or name the parts in a column"
+            )
+        return share_groups({group: counts[group] for group in groups}, shares, settings.seed)
+
+    side = _parts(list(counts), settings, share)
+    sides = dict(zip(known, (side[group] for group in bound), strict=True))
+    return [sides.get(i, NO_PART) for i in range(len(studies))]
+
+
+def _parts(units: Sequence[str], settings: SplitSettings, share: Share) -> dict[str, str]:
+    """Give each patient or group its part, by fractions or by folds."""
+    f = settings.fractions
+    if settings.folds is None:
+        return {unit: PARTS[part] for unit, part in share(units, (f.train, f.validation, f.test)).items()}
+    outer = share(units, [1 / settings.folds] * settings.folds)
+    others = [unit for unit in units if outer[unit] != settings.fold]
+    if settings.inner_folds is None:
+        inner = share(others, (f.train / (f.train + f.validation), f.validation / (f.train + f.validation)))
+        chosen = 1
+    else:
+        inner, chosen = share(others, [1 / settings.inner_folds] * settings.inner_folds), settings.inner_fold
+    parts = {unit: "validation" if inner[unit] == chosen else "train" for unit in others}
+    return {unit: parts.get(unit, "test") for unit in units}
+
+
+def _by_time(studies: Sequence[Study], settings: SplitSettings) -> list[str]:
+    """Give a patient the part of its first study; its studies in the period of another part are left out."""
+    first: dict[str, datetime] = {}
+    for study in studies:
+        if study.time is None:
+            raise DataError("a split by time needs the time of the studies: name its column under cohort.time")
+        first[study.patient_id] = min(study.time, first.get(study.patient_id, study.time))
+    starts = _starts(sorted(first.values()), settings)
+
+    def period(time: datetime) -> str:
+        return PARTS[sum(time >= start for start in starts)]
+
+    own = [(period(first[study.patient_id]), period(study.time or datetime.max)) for study in studies]
+    return [part if part == at else OTHER_PERIOD for part, at in own]
+
+
+def _starts(times: Sequence[datetime], settings: SplitSettings) -> tuple[datetime, ...]:
+    """Give the moments at which validation and test begin, from the sorted times of the patients' first studies."""
+    if settings.dates is not None:
+        return tuple(datetime(day.year, day.month, day.day) for day in settings.dates)
+    f = settings.fractions
+    cuts = (round(len(times) * share) for share in (f.train, f.train + f.validation))
+    return tuple(times[min(cut, len(times) - 1)] for cut in cuts)
+
+
+def _cells(studies: Sequence[Study], settings: SplitSettings) -> list[str]:
+    assert settings.column is not None, "settings were checked"
+    for study in studies:
+        if settings.column not in study.cells:
+            repair = nearest(settings.column, list(study.cells))
+            raise DataError(f"split.column: the studies table has no column {settings.column!r}: {repair}")
+    return [study.cells[settings.column] for study in studies]
 
 
 def _strata(studies: Sequence[Study]) -> dict[str, int]:
-    """Give each patient the rarest class that any of its studies has; -1 for none."""
+    """Give each patient the rarest class that any of its studies has; one more than there are for none."""
     labels = np.array([study.label for study in studies], dtype=float)  # (S, C)
     rarity = np.argsort(labels.sum(0), kind="stable")
     strata: dict[str, int] = {}
@@ -112,10 +240,13 @@ def _strata(studies: Sequence[Study]) -> dict[str, int]:
     return strata
 
 
-def _needs_classes(studies: Sequence[Study], split: Split, part: str) -> None:
+def _needs_classes(studies: Sequence[Study], split: Split, part: str, settings: SplitSettings) -> None:
     labels = np.array([studies[i].label for i in split[part]], dtype=float)
     if len(labels) == 0 or (labels.min(0) == labels.max(0)).any():
-        raise DataError(
-            f"the {part} part has {split.patients[part]} patients and lacks a class: "
-            f"add patients, or raise split.fractions.{part}"
-        )
+        repair = {
+            "patient": f"add patients, or raise split.fractions.{part}",
+            "group": "add groups, or split by patient",
+            "time": f"move split.dates, or raise split.fractions.{part}",
+            "column": f"put patients of every class under {part!r} in split.column",
+        }[settings.by]
+        raise DataError(f"the {part} part has {split.patients[part]} patients and lacks a class: {repair}")
