@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, field_validator
 
+from medmm.cohort.leakage import LeakageSettings
 from medmm.cohort.split import SplitSettings
 from medmm.cohort.studies import CohortSettings
 from medmm.cohort.target import TargetSettings
-from medmm.cohort.telltales import LeakageSettings
 from medmm.errors import ConfigError
 from medmm.evaluation.settings import EvaluationSettings
 from medmm.files import is_safe_name

@@ -138,7 +138,7 @@ def change_note(studies: list[Study], _folder: Path) -> None:
 
 
 def change_cells(studies: list[Study], _folder: Path) -> None:
-    studies[2] = studies[2].with_input("labs", Evidence(cells={"crp": "30"}))
+    studies[0] = studies[0].with_input("labs", Evidence(cells={"crp": "31"}))
 
 
 def lose_an_input(studies: list[Study], _folder: Path) -> None:

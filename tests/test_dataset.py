@@ -360,7 +360,7 @@ def in_memory(count: int, absent: Sequence[int] = ()) -> PreparedInput:
         {"value": np.array([[i, i + 0.5] for i in rows], np.float16), "code": np.array([[i] for i in rows], np.int32)}
         for rows in (first, second)
     )
-    return PreparedInput(place, shards, {})
+    return PreparedInput(place, shards, {}, [])
 
 
 def test_a_batch_holds_each_study_in_float32_with_zeros_where_it_is_absent() -> None:

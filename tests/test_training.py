@@ -49,7 +49,7 @@ def train(
     number = rng.normal(size=(40, 2)).astype(np.float32)
     fields = {"number": number, "known": np.ones((40, 2), np.uint8), "category": np.zeros((40, 0), np.int32)}
     place = np.stack([np.zeros(40, int), np.arange(40)], axis=1)
-    prepared = {"labs": PreparedInput(place, (fields,), {})}
+    prepared = {"labs": PreparedInput(place, (fields,), {}, [])}
     target = (number[:, :1] + rng.normal(size=(40, 1)) > 0).astype(float)
     labs = TabularSettings.model_validate(
         {"table": "x", "numeric": {"a": {}, "b": {}}, "encoder": {"layers": 1, "name": "ft_transformer"}}

@@ -87,6 +87,13 @@ def demo(
 def inspect(
     what: Annotated[Path, typer.Argument(help="Run file, or a folder with images.", metavar="CONFIG|DIR")],
     overrides: OverridesArgument = None,
+    pixels: Annotated[
+        bool,
+        typer.Option(
+            "--pixels",
+            help="Decode the images of a run file too, to find copies and burned-in markers; a training reuses them.",
+        ),
+    ] = False,
     json_out: Annotated[Path | None, typer.Option("--json", help="Also write the answer to this file.")] = None,
     thumbnails: Annotated[
         Path | None, typer.Option(help="Also write a contact sheet of the images to this HTML file.", metavar="FILE")
@@ -104,7 +111,10 @@ def inspect(
     from .thumbnails import write_thumbnails
 
     screen = _screen()
-    answer = inspect_folder(what, screen) if what.is_dir() else inspect_config(load_config(what, overrides or []), screen)
+    if what.is_dir():
+        answer = inspect_folder(what, screen)
+    else:
+        answer = inspect_config(load_config(what, overrides or []), screen, pixels)
     show(answer.sections, screen)
     if json_out is not None:
         write_json(json_out, {name: section.plain() for name, section in answer.sections.items()})

@@ -1,24 +1,26 @@
-"""From the run file to studies that are ready to learn from: found, split, fitted, prepared, described."""
+"""From the run file to studies that are ready to learn from: found, split, checked for leaks, fitted, prepared, described."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from medmm.cohort.manifest import Manifest, make_manifest, patient_numbers
+from medmm.cohort.leakage import Finding, refuse_leaks
+from medmm.cohort.manifest import Manifest, make_manifest
+from medmm.cohort.persons import Persons
 from medmm.cohort.split import PARTS, Split, prove, split_studies
 from medmm.cohort.studies import Sources, read_studies
-from medmm.cohort.telltales import Sample, Telltale, refuse_leaks, telltales
 from medmm.config import RunConfig
-from medmm.dataset.cache import PreparedInput, evidence_digests, prepare_input
+from medmm.dataset.cache import PreparedInput, prepare_input
 from medmm.errors import DataError, Rejected
 from medmm.inputs import Inputs, gather
 from medmm.inputs.base import Input
-from medmm.inputs.tabular import TabularSettings
+from medmm.inputs.image import ImageSettings
 from medmm.types import Array, Study
 
+from .leaks import Series, across, persons_of, series_of, telling
 from .screen import Screen
 
 HEADERS = Path("cache", "headers")
@@ -37,6 +39,8 @@ class Cohort:
         prepared: Every input of all studies.
         target: (S, C) of all studies, NaN where there is no label.
         manifest: What went in.
+        persons: Who stands under several identifiers.
+        findings: What the leakage checks found.
     """
 
     studies: tuple[Study, ...]
@@ -46,6 +50,8 @@ class Cohort:
     prepared: Mapping[str, PreparedInput]
     target: Array
     manifest: Manifest
+    persons: Persons
+    findings: tuple[Finding, ...]
 
     def only(self, name: str) -> "Cohort":
         """Give the cohort as if it had one input, with the studies that have it."""
@@ -56,17 +62,16 @@ class Cohort:
         )
 
 
-def find(config: RunConfig, sources: Sources | None = None) -> tuple[tuple[Study, ...], dict[int, str]]:
+def find(config: RunConfig, sources: Sources) -> tuple[tuple[Study, ...], dict[int, str]]:
     """Find the studies of a run and their inputs, without decoding; and which cannot be used, and why, in a word.
 
     Args:
         config: The run.
-        sources: Its export, where it is open already.
+        sources: Its export.
 
     Raises:
         DataError: A table, column or folder is missing.
     """
-    sources = sources or Sources.open(config.cohort, memory=config.folder / HEADERS)
     inputs = {name: settings.open(name) for name, settings in config.inputs.items()}
     studies = gather(inputs, sources, read_studies(sources, config.target))
     left_out: dict[int, str] = {}
@@ -80,73 +85,121 @@ def find(config: RunConfig, sources: Sources | None = None) -> tuple[tuple[Study
     return studies, left_out
 
 
+@dataclass(frozen=True)
+class Intake:
+    """Studies of which all is known that needs no fitting.
+
+    Attributes:
+        studies: All rows of the studies table, gathered, the identifiers of one person joined.
+        left_out: Index of a study that cannot be used -> why, in a word.
+        series: Of image inputs.
+        images: Image inputs, prepared; empty where pixels were not looked at.
+        persons: Who stands under several identifiers.
+    """
+
+    studies: tuple[Study, ...]
+    left_out: Mapping[int, str]
+    series: Series
+    images: Mapping[str, PreparedInput]
+    persons: Persons
+
+
+def take_in(config: RunConfig, sources: Sources, images: Iterable[Input[object]], screen: Screen) -> Intake:
+    """Find the studies of a run, decode their images, and find out who is who.
+
+    Args:
+        config: The run.
+        sources: Its export.
+        images: Image inputs, which learn nothing, so that they may be looked at before the split.
+        screen: Shows progress.
+    """
+    studies, left_out = find(config, sources)
+    prepared: dict[str, PreparedInput] = {}
+    for one in images:
+        prepared[one.name] = prepare_one(config, one, studies, left_out, screen)
+        left_out |= {i: reason.code.value for i, reason in prepared[one.name].rejected.items()}
+    series = series_of(config, sources, studies)
+    persons = persons_of(config, studies, series, prepared)
+    return Intake(_joined(studies, persons, config), left_out, series, prepared, persons)
+
+
+def prepare_one(
+    config: RunConfig, one: Input[object], studies: Sequence[Study], left_out: Mapping[int, str], screen: Screen
+) -> PreparedInput:
+    """Prepare one input of the studies that are not left out."""
+    kept = [study if i not in left_out else replace(study, evidence={}) for i, study in enumerate(studies)]
+    with screen.step(f"preparing {one.name}") as step:
+        return prepare_input(kept, one, config.folder / "cache", None if one.settings.kind == "image" else 0, step)
+
+
 def prepare(config: RunConfig, screen: Screen) -> Cohort:
-    """Find, split, fit and prepare the studies of a run.
+    """Find, split, check, fit and prepare the studies of a run.
 
     Raises:
-        DataError: Too little is left to learn from, or something tells of the label by itself.
+        DataError: Too little is left to learn from, or the data leak.
     """
     screen.say("reading tables and image headers ...")
-    studies, left_out = find(config)
+    sources = Sources.open(config.cohort, memory=config.folder / HEADERS)
+    images = [settings.open(name) for name, settings in config.inputs.items() if isinstance(settings, ImageSettings)]
+    intake = take_in(config, sources, images, screen)
+    studies = intake.studies
+    sides, of_no_part = share_out(config, studies, intake.left_out)
+    left_out = {**intake.left_out, **of_no_part}
+    findings = leaks(config, sources, intake, sides)
+    refuse_leaks(findings, config.leakage)
+    training = [study for i, study in enumerate(studies) if sides.get(i) == "train"]
+    inputs: dict[str, Input[object]] = {}
+    prepared: dict[str, PreparedInput] = {}
+    for name, settings in config.inputs.items():
+        inputs[name] = _fit(settings.open(name), training)
+        prepared[name] = intake.images.get(name) or prepare_one(config, inputs[name], studies, left_out, screen)
+        left_out |= {i: reason.code.value for i, reason in prepared[name].rejected.items()}
+    sides = {i: side for i, side in sides.items() if i not in left_out}
+    studies = tuple(_with_rejections(study, i, prepared) for i, study in enumerate(studies))
+    return Cohort(
+        studies=studies,
+        left_out=left_out,
+        split=prove(studies, {part: tuple(i for i, side in sides.items() if side == part) for part in PARTS}),
+        inputs=inputs,
+        prepared=prepared,
+        target=_target(studies, len(config.target.names)),
+        manifest=make_manifest(studies, sides, left_out, {name: one.digests for name, one in prepared.items()}),
+        persons=intake.persons,
+        findings=tuple(findings),
+    )
+
+
+def share_out(
+    config: RunConfig, studies: Sequence[Study], left_out: Mapping[int, str]
+) -> tuple[dict[int, str], dict[int, str]]:
+    """Split the studies that can be used.
+
+    Returns:
+        Index of a study -> its part, and -> why it is in none.
+
+    Raises:
+        DataError: None can be used, or too few.
+    """
     used = [i for i in range(len(studies)) if i not in left_out]
     if not used:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in Counter(left_out.values()).most_common())
         raise DataError(f"none of the {len(studies)} studies can be used ({reasons}): look at them with `medmm inspect`")
     split = split_studies([studies[i] for i in used], config.split)
-    parts = {part: [used[i] for i in split[part]] for part in PARTS}
-    refuse_leaks(leaks(config, studies, [*parts["train"], *parts["validation"]]), config.leakage)
-    inputs = {name: _fit(settings.open(name), [studies[i] for i in parts["train"]]) for name, settings in config.inputs.items()}
-    prepared: dict[str, PreparedInput] = {}
-    kept = [study if i not in left_out else replace(study, evidence={}) for i, study in enumerate(studies)]
-    for name, one in inputs.items():
-        with screen.step(f"preparing {name}") as step:
-            workers = None if one.settings.kind == "image" else 0
-            prepared[name] = prepare_input(kept, one, config.folder / "cache", workers, step)
-        left_out |= {i: reason.code.value for i, reason in prepared[name].rejected.items()}
-    whole = {part: tuple(i for i in rows if i not in left_out) for part, rows in parts.items()}
-    studies = tuple(_with_rejections(study, i, prepared) for i, study in enumerate(studies))
-    sides = {i: part for part, rows in whole.items() for i in rows}
-    digests = {name: evidence_digests(studies, name) for name in inputs}
-    return Cohort(
-        studies=studies,
-        left_out=left_out,
-        split=prove(studies, whole),
-        inputs=inputs,
-        prepared=prepared,
-        target=_target(studies, len(config.target.names)),
-        manifest=make_manifest(studies, sides, left_out, digests),
-    )
+    return {used[i]: part for part in PARTS for i in split[part]}, {used[i]: why for i, why in split.left_out.items()}
 
 
-def leaks(config: RunConfig, studies: Sequence[Study], rows: Sequence[int]) -> list[Telltale]:
-    """Hold what some studies say of themselves against their labels, the most telling first; pixels are not looked at.
+def leaks(config: RunConfig, sources: Sources, intake: Intake, sides: Mapping[int, str]) -> list[Finding]:
+    """Make all checks of a split; the labels of test studies are not looked at."""
+    learning = [i for i, side in sides.items() if side != "test"]
+    found = across(config, intake.studies, intake.series, intake.images, intake.persons, sides)
+    return [*found, *telling(config, sources, intake.studies, intake.series, intake.images, learning)]
 
-    Args:
-        config: The run.
-        studies: All of them, gathered.
-        rows: Indices of those to look at: never of test studies.
-    """
-    some = [studies[i] for i in rows]
-    columns: dict[str, list[str]] = {}
-    notes: dict[str, list[str]] = {}
-    for name, settings in config.inputs.items():
-        of_input = [study.evidence.get(name) for study in some]
-        if isinstance(settings, TabularSettings):
-            cells = [dict(one.cells) if one is not None and one.cells is not None else {} for one in of_input]
-            for column in dict.fromkeys(column for row in cells for column in row):
-                columns[f"{name}.{column}"] = [row.get(column, "") for row in cells]
-        elif any(one is not None and one.text for one in of_input):
-            notes[name] = [(one.text or "") if one is not None else "" for one in of_input]
-    sample = Sample(
-        patient=np.array(patient_numbers(studies))[list(rows)],
-        label=_target(tuple(some), len(config.target.names)),
-        classes=config.target.names,
-        columns=columns,
-        notes=notes,
-        groups={name: [study.groups[name] for study in some] for name in config.cohort.subgroups},
-        present={name: np.array([name in study.evidence for study in some]) for name in config.inputs},
-    )
-    return telltales(sample)
+
+def _joined(studies: Sequence[Study], persons: Persons, config: RunConfig) -> tuple[Study, ...]:
+    """Treat the identifiers of one person as one patient, where the run file does not say otherwise."""
+    if config.cohort.same_person == "report":
+        return tuple(studies)
+    return tuple(replace(study, patient_id=persons.same.get(study.patient_id, study.patient_id)) for study in studies)
 
 
 def _fit(one: Input[object], studies: list[Study]) -> Input[object]:

@@ -1,15 +1,14 @@
 """`medmm evaluate`: a packaged model on the labelled studies of a cohort."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from medmm.cohort.manifest import make_manifest, patient_numbers
-from medmm.cohort.split import split_studies
+from medmm.cohort.studies import Sources
 from medmm.config import RunConfig
 from medmm.dataset.batches import Batches
-from medmm.dataset.cache import evidence_digests, prepare_input
+from medmm.dataset.cache import PreparedInput
 from medmm.errors import DataError
 from medmm.evaluation.evaluate import Evaluation, evaluate
 from medmm.evaluation.plots import PLOTS
@@ -17,9 +16,9 @@ from medmm.package import load_package
 from medmm.predict import predict
 from medmm.registry import fetched
 from medmm.training.tracking import connect, open_record
-from medmm.types import Scores, Study
+from medmm.types import Scores
 
-from .cohort import find
+from .cohort import HEADERS, Intake, prepare_one, share_out, take_in
 from .report import metrics
 from .screen import Screen
 
@@ -61,23 +60,23 @@ def evaluate_model(model: str, config: RunConfig, screen: Screen) -> Evaluated:
             "inputs or target of the run file are not those of the model: evaluate with the run file it was trained by"
         )
     screen.say("reading tables and image headers ...")
-    studies, left_out = find(config)
-    parts = _parts(studies, left_out, config)
-    prepared = {}
+    sources = Sources.open(config.cohort, memory=config.folder / HEADERS)
+    images = [one for one in package.inputs.values() if one.settings.kind == "image"]
+    intake = take_in(config, sources, images, screen)
+    studies, left_out, parts = intake.studies, dict(intake.left_out), _parts(config, intake)
+    prepared: dict[str, PreparedInput] = {}
     for name, one in package.inputs.items():
-        with screen.step(f"preparing {name}") as step:
-            workers = None if one.settings.kind == "image" else 0
-            prepared[name] = prepare_input(studies, one, config.folder / "cache", workers, step)
+        prepared[name] = intake.images.get(name) or prepare_one(config, one, studies, left_out, screen)
         left_out |= {i: reason.code.value for i, reason in prepared[name].rejected.items()}
     rows = [i for i in range(len(studies)) if i not in left_out]
     if not rows:
         raise DataError(f"none of the {len(studies)} studies can be used: look at them with `medmm inspect`")
-    digests = {name: evidence_digests(studies, name) for name in package.inputs}
+    digests = {name: one.digests for name, one in prepared.items()}
     manifest = make_manifest(studies, {i: parts[i] for i in rows if i in parts}, left_out, digests)
     own = manifest.digest == package.facts.get("cohort_digest")
     known = set(package.facts.get("learned_from", ()))
     learners = {studies[i].patient_id for i, files in enumerate(manifest.files) if not known.isdisjoint(files)}
-    judged = [i for i in rows if (parts[i] == "test" if own else studies[i].patient_id not in learners)]
+    judged = [i for i in rows if (parts.get(i) == "test" if own else studies[i].patient_id not in learners)]
     if not judged:
         raise DataError("the model learned from every patient of this cohort: evaluate it on patients that it has not seen")
     learned_from = 0 if own else len(rows) - len(judged)
@@ -99,11 +98,10 @@ def evaluate_model(model: str, config: RunConfig, screen: Screen) -> Evaluated:
     return Evaluated(evaluation, own, learned_from, len(left_out), record.address())
 
 
-def _parts(studies: Sequence[Study], left_out: Mapping[int, str], config: RunConfig) -> dict[int, str]:
+def _parts(config: RunConfig, intake: Intake) -> dict[int, str]:
     """Split as a training by this run file would; nothing where it could not."""
-    used = [i for i in range(len(studies)) if i not in left_out]
     try:
-        split = split_studies([studies[i] for i in used], config.split)
+        parts, _ = share_out(config, intake.studies, intake.left_out)
     except DataError:  # a cohort to judge on may well be too small to train on
         return {}
-    return {used[i]: part for part, rows in split.parts.items() for i in rows}
+    return parts

@@ -7,9 +7,7 @@ from pathlib import Path
 
 from medmm.cohort.scan import Scan, SeriesFound, scan
 from medmm.cohort.shown import shown_modality, shown_syntax, shown_vendor
-from medmm.cohort.split import split_studies
 from medmm.cohort.studies import Sources
-from medmm.cohort.telltales import Telltale
 from medmm.config import RunConfig
 from medmm.errors import DataError
 from medmm.inputs.image import ImageInput, ImageSettings
@@ -19,15 +17,15 @@ from medmm.inputs.tabular import TabularSettings
 from medmm.settings import Plain
 from medmm.types import Study
 
-from .cohort import find, leaks
+from .cohort import HEADERS, Intake, leaks, share_out, take_in
 from .screen import Screen
 from .thumbnails import Subject
 
 SERIES_COLUMNS = ("modality", "manufacturer", "transfer_syntax", "plane", "slices", "files", "thickness_mm", "code")
 """What the answer says of one series; no identifier, no number and no text that a scanner's user typed."""
 
-TELLTALES = 8
-"""Rows on what tells of the label, beside all that are leaks."""
+FINDINGS = 12
+"""Rows on what the leakage checks found, beside all leaks."""
 
 Weighed = Mapping[str, Sequence[tuple[Considered, ...]]]
 """Input -> study -> the series that were weighed for it."""
@@ -67,19 +65,25 @@ class Answer:
     subjects: Sequence[Subject]
 
 
-def inspect_config(config: RunConfig, screen: Screen) -> Answer:
-    """Describe the cohort of a run file: counts, classes, inputs, series, rejections. Headers are read, pixels are not.
+def inspect_config(config: RunConfig, screen: Screen, pixels: bool = False) -> Answer:
+    """Describe the cohort of a run file: counts, classes, inputs, series, leaks, rejections.
+
+    Args:
+        config: The run.
+        screen: Shows progress.
+        pixels: Decode images too, into the cache of the run; else only their headers are read and nothing is written.
 
     Raises:
         DataError: A table, column or folder is missing.
     """
-    sources = Sources.open(config.cohort)
-    opened = (settings.open(name) for name, settings in config.inputs.items())
+    sources = Sources.open(config.cohort, memory=config.folder / HEADERS if pixels else None)
+    opened = [settings.open(name) for name, settings in config.inputs.items()]
     images = [one for one in opened if isinstance(one, ImageInput) and one.settings.match != "file"]
     for path in sorted({one.settings.path for one in images}):
         with screen.step("reading image headers") as step:
             sources.scan(path, step)
-    studies, left_out = find(config, sources)
+    intake = take_in(config, sources, [one for one in opened if pixels and one.settings.kind == "image"], screen)
+    studies, left_out = intake.studies, intake.left_out
     weighed = {one.name: one.weigh(sources, studies) for one in images}
     patients = len({study.patient_id for study in studies})
     used = [study for i, study in enumerate(studies) if i not in left_out]
@@ -97,7 +101,7 @@ def inspect_config(config: RunConfig, screen: Screen) -> Answer:
         "choice": Section("Series of the studies", ("input", "fate", "series", "studies"), _choice(studies, weighed)),
         "absent": Section("Absent images", ("input", "why", "studies"), _absent(weighed)),
         "series": Section("Series of each study", series_columns, _series(studies, weighed), detail=True),
-        "telltales": _telltales(config, studies, left_out),
+        **_leaks(config, sources, intake),
         **_tables(config, sources),
         "left_out": Section("Left out, and why", ("reason", "studies"), Counter(left_out.values()).most_common()),
         "rejected": Section("Rejections", ("study", "input", "reason"), _rejections(studies)),
@@ -204,25 +208,24 @@ def _series(studies: Sequence[Study], weighed: Weighed) -> list[tuple[object, ..
     ]
 
 
-def _telltales(config: RunConfig, studies: Sequence[Study], left_out: Mapping[int, str]) -> Section:
-    """Give what tells of the label by itself among the studies that are not for the test."""
-    title = "What tells of the label by itself (training and validation studies)"
-    columns = ("what", "name", "class", "AUROC", "at least", "studies", "patients", "verdict")
-    used = [i for i in range(len(studies)) if i not in left_out]
+def _leaks(config: RunConfig, sources: Sources, intake: Intake) -> dict[str, Section]:
+    """Give what the leakage checks find with the split of the run file; none looks at the labels of test studies."""
+    persons = [(why, count) for why, count in intake.persons.found.items()]
+    looked = "" if intake.images else "; images are compared with --pixels"
+    title = f"Leakage checks of the split{looked}"
+    columns = ("check", "name", "class", "found", "verdict")
     try:
-        split = split_studies([studies[i] for i in used], config.split)
-    except DataError:
-        return Section(title, columns, [("nothing judged: too few patients to split", "", "", "", "", len(used), "", "")])
-    found = leaks(config, studies, [used[i] for part in ("train", "validation") for i in split[part]])
-    shown = [one for number, one in enumerate(found) if number < TELLTALES or one.leaks]
-    rows = [_told(one) for one in shown]
-    return Section(title, columns, rows)
-
-
-def _told(one: Telltale) -> tuple[object, ...]:
-    association, verdict = one.found, "LEAK" if one.leaks else ""
-    auroc, low = f"{association.auroc:.2f}", f"{association.low:.2f}"
-    return one.kind, one.name, one.class_name, auroc, low, association.studies, association.patients, verdict
+        sides, _ = share_out(config, intake.studies, intake.left_out)
+    except DataError as reason:
+        rows = [("none", "", "", str(reason), "")]
+    else:
+        found = leaks(config, sources, intake, sides)
+        shown = [one for number, one in enumerate(found) if number < FINDINGS or one.leaks]
+        rows = [(one.check, one.name, one.class_name, one.found, one.verdict(config.leakage)) for one in shown]
+    return {
+        "persons": Section("Identifiers of a person who has several", ("told by", "identifiers"), persons),
+        "leaks": Section(title, columns, rows),
+    }
 
 
 def _tables(config: RunConfig, sources: Sources) -> dict[str, Section]:

@@ -15,8 +15,8 @@ FOLDS = 5
 LEAST_PATIENTS = 10
 """Of each side of the label: below it an AUROC says nothing."""
 
-DEVIATIONS = 1.645
-"""Standard errors from an AUROC down to the low end of its one-sided 95 % interval."""
+LEVEL = 0.05
+"""Chance that an AUROC lies below the low end of its one-sided interval."""
 
 
 @dataclass(frozen=True)
@@ -34,23 +34,27 @@ class Association:
     studies: int
     patients: int
 
+    def __str__(self) -> str:
+        return f"AUROC {self.auroc:.2f}, at least {self.low:.2f}, {self.patients} patients"
 
-def of_number(values: Array, label: Array, patient: Array) -> Association | None:
+
+def of_number(values: Array, label: Array, patient: Array, tried: int = 1) -> Association | None:
     """Tell how well one number separates the label, in the direction in which it does so better.
 
     Args:
         values: (S,) NaN where it is missing.
         label: (S,) of 0 and 1.
         patient: (S,) whole numbers.
+        tried: Of how many numbers this is the best; the interval holds for all of them (Bonferroni).
 
     Returns:
         None where fewer than `LEAST_PATIENTS` of either side have a value.
     """
     known = ~np.isnan(values)
-    found = _association(values[known], label[known], patient[known])
+    found = _association(values[known], label[known], patient[known], tried)
     if found is None or found.auroc >= 0.5:
         return found
-    return _association(-values[known], label[known], patient[known])
+    return _association(-values[known], label[known], patient[known], tried)
 
 
 def of_features(features: Array, label: Array, patient: Array) -> Association | None:
@@ -79,14 +83,15 @@ def of_features(features: Array, label: Array, patient: Array) -> Association | 
     return _association(score, label, patient)
 
 
-def _association(score: Array, label: Array, patient: Array) -> Association | None:
+def _association(score: Array, label: Array, patient: Array, tried: int = 1) -> Association | None:
+    from scipy.stats import norm
     from sklearn.metrics import roc_auc_score
 
     if not _suffice(label, patient):
         return None
     auroc = float(roc_auc_score(label, score))
     positive, negative = (len(np.unique(patient[label == side])) for side in (1, 0))
-    low = auroc - DEVIATIONS * _standard_error(auroc, positive, negative)
+    low = auroc - float(norm.isf(LEVEL / tried)) * _standard_error(auroc, positive, negative)
     return Association(auroc, low, len(label), len(np.unique(patient)))
 
 

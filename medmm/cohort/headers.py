@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from medmm.cohort.persons import person_mark
 from medmm.cohort.traits import Traits, traits_of
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom_file import read_header
@@ -36,6 +37,7 @@ TEXTS = (
     "AccessionNumber",
     "Modality",
     "Manufacturer",
+    "ManufacturerModelName",
     "SeriesNumber",
 )
 """Attributes whose text is kept of a file."""
@@ -56,6 +58,8 @@ class DicomImage:
         acquired: Digits of date and time at which it was acquired or, where that is not stated, its series begun; "" where
             neither is.
         slices: Its images; those of one that cannot be read right as far as it tells.
+        rows, columns: Of an image; 0 where it cannot be read right.
+        person: The same for the same name and date of birth, from which neither can be read; "" where one is missing.
         problem: Why it cannot; None where nothing speaks against it.
     """
 
@@ -65,6 +69,9 @@ class DicomImage:
     traits: frozenset[Traits]
     acquired: str
     slices: int
+    rows: int
+    columns: int
+    person: str
     problem: Rejected | None
 
     @property
@@ -100,6 +107,9 @@ def look(file: Path, where: str, check: Instances) -> Look:
             traits=traits_of(header.attributes, instance),
             acquired=_acquired(header.attributes),
             slices=_promised_frames(header.attributes) if instance is None else len(instance.frames),
+            rows=0 if instance is None else instance.format.rows,
+            columns=0 if instance is None else instance.format.columns,
+            person=person_mark(_text(header.attributes, "PatientName"), _text(header.attributes, "PatientBirthDate")),
             problem=problem,
         )
         if problem is not None and not (all(image.key) and (header.pixels or header.attributes.has("Rows"))):

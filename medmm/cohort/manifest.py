@@ -21,7 +21,7 @@ class Manifest:
     Attributes:
         table: row, patient (a running number), part, reason, label, and for each input `present`, `absent` or the code of its
             rejection. It names nobody: only who has the studies table can tell who stands in a row.
-        digest: SHA-256 over identifiers, labels, times, parts and the content of every file, cell and note.
+        digest: SHA-256 over identifiers, labels, times, parts and the content of every file, cell and note in use.
         files: Content digests of the file inputs of each study, by which a later evaluation knows a study again under any
             name. Cells and notes give none: too many patients share them.
     """
@@ -43,7 +43,7 @@ def make_manifest(
         studies: All of the studies table.
         parts: Index of a study -> its part of the split; the others are left out.
         reasons: Index of a study that is left out -> why, in a word.
-        evidence: Input -> content digest of each study's, None where absent.
+        evidence: Input -> content digest of each study's, None where it is absent or not used.
     """
     import pandas as pd
 
@@ -61,12 +61,19 @@ def make_manifest(
     ]
     whole = digest(
         [
-            [s.patient_id, s.study_id, str(s.time), s.label, parts.get(i), [evidence[name][i] for name in sorted(evidence)]]
+            [
+                s.patient_id,
+                s.study_id,
+                str(s.time),
+                s.label,
+                parts.get(i),
+                [evidence[name][i] for name in sorted(evidence) if i in parts],
+            ]
             for i, s in enumerate(studies)
         ]
     )
     files = tuple(
-        frozenset(str(evidence[name][i])[:DIGITS] for name, one in study.evidence.items() if one.files)
+        frozenset(str(evidence[name][i])[:DIGITS] for name, one in study.evidence.items() if one.files and evidence[name][i])
         for i, study in enumerate(studies)
     )
     return Manifest(pd.DataFrame(rows), whole, files)

@@ -36,6 +36,9 @@ class SeriesFound:
             their order is that of time. "" where no file states either.
         traits: What a choice can rest on; several where its files differ in it.
         slices: Images in its files, more than files where a file holds several; those of a broken file as far as it tells.
+        scanner: Manufacturer and model.
+        rows, columns: Of an image of its first file; 0 where that cannot be read right.
+        person: The same for the same name and date of birth, from which neither can be read; "" where one is missing.
         files: In the order of their names.
         problem: Why it would be refused, as far as headers tell; None where nothing speaks against it.
     """
@@ -53,6 +56,10 @@ class SeriesFound:
     acquired: str
     traits: frozenset[Traits]
     slices: int
+    scanner: str
+    rows: int
+    columns: int
+    person: str
     files: tuple[Path, ...]
     problem: Rejected | None
 
@@ -193,6 +200,10 @@ def _found(gathered: _Gathered) -> SeriesFound:
         acquired=gathered.acquired,
         traits=frozenset(gathered.traits),
         slices=gathered.slices,
+        scanner=" ".join(filter(None, (text("Manufacturer"), text("ManufacturerModelName")))),
+        rows=gathered.first.rows,
+        columns=gathered.first.columns,
+        person=gathered.first.person,
         files=(),
         problem=gathered.problem or problem_of(gathered.instances),
     )

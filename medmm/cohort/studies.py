@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from medmm.cohort.scan import Scan, scan
 from medmm.cohort.target import TargetSettings
@@ -37,6 +37,14 @@ class CohortSettings(Settings):
 
     time: str | None = None
     """Column with the time of a study (ISO 8601). Nothing recorded after it is read."""
+
+    person: tuple[str, ...] = ()
+    """Columns of the studies table, such as name and date of birth, in which one person has the same cells under any
+    identifier."""
+
+    same_person: Literal["join", "report"] = "join"
+    """What becomes of identifiers that are one person's, by these columns, by name and date of birth in image headers, or by
+    an identical image: treated as one patient, or left apart and reported, which ends a run that puts them on two sides."""
 
     subgroups: tuple[str, ...] = ()
     """Columns by which results are shown apart, such as sex and site."""

@@ -44,11 +44,13 @@ class PreparedInput:
         place: (S, 2) shard and row of each study; `ABSENT` where it has none.
         shards: Field -> the memory-mapped array (rows, ...) of each shard.
         rejected: Index of a study -> why it must not be used.
+        digests: (S,) content digest of what each study has, None where it has nothing.
     """
 
     place: Array
     shards: tuple[Mapping[str, Array], ...]
     rejected: Mapping[int, Rejected]
+    digests: Sequence[str | None]
 
     def fields(self, index: int) -> dict[str, Array] | None:
         """Give the prepared arrays of a study; None where the input is absent."""
@@ -95,7 +97,7 @@ def prepare_input(
                 where = f"{studies[index].key}, {reason['where']}"
                 rejected[index] = Rejected(Code(reason["code"]), where, reason["found"], reason["expected"], reason["repair"])
         shards.append({name: np.load(path / f"{name}.npy", mmap_mode="r") for name in notes["fields"]})
-    return PreparedInput(place, tuple(shards), rejected)
+    return PreparedInput(place, tuple(shards), rejected, digests)
 
 
 def _fill(path: Path, studies: Sequence[Study], one: Input[object], workers: int | None, tell: Callable[[int], None]) -> None:

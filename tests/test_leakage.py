@@ -1,0 +1,108 @@
+"""Each fault that a synthetic cohort can have is found by its check, through the whole intake; a clean cohort passes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from medmm.cohort.leakage import Finding
+from medmm.cohort.manifest import patient_numbers
+from medmm.cohort.studies import Sources
+from medmm.cohort.synthetic import SyntheticSettings, make_cohort
+from medmm.cohort.telltales import Sample
+from medmm.config import RunConfig, parse_config
+from medmm.errors import DataError
+from medmm.workflows.cohort import Intake, leaks, prepare, share_out, take_in
+from medmm.workflows.inspect import inspect_config
+from medmm.workflows.screen import Screen
+
+SCREEN = Screen(Console(quiet=True))
+
+
+def export(folder: Path, patients: int = 120, seed: int = 5, **settings: Any) -> dict[str, Any]:
+    """Make a cohort, and the settings of a run that reads all of it."""
+    made = {"images": ("radiograph",), "radiograph_size": 32, **settings}
+    make_cohort(folder, SyntheticSettings(patients=patients, seed=seed, **made))
+    person = ["sex", "antibiotic"] if settings.get("leak") == "column" else ["sex"]
+    return {
+        "name": "leak",
+        "cohort": {"root": str(folder), "time": "time", "subgroups": ["site"]},
+        "target": {"column": "diagnosis", "positive": "pneumonia"},
+        "inputs": {
+            "chest": {"kind": "image", "path": "dicom", "column": "study_uid", "modality": ["CR", "DX"], "size": [32, 32]},
+            "labs": {"kind": "tabular", "table": "labs.csv", "layout": "long", "numeric": {"crp": {}, "wbc": {}}},
+            "person": {"kind": "tabular", "table": "studies.csv", "numeric": {"age": {}}, "categorical": person},
+            "history": {"kind": "text", "table": "notes.csv"},
+        },
+        "output": str(folder / "runs"),
+    }
+
+
+def taken_in(config: RunConfig) -> tuple[Sources, Intake, dict[int, str]]:
+    sources = Sources.open(config.cohort)
+    images = [one.open(name) for name, one in config.inputs.items() if one.kind == "image"]
+    intake = take_in(config, sources, images, SCREEN)
+    sides, _ = share_out(config, intake.studies, intake.left_out)
+    return sources, intake, sides
+
+
+def leaking(content: dict[str, Any]) -> set[tuple[str, str]]:
+    config = parse_config(content, "x")
+    sources, intake, sides = taken_in(config)
+    return {(one.check, one.name) for one in leaks(config, sources, intake, sides) if one.leaks}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_clean_cohort_passes_every_check(tmp_path: Path, seed: int) -> None:
+    assert leaking(export(tmp_path / "cohort", seed=seed)) == set()
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({"leak": "column"}, {("column", "person.antibiotic")}),
+        ({"leak": "word"}, {("own words", "history"), ("one word", "history.assess"), ("all words", "history")}),
+        ({"leak": "marker"}, {("image corners", "chest")}),
+        ({"absent_by_label": {"note": 0.8}}, {("missing", "missing")}),
+        ({"site_effect": 5.0, "patients": 400}, {("group", "site")}),
+    ],
+)
+def test_each_fault_of_a_synthetic_cohort_is_found_and_ends_the_run(
+    tmp_path: Path, settings: dict[str, Any], found: set[tuple[str, str]]
+) -> None:
+    content = export(tmp_path / "cohort", **settings)
+    assert leaking(content) == found
+    with pytest.raises(DataError, match=r"^the data leak: .*leakage\.waive"):
+        prepare(parse_config(content, "x"), SCREEN)
+
+
+@pytest.mark.parametrize("job", [prepare, inspect_config])
+def test_the_labels_of_test_studies_are_never_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: Callable[[RunConfig, Screen], object]
+) -> None:
+    looked: list[Sample] = []
+
+    def watched(one: Sample) -> list[Finding]:
+        looked.append(one)
+        return []
+
+    config = parse_config(export(tmp_path / "cohort", patients=90), "x")
+    _, intake, sides = taken_in(config)
+    monkeypatch.setattr("medmm.workflows.leaks.telltales", watched)
+    job(config, SCREEN)
+    (one,) = looked
+    learning = [i for i, side in sides.items() if side != "test"]
+    assert len(one.label) == len(learning) < len(sides)
+    numbers = np.array(patient_numbers(intake.studies))
+    tested = {int(numbers[i]) for i, side in sides.items() if side == "test"}
+    assert tested
+    assert not set(one.patient.tolist()) & tested
+
+
+def test_times_of_recording_without_a_time_of_the_study_are_a_leak(tmp_path: Path) -> None:
+    content = export(tmp_path / "cohort", patients=90)
+    del content["cohort"]["time"], content["inputs"]["labs"]
+    assert leaking(content) == {("no index time", "history.time")}

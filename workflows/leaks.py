@@ -1,0 +1,153 @@
+"""The leakage checks of a run: what tells of the label by itself, and what stands on two sides of the split."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from medmm.cohort.corners import corner_features
+from medmm.cohort.crossings import crossings
+from medmm.cohort.leakage import Finding
+from medmm.cohort.manifest import patient_numbers
+from medmm.cohort.persons import Persons, find_persons
+from medmm.cohort.scan import SeriesFound
+from medmm.cohort.studies import Sources
+from medmm.cohort.telltales import Sample, telltales
+from medmm.config import RunConfig
+from medmm.dataset.cache import PreparedInput
+from medmm.files import digest
+from medmm.inputs.image import ImageSettings
+from medmm.inputs.tabular import TabularSettings
+from medmm.inputs.text import TextSettings
+from medmm.types import Array, Study
+
+Series = Mapping[str, Sequence[SeriesFound | None]]
+"""Image input -> the series that each study takes, None where it has none or where headers do not tell."""
+
+Prepared = Mapping[str, PreparedInput]
+"""Image input -> its prepared images; empty where pixels are not looked at."""
+
+
+def series_of(config: RunConfig, sources: Sources, studies: Sequence[Study]) -> Series:
+    """Find the series of every study again by its files."""
+    found: dict[str, list[SeriesFound | None]] = {}
+    for name, settings in config.inputs.items():
+        if isinstance(settings, ImageSettings) and settings.match != "file":
+            by_file = {series.files[0]: series for series in sources.scan(settings.path).series}
+            files = (study.evidence[name].files[0] if name in study.evidence else None for study in studies)
+            found[name] = [None if file is None else by_file.get(file) for file in files]
+    return found
+
+
+def persons_of(config: RunConfig, studies: Sequence[Study], series: Series, images: Prepared) -> Persons:
+    """Find patients who are one person, by what the studies table, image headers and images say."""
+    marks: dict[str, Iterator[tuple[int, str]]] = {}
+    columns = config.cohort.person
+    if columns:
+        cells = ([study.cells[column].casefold() for column in columns] for study in studies)
+        marks[f"the same {' and '.join(columns)}"] = ((i, digest(own)) for i, own in enumerate(cells) if all(own))
+    if series:
+        marks["the same name and date of birth in image headers"] = (
+            (i, one.person) for own in series.values() for i, one in enumerate(own) if one is not None and one.person
+        )
+    if images:
+        marks["an identical image"] = (mark for name in images for mark in _image_marks(images[name]))
+    return find_persons([study.patient_id for study in studies], marks)
+
+
+def across(
+    config: RunConfig, studies: Sequence[Study], series: Series, images: Prepared, persons: Persons, sides: Mapping[int, str]
+) -> list[Finding]:
+    """Find what stands on two sides of the split.
+
+    Args:
+        config: The run.
+        studies: All of them.
+        series: Of image inputs.
+        images: Prepared; empty where pixels are not looked at.
+        persons: Who is who.
+        sides: Index of a study -> its part.
+    """
+    marks: dict[str, list[tuple[int, str]]] = {
+        "persons": [(i, persons.same.get(study.patient_id, study.patient_id)) for i, study in enumerate(studies)]
+    }
+    for name, own in series.items():
+        known = [(i, one) for i, one in enumerate(own) if one is not None]
+        marks[f"{name}.study"] = [(i, one.study_uid) for i, one in known if one.study_uid]
+        marks[f"{name}.series"] = [(i, one.series_uid) for i, one in known if one.series_uid]
+    for name, prepared in images.items():
+        marks[f"{name}.files"] = [(i, one) for i, one in enumerate(prepared.digests) if one is not None]
+    pairs: dict[str, list[tuple[int, int]]] = {}
+    return crossings(marks, pairs, sides, [study.row for study in studies])
+
+
+def telling(
+    config: RunConfig, sources: Sources, studies: Sequence[Study], series: Series, images: Prepared, rows: Sequence[int]
+) -> list[Finding]:
+    """Hold what some studies say of themselves against their labels, the most telling first.
+
+    Args:
+        config: The run.
+        sources: Its export.
+        studies: All of them, gathered.
+        series: Of image inputs.
+        images: Prepared; empty where pixels are not looked at.
+        rows: Indices of those to look at: never of test studies.
+    """
+    some = [studies[i] for i in rows]
+    columns: dict[str, list[str]] = {}
+    notes: dict[str, list[str]] = {}
+    for name, settings in config.inputs.items():
+        of_input = [study.evidence.get(name) for study in some]
+        if isinstance(settings, TabularSettings):
+            cells = [dict(one.cells) if one is not None and one.cells is not None else {} for one in of_input]
+            for column in dict.fromkeys(column for row in cells for column in row):
+                columns[f"{name}.{column}"] = [row.get(column, "") for row in cells]
+        elif any(one is not None and one.text for one in of_input):
+            notes[name] = [(one.text or "") if one is not None else "" for one in of_input]
+    taken = {name: [own[i] for i in rows] for name, own in series.items()}
+    sample = Sample(
+        patient=np.array(patient_numbers(studies))[list(rows)],
+        label=np.array([study.label for study in some], dtype=np.float64),
+        classes=config.target.names,
+        columns=columns,
+        notes=notes,
+        groups={name: [study.groups[name] for study in some] for name in config.cohort.subgroups},
+        present={name: np.array([name in study.evidence for study in some]) for name in config.inputs},
+        scanners={name: ["" if one is None else one.scanner for one in own] for name, own in taken.items()},
+        sizes={name: np.array([_size(one) for one in own]) for name, own in taken.items()},
+        corners={name: corner_features(_image(one, i) for i in rows) for name, one in images.items()},
+        synonyms=config.leakage.words,
+    )
+    return [*_untimed(config, sources), *telltales(sample)]
+
+
+def _untimed(config: RunConfig, sources: Sources) -> list[Finding]:
+    """Find tables that say when something was recorded, in a run that does not say when its studies were."""
+    found = []
+    for name, settings in config.inputs.items():
+        if config.cohort.time is None and isinstance(settings, TabularSettings | TextSettings):
+            table = settings.table
+            if table is not None and table != config.cohort.studies and settings.time in sources.table(table, []).columns:
+                said = "what was recorded after the study is read too: name the time of the studies under cohort.time"
+                found.append(Finding("no index time", f"{name}.{settings.time}", said, True))
+    return found
+
+
+def _image_marks(one: PreparedInput) -> Iterator[tuple[int, str]]:
+    """Give a digest of each image in which anything is to be seen."""
+    for i in range(len(one.place)):
+        image = _image(one, i)
+        if image is not None and image.min() < image.max():
+            yield i, digest([image.shape, digest(np.ascontiguousarray(image).tobytes())])
+
+
+def _image(one: PreparedInput, index: int) -> Array | None:
+    fields = one.fields(index)
+    return None if fields is None else fields["image"]
+
+
+def _size(one: SeriesFound | None) -> tuple[float, float, float]:
+    """Give rows, columns and slices."""
+    if one is None or not one.rows:
+        return (np.nan, np.nan, np.nan)
+    return (one.rows, one.columns, one.slices)
