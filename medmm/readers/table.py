@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from medmm.errors import Code, Rejected
 from medmm.readers.excel import ZIP_MAGIC, excel_rows, refuse_older
+from medmm.readers.quotes import quotes_stand_right
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,21 +67,20 @@ def read_table(path: Path) -> pd.DataFrame:
     lines = _csv_rows(path, separator)
     _, names = next(lines)
     _check_names(names)
-    plain = None if quoted else _plain_frame(path, separator, names)
-    return _frame(names, lines) if plain is None else plain
+    fast = None if quoted and not quotes_stand_right(path, separator) else _fast_frame(path, separator, names, quoted)
+    return _frame(names, lines) if fast is None else fast
 
 
-def _plain_frame(path: Path, separator: str, names: Sequence[str]) -> pd.DataFrame | None:
-    """Read a file without any quote, by Arrow's parser; None where it finds a fault, which the slower one can name."""
+def _fast_frame(path: Path, separator: str, names: Sequence[str], quoted: bool) -> pd.DataFrame | None:
+    """Read a file whose quotes stand right by Arrow's parser; None where it finds a fault, which the slower one can name."""
     import pandas as pd
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
     kinds = arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.large_string()), strings_can_be_null=False)
+    quotes = arrow_csv.ParseOptions(delimiter=separator, quote_char='"' if quoted else False, newlines_in_values=quoted)
     try:
-        table = arrow_csv.read_csv(
-            path, parse_options=arrow_csv.ParseOptions(delimiter=separator, quote_char=False), convert_options=kinds
-        )
+        table = arrow_csv.read_csv(path, parse_options=quotes, convert_options=kinds)
     except pa.ArrowException:
         return None
     if table.column_names != list(names):
