@@ -134,6 +134,25 @@ def test_two_rows_of_one_study_at_one_time_are_ambiguous_unless_they_are_the_sam
         assert cells(found(tmp_path, settings, wide=wide.replace("62", "61"))[2]) == {"age": "61"}
 
 
+def test_a_row_is_never_given_to_two_studies_of_one_identifier(tmp_path: Path) -> None:
+    studies = STUDIES + "another,1E5,2024-03-01T12:00:00,m\n"
+    wide, text = "study_id,age\n1E5,61\n3,62\n", "study_id,text\n1E5,cough\n3,fever\n"
+    for table, settings in (
+        (wide, TabularSettings.model_validate({"table": "t.csv", "numeric": {"age": {}}})),
+        (text, TextSettings.model_validate({"table": "t.csv"})),
+    ):
+        sources, known = export(tmp_path, studies=studies, t=table)
+        assert [bool(study.rejected) for study in known] == [True, False, False, True]
+        assert [one is not None for one in settings.open("labs").gather(sources, known)] == [False, False, True, False]
+
+
+def test_a_row_of_a_patient_is_of_all_their_studies(tmp_path: Path) -> None:
+    settings = TabularSettings.model_validate({"table": "t.csv", "by": "patient", "numeric": {"age": {}}})
+    rows = "patient_id,age,time\n007,61,2024-02-01\n007,62,2024-05-01\n"
+    first, second, third = found(tmp_path, settings, t=rows)
+    assert (cells(first), cells(second), third) == ({"age": "61"}, {"age": "62"}, None)
+
+
 def test_the_studies_table_itself_can_be_an_input(tmp_path: Path) -> None:
     settings = TabularSettings.model_validate({"table": "studies.csv", "categorical": ["sex"]})
     assert [cells(one)["sex"] for one in found(tmp_path, settings)] == ["f", "f", "m"]

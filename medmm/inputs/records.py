@@ -14,6 +14,9 @@ By: TypeAlias = Literal["study", "patient"]
 Rows: TypeAlias = "Mapping[int, pd.DataFrame]"
 """Row of the study -> its rows of a table, oldest first; the column `ROW` holds the row of the study."""
 
+CARDINALITY: Mapping[By, Literal["many_to_one", "many_to_many"]] = {"study": "many_to_one", "patient": "many_to_many"}
+"""Rows of a table to rows of the studies table: a row is of one study, or of every study of its patient."""
+
 ROW = "\x00row"  # cannot be the name of a column: tables with a NUL byte are refused
 INDEX = "\x00index"
 TIME = "\x00time"
@@ -24,6 +27,8 @@ def known_rows(
     sources: Sources, studies: Sequence[Study], name: str, columns: Sequence[str], by: By, time: str
 ) -> "pd.DataFrame":
     """Give the rows of a table that belong to the studies and were recorded at or before their time, oldest first.
+
+    A study that stands in two rows of the studies table, and is rejected for that, has none by its own identifier.
 
     Args:
         sources: The opened export.
@@ -46,7 +51,9 @@ def known_rows(
     ids = [study.study_id if by == "study" else study.patient_id for study in studies]
     index = pd.to_datetime(pd.Series([study.time for study in studies], dtype="datetime64[us]"))
     mine = pd.DataFrame({key: ids, ROW: [study.row for study in studies], INDEX: index})
-    rows = table[table[key].isin(set(ids))].merge(mine, on=key, how="inner", validate="many_to_many")
+    if by == "study":
+        mine = mine.drop_duplicates(key, keep=False)
+    rows = table[table[key].isin(set(ids))].merge(mine, on=key, how="inner", validate=CARDINALITY[by])
     if time in table.columns and sources.settings.time is not None:
         rows[TIME] = pd.to_datetime(rows[time], format="ISO8601", errors="coerce", utc=True).dt.tz_localize(None)
         rows[UNREADABLE] = rows[TIME].isna()
