@@ -161,6 +161,8 @@ def card_text(package: Package) -> str:
     ]
     for part, counts in facts.get("cohort", {}).items():
         lines.append(f"- {part}: {counts['studies']} studies of {counts['patients']} patients")
+    for name, why in facts.get("proof", {}).get("waived", {}).items():
+        lines.append(f"- a leak was let pass: {name}, for: {why}")
     results = facts.get("results", [])
     if results:
         lines += [

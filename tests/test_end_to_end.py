@@ -134,6 +134,7 @@ def test_the_run_is_recorded_whole(run: Run) -> None:
         "gain/labs_high",
         "only/chest-labs",
         "temperature",
+        "notes/history/cut",
     ):
         assert name in parent.data.metrics
     assert parent.data.params["model.fusion.name"] == "transformer"
@@ -180,7 +181,7 @@ def test_every_study_is_scored_or_rejected_once_and_again_gives_the_same_bytes(r
     assert sorted([*scores["study_id"], *rejected["study_id"]]) == sorted(everyone)
     assert list(rejected["code"]) == ["E_TRUNCATED", "E_TRUNCATED"]
     assert scores["probability_pneumonia"].between(0, 1).all()
-    for name in ("scores.parquet", "rejected.parquet"):
+    for name in ("scores.parquet", "rejected.parquet", "violations.parquet"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from real_data import COVID, HANNOVER, import_covid, import_hannover
 from rich.console import Console
 
+from medmm.cohort.studies import Sources
 from medmm.config import RunConfig, load_config
 from medmm.evaluation.intervals import Estimate
 from medmm.readers import read_image
@@ -89,7 +90,7 @@ def test_every_study_is_read(ran: Ran) -> None:
         values, offsets = images[[f"{code}_val" for code in codes]].to_numpy(), images[[f"{code}_offset" for code in codes]]
         known_at_the_image = (np.isfinite(values) & (offsets.to_numpy() <= 0)).any(axis=1)
         expected = {"chest": len(images), "labs": int(known_at_the_image.sum())}
-    studies, left_out = find(ran.config)
+    studies, left_out = find(ran.config, Sources.open(ran.config.cohort))
     assert len(studies) == {COVID: 103, HANNOVER: 243}[ran.name]
     assert left_out == {}
     assert {name: sum(name in study.evidence for study in studies) for name in ran.config.inputs} == expected

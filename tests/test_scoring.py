@@ -1,5 +1,6 @@
 """Every study ends in exactly one row, the same one each time, however many workers and however large a batch."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,16 +10,18 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from conftest import Hospital
+from typer.testing import CliRunner
 
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.errors import Code, ConfigError, DataError
 from medmm.inputs import INPUTS
-from medmm.package import Package, load_package
+from medmm.package import Package, load_package, save_package
 from medmm.predict import predict
 from medmm.scoring.engine import score, score_stream
 from medmm.scoring.pyfunc import StudyModel
 from medmm.scoring.studies import find_studies
 from medmm.types import Study
+from medmm.workflows.cli import app
 
 SMALL = {
     "patients": 14,
@@ -346,3 +349,62 @@ def test_images_joined_by_file_name_need_a_table(package: Package, images: Path)
     pictures = INPUTS.pick("image").model_validate({"path": "dicom", "match": "file"}).open("chest")
     with pytest.raises(DataError, match="finds its images by file names"):
         find_studies(replace(package, inputs={"chest": pictures}), images)
+
+
+def write_fhir(folder: Path, studies: pd.DataFrame, labs: pd.DataFrame) -> None:
+    """Write the studies and the laboratory values of a hospital as Bulk Data; a number as it stands in its cell."""
+    lines = [json.dumps({"resourceType": "Patient", "id": one}) for one in sorted(set(studies["patient_id"]))]
+    for row in studies.to_dict("records"):
+        study = {"resourceType": "ImagingStudy", "id": row["study_id"], "status": "available", "started": f"{row['time']}Z"}
+        study |= {"subject": {"reference": f"Patient/{row['patient_id']}"}}
+        lines.append(json.dumps(study | {"identifier": [{"system": "urn:dicom:uid", "value": f"urn:oid:{row['study_uid']}"}]}))
+    for number, row in enumerate(labs.to_dict("records")):
+        value = {"resourceType": "Observation", "id": f"o{number}", "status": "final", "effectiveDateTime": f"{row['time']}Z"}
+        value |= {"subject": {"reference": f"Patient/{row['patient_id']}"}, "code": {"coding": [{"code": row["code"]}]}}
+        value |= {"valueQuantity": {"value": "NUMBER", "unit": row["unit"]}}
+        lines.append(json.dumps(value).replace('"NUMBER"', row["value"]))
+    folder.mkdir(parents=True)
+    (folder / "all.ndjson").write_text("\n".join(lines))
+
+
+@pytest.mark.parametrize("studies_table", ["studies.csv", "fhir/studies"])
+def test_a_folder_of_fhir_alone_is_scored_as_the_same_facts_in_tables(
+    package: Package, incoming: Path, tmp_path: Path, studies_table: str
+) -> None:
+    labs, given = (pd.read_csv(incoming / f"{name}.csv", dtype=str, keep_default_na=False) for name in ("labs", "studies"))
+    given = given[~given["study_id"].isin({NOTHING, TWICE})]
+    write_fhir(tmp_path / "records" / "fhir", given, labs)
+    plain = tmp_path / "plain"
+    (plain / "dicom").mkdir(parents=True)
+    given.to_csv(plain / "studies.csv", index=False)
+    labs.to_csv(plain / "labs.csv", index=False)
+    (plain / "notes.csv").write_text("study_id,time,text\n")
+    of_records = package.inputs["labs"].settings.model_copy(update={"table": "fhir/facts"})
+    other = replace(
+        package,
+        cohort=package.cohort.model_copy(update={"studies": studies_table}),
+        inputs={**package.inputs, "labs": of_records.open("labs", package.inputs["labs"].state)},
+    )
+    told = {}
+    for name, one in (("plain", package), ("records", other)):
+        save_package(one, tmp_path / f"{name} package")
+        words = ["score", str(tmp_path / f"{name} package"), str(tmp_path / name), "--out", str(tmp_path / f"{name} out")]
+        answer = CliRunner().invoke(app, [*words, "--workers", "0"])
+        assert answer.exit_code == 0, answer.output
+        told[name] = " ".join(answer.output.split())
+    assert "absent of every study, for the folder does not have their files: chest, ct, history" in told["records"]
+    assert ("the studies are those of" in told["records"]) == (studies_table == "studies.csv")
+    one, two = (table(tmp_path / f"{name} out", "scores").set_index("study_id").sort_index() for name in ("plain", "records"))
+    assert len(one) > 5
+    assert one["inputs"].map(list).tolist() == two["inputs"].map(list).tolist() == [["labs"]] * len(one)
+    np.testing.assert_array_equal(one["probability_pneumonia"], two["probability_pneumonia"])
+
+
+def test_records_without_a_study_leave_the_images_to_tell(package: Package, images: Path) -> None:
+    write_fhir(images / "fhir", pd.DataFrame({"patient_id": ["p1"]}).iloc[:0], pd.DataFrame())
+    (images / "fhir" / "all.ndjson").write_text(json.dumps({"resourceType": "Patient", "id": "p1"}))
+    labs = package.inputs["labs"].settings.model_copy(update={"table": "fhir/facts"})
+    own = replace(package, inputs={**package.inputs, "labs": labs.open("labs", package.inputs["labs"].state)})
+    told: list[str] = []
+    assert find_studies(own, images, told.append)
+    assert "found by their DICOM headers" in told[0]

@@ -175,13 +175,19 @@ def evaluate(model: ModelArgument, config: ConfigArgument, overrides: OverridesA
 def score(
     model: ModelArgument,
     studies: Annotated[
-        Path, typer.Argument(help="Folder with a studies table, that table, or a folder of DICOM alone.", metavar="STUDIES")
+        Path,
+        typer.Argument(
+            help="Folder with a studies table, that table, or a folder of records or DICOM alone.", metavar="STUDIES"
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for scores.parquet and rejected.parquet.")],
+    out: Annotated[Path, typer.Option(help="Folder for scores, rejected and violations, each .parquet.")],
     tracking: TrackingOption = "mlflow.db",
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode; one a core where left out.")] = None,
 ) -> None:
-    """Score studies: a row a study in scores.parquet, or in rejected.parquet with the reason."""
+    """Score studies: a row a study in scores.parquet, or in rejected.parquet with the reason.
+
+    violations.parquet lists the cells of the tables that are not as the model expects, by row.
+    """
     from medmm.training.tracking import TrackingSettings
 
     from .score import score_studies

@@ -10,6 +10,7 @@ import numpy as np
 from medmm.cohort.leakage import Finding, refuse_leaks
 from medmm.cohort.manifest import Manifest, make_manifest
 from medmm.cohort.persons import Persons
+from medmm.cohort.proof import Proof
 from medmm.cohort.split import PARTS, Split, prove, split_studies
 from medmm.cohort.studies import Sources, read_studies
 from medmm.config import RunConfig
@@ -20,8 +21,10 @@ from medmm.inputs.base import Input
 from medmm.inputs.image import ImageSettings
 from medmm.types import Array, Study
 
+from .cut_notes import tell_cut_notes
 from .leaks import Series, across, persons_of, series_of, telling
 from .screen import Screen
+from .violations import tell_violations
 
 HEADERS = Path("cache", "headers")
 """Where, in the folder of a run or of scores, the headers of image folders are remembered."""
@@ -39,8 +42,7 @@ class Cohort:
         prepared: Every input of all studies.
         target: (S, C) of all studies, NaN where there is no label.
         manifest: What went in.
-        persons: Who stands under several identifiers.
-        findings: What the leakage checks found.
+        proof: What the run can show for its split.
     """
 
     studies: tuple[Study, ...]
@@ -50,8 +52,7 @@ class Cohort:
     prepared: Mapping[str, PreparedInput]
     target: Array
     manifest: Manifest
-    persons: Persons
-    findings: tuple[Finding, ...]
+    proof: Proof
 
     def only(self, name: str) -> "Cohort":
         """Give the cohort as if it had one input, with the studies that have it."""
@@ -140,6 +141,7 @@ def prepare(config: RunConfig, screen: Screen) -> Cohort:
     """
     screen.say("reading tables and image headers ...")
     sources = Sources.open(config.cohort, memory=config.folder / HEADERS)
+    tell_violations(config, sources, screen)
     images = [settings.open(name) for name, settings in config.inputs.items() if isinstance(settings, ImageSettings)]
     intake = take_in(config, sources, images, screen)
     studies = intake.studies
@@ -153,20 +155,16 @@ def prepare(config: RunConfig, screen: Screen) -> Cohort:
     for name, settings in config.inputs.items():
         inputs[name] = _fit(settings.open(name), training)
         prepared[name] = intake.images.get(name) or prepare_one(config, inputs[name], studies, left_out, screen)
+        tell_cut_notes(name, prepared[name], screen)
         left_out |= {i: reason.code.value for i, reason in prepared[name].rejected.items()}
     sides = {i: side for i, side in sides.items() if i not in left_out}
     studies = tuple(_with_rejections(study, i, prepared) for i, study in enumerate(studies))
-    return Cohort(
-        studies=studies,
-        left_out=left_out,
-        split=prove(studies, {part: tuple(i for i, side in sides.items() if side == part) for part in PARTS}),
-        inputs=inputs,
-        prepared=prepared,
-        target=_target(studies, len(config.target.names)),
-        manifest=make_manifest(studies, sides, left_out, {name: one.digests for name, one in prepared.items()}),
-        persons=intake.persons,
-        findings=tuple(findings),
-    )
+    split = prove(studies, {part: tuple(i for i, side in sides.items() if side == part) for part in PARTS})
+    target = _target(studies, len(config.target.names))
+    manifest = make_manifest(studies, sides, left_out, {name: one.digests for name, one in prepared.items()})
+    classes, persons, leakage = config.target.names, intake.persons, config.leakage
+    proof = Proof(split, config.split, classes, target, persons, findings, leakage, manifest.digest)
+    return Cohort(studies, left_out, split, inputs, prepared, target, manifest, proof)
 
 
 def share_out(

@@ -11,9 +11,8 @@ from medmm.cohort.studies import Sources
 from medmm.config import RunConfig
 from medmm.errors import DataError
 from medmm.inputs.image import ImageInput, ImageSettings
-from medmm.inputs.schema import check_table
+from medmm.inputs.schema import Findings, check_tables
 from medmm.inputs.series_choice import Considered
-from medmm.inputs.tabular import TabularSettings
 from medmm.settings import Plain
 from medmm.types import Study
 
@@ -82,6 +81,7 @@ def inspect_config(config: RunConfig, screen: Screen, pixels: bool = False) -> A
     for path in sorted({one.settings.path for one in images}):
         with screen.step("reading image headers") as step:
             sources.scan(path, step)
+    checked = check_tables(sources, config.inputs)
     intake = take_in(config, sources, [one for one in opened if pixels and one.settings.kind == "image"], screen)
     studies, left_out = intake.studies, intake.left_out
     weighed = {one.name: one.weigh(sources, studies) for one in images}
@@ -102,7 +102,7 @@ def inspect_config(config: RunConfig, screen: Screen, pixels: bool = False) -> A
         "absent": Section("Absent images", ("input", "why", "studies"), _absent(weighed)),
         "series": Section("Series of each study", series_columns, _series(studies, weighed), detail=True),
         **_leaks(config, sources, intake),
-        **_tables(config, sources),
+        **_tables(checked, sources),
         "left_out": Section("Left out, and why", ("reason", "studies"), Counter(left_out.values()).most_common()),
         "rejected": Section("Rejections", ("study", "input", "reason"), _rejections(studies)),
     }
@@ -228,15 +228,13 @@ def _leaks(config: RunConfig, sources: Sources, intake: Intake) -> dict[str, Sec
     }
 
 
-def _tables(config: RunConfig, sources: Sources) -> dict[str, Section]:
+def _tables(checked: Mapping[str, Findings], sources: Sources) -> dict[str, Section]:
     """Give what in the tables is not as the run file says, counted and by row; and what of record exports was left out."""
     counts: list[tuple[object, ...]] = []
     rows: list[tuple[object, ...]] = []
-    for name, settings in config.inputs.items():
-        if isinstance(settings, TabularSettings):
-            found = check_table(sources, settings)
-            counts += [(name, column, code.value, count) for (column, code), count in sorted(found.counts.items())]
-            rows += [(name, one.row, one.column, one.code.value, one.expected, one.repair) for one in found.violations]
+    for name, found in checked.items():
+        counts += [(name, column, code.value, count) for (column, code), count in sorted(found.counts.items())]
+        rows += [(name, one.row, one.column, one.code.value, one.expected, one.repair) for one in found.violations]
     skipped = [(folder, what, n) for folder, counted in sources.left_out().items() for what, n in sorted(counted.items())]
     columns = ("input", "row", "column", "code", "expected", "repair")
     return {

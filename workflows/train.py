@@ -15,6 +15,7 @@ from medmm.registry import log_model, register
 from medmm.training.tracking import SQLITE, Record, connect, flat, open_record
 
 from .cohort import Cohort, prepare
+from .cut_notes import record_cut_notes
 from .learn import Learned, learn
 from .report import Comparison, compare_inputs, log_report
 from .screen import Screen, with_interval
@@ -106,7 +107,10 @@ def describe(record: Record, config: RunConfig, cohort: Cohort) -> None:
     record.parameters(flat(settings))
     record.document(settings, "config.json")
     record.tags({"cohort_digest": cohort.manifest.digest})
+    record_cut_notes(cohort.prepared, record)
     record.table(cohort.manifest.table, "cohort.csv")
+    record.document(cohort.proof.plain(), "proof.json")
+    record.table(cohort.proof.table(), "leaks.csv")
     for part in ("train", "validation", "test"):
         table = cohort.manifest.table[cohort.manifest.table["part"] == part]
         record.dataset(table, f"{config.name}-{part}", digest([cohort.manifest.digest, part]), part)
@@ -119,8 +123,8 @@ def _facts(cohort: Cohort, evaluation: Evaluation, comparison: Comparison) -> di
     learned = (*cohort.split["train"], *cohort.split["validation"])
     return {
         "cohort": counts,
-        "shared_patients": cohort.split.shared_patients,
         "cohort_digest": cohort.manifest.digest,
+        "proof": cohort.proof.plain(),
         "learned_from": sorted({file for i in learned for file in cohort.manifest.files[i]}),
         "results": _cells(evaluation),
         "inputs": comparison.cells(),

@@ -109,6 +109,14 @@ class Sources:
         """Tell whether the export has this file or folder."""
         return self.path(name).exists()
 
+    def has_table(self, name: str) -> bool:
+        """Tell whether the export has this table, be it a file or one of a folder of records."""
+        return name in self._tables or self.path(name).is_file() or self._records(name) is not None
+
+    def opened(self) -> frozenset[str]:
+        """Name the tables that were read."""
+        return frozenset(self._tables)
+
     def table(self, name: str, columns: Sequence[str]) -> "pd.DataFrame":
         """Give a table of the export; all cells are text.
 

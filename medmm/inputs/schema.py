@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medmm.cohort.studies import Sources
-from medmm.errors import Code
+from medmm.errors import Code, DataError
+from medmm.inputs.base import InputSettings
 from medmm.inputs.long_table import Column, read_cells, read_times
 from medmm.inputs.tabular import TabularSettings
 from medmm.readers.units import conversion
+from medmm.tables import nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +69,29 @@ class _Rule:
     schema: Any
     expected: str
     repair: str
+
+
+def check_tables(sources: Sources, inputs: Mapping[str, InputSettings]) -> dict[str, Findings]:
+    """Check the table of each tabular input, before anything of it is used.
+
+    Args:
+        sources: The opened export.
+        inputs: By name, of any kind.
+
+    Raises:
+        DataError: A table is missing, or columns of it; all of them are named.
+        Rejected: A table cannot be read.
+    """
+    found: dict[str, Findings] = {}
+    for name, settings in inputs.items():
+        if isinstance(settings, TabularSettings):
+            found[name] = check_table(sources, settings)
+            missing = [one.column for one in found[name].violations if one.row is None]
+            if missing:
+                known = [str(column) for column in sources.table(settings.table, [])]
+                words = "; ".join(f"no column {column!r}: {nearest(column, known)}" for column in missing)
+                raise DataError(f"table {settings.table!r} has {words}")
+    return found
 
 
 def check_table(sources: Sources, settings: TabularSettings) -> Findings:

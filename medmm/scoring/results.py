@@ -16,6 +16,18 @@ REJECTED = pa.schema(
 )
 """Columns of a rejected study."""
 
+VIOLATIONS = pa.schema(
+    [
+        ("input", pa.string()),
+        ("row", pa.int64()),
+        ("column", pa.string()),
+        ("code", pa.string()),
+        ("expected", pa.string()),
+        ("repair", pa.string()),
+    ]
+)
+"""Columns of a cell that is not as the model expects; what stands in the cell is none of them."""
+
 
 def scored(package: Package) -> pa.Schema:
     """Give the columns of a scored study: its identifiers, a probability and a decision a class, its inputs, the model."""

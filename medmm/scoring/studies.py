@@ -1,7 +1,8 @@
-"""Which studies are to be scored: those of a studies table or, where a folder holds images alone, those of their headers."""
+"""Which studies are to be scored: those of a studies table, of a folder of records, or, of images alone, of their headers."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,16 +11,55 @@ from medmm.cohort.scan import Scan
 from medmm.cohort.studies import Sources, read_studies
 from medmm.errors import Code, DataError
 from medmm.inputs import gather
-from medmm.inputs.image import ImageInput
+from medmm.inputs.base import InputSettings
+from medmm.inputs.image import ImageInput, ImageSettings
+from medmm.inputs.tabular import TabularSettings
+from medmm.inputs.text import TextSettings
 from medmm.package import Package
 from medmm.readers.table import read_table
 from medmm.types import Study
 
 TABLES = (".csv", ".tsv", ".parquet", ".xlsx")
+STUDIES_OF_RECORDS = "studies"
+
+
+def open_incoming(
+    package: Package, place: Path, notice: Callable[[str], None] = lambda _: None, memory: Path | None = None
+) -> Sources:
+    """Open a folder of studies, or a manifest: a studies table beside the data.
+
+    Where a folder has no table but records that the model reads, such as FHIR, its studies are the records' imaging studies.
+
+    Args:
+        package: The model that will score them.
+        place: The folder or the manifest.
+        notice: Told where the studies come from, if not from the table that the package names.
+        memory: Folder for what is remembered of image folders, which holds identifiers of patients; None remembers nothing.
+
+    Raises:
+        DataError: Nothing is there, or records are broken.
+    """
+    if not place.exists():
+        raise DataError("there is no such folder or manifest: give a folder with studies, or their table")
+    settings = package.cohort.model_copy(update={"root": place if place.is_dir() else place.parent})
+    sources = Sources.open(settings, None if place.is_dir() else read_table(place), memory=memory)
+    if _has_files_of_tables(place) or sources.has_table(settings.studies):
+        return sources
+    tables = [one.settings.table for one in package.inputs.values() if isinstance(one.settings, TabularSettings | TextSettings)]
+    folders = {table.rpartition("/")[0] for table in tables if table and "/" in table}
+    for name in (f"{folder}/{STUDIES_OF_RECORDS}" for folder in sorted(folders)):
+        if sources.has_table(name) and len(sources.table(name, [])):
+            notice(f"no {settings.studies}: the studies are those of {name}")
+            return replace(sources, settings=settings.model_copy(update={"studies": name}))
+    return sources
 
 
 def find_studies(
-    package: Package, place: Path, notice: Callable[[str], None] = lambda _: None, memory: Path | None = None
+    package: Package,
+    place: Path,
+    notice: Callable[[str], None] = lambda _: None,
+    memory: Path | None = None,
+    sources: Sources | None = None,
 ) -> tuple[Study, ...]:
     """Find the studies of a folder, or of a manifest: a studies table beside the data.
 
@@ -28,17 +68,37 @@ def find_studies(
         place: The folder or the manifest.
         notice: Told what the user should know of a folder that holds images alone.
         memory: Folder for what is remembered of image folders, which holds identifiers of patients; None remembers nothing.
+        sources: What `open_incoming` gave, where that was asked already.
 
     Raises:
         DataError: Nothing is there, or a table or column that the package needs is missing.
     """
-    if not place.exists():
-        raise DataError("there is no such folder or manifest: give a folder with studies, or their table")
-    settings = package.cohort.model_copy(update={"root": place if place.is_dir() else place.parent})
-    sources = Sources.open(settings, None if place.is_dir() else read_table(place), memory=memory)
-    if place.is_dir() and not any(file.suffix.lower() in TABLES for file in place.iterdir()):
+    sources = sources or open_incoming(package, place, notice, memory)
+    if not _has_files_of_tables(place) and not sources.has_table(sources.settings.studies):
         return _studies_of_images(package, sources, notice)
-    return gather(package.inputs, sources, read_studies(sources, None))
+    inputs = package.inputs
+    if place.is_dir() and not sources.has(sources.settings.studies):  # but one of records, which may be all that there is
+        inputs = {name: one for name, one in inputs.items() if _stands_in(sources, one.settings)}
+        _tell_absent(package.inputs.keys() - inputs.keys(), "the folder does not have their files", notice)
+    return gather(inputs, sources, read_studies(sources, None))
+
+
+def _stands_in(sources: Sources, settings: InputSettings) -> bool:
+    """Tell whether the export has the table or the folder of an input."""
+    if isinstance(settings, ImageSettings):
+        return sources.has(settings.path)
+    if isinstance(settings, TextSettings) and settings.folder is not None:
+        return sources.has(settings.folder)
+    return isinstance(settings, TextSettings | TabularSettings) and sources.has_table(settings.table or "")
+
+
+def _tell_absent(names: Iterable[str], why: str, notice: Callable[[str], None]) -> None:
+    if some := sorted(names):
+        notice(f"absent of every study, for {why}: {', '.join(some)}")
+
+
+def _has_files_of_tables(place: Path) -> bool:
+    return place.is_file() or any(file.suffix.lower() in TABLES for file in place.iterdir())
 
 
 def _studies_of_images(package: Package, sources: Sources, notice: Callable[[str], None]) -> tuple[Study, ...]:
@@ -50,8 +110,7 @@ def _studies_of_images(package: Package, sources: Sources, notice: Callable[[str
     if table.empty:
         raise DataError(f"the folder has no table {sources.settings.studies!r} and no DICOM series: give a folder with studies")
     notice(f"no {sources.settings.studies}: {len(table)} studies found by their DICOM headers")
-    if tabular := sorted(set(package.inputs) - set(images)):
-        notice(f"absent of every study, for they come from tables: {', '.join(tabular)}")
+    _tell_absent(package.inputs.keys() - images.keys(), "they come from tables", notice)
     left: Counter[Code] = Counter()
     for scan in {id(scan): scan for scan in scans.values()}.values():
         left.update(scan.left)
