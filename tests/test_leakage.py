@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pydicom
 import pytest
 from rich.console import Console
 
@@ -106,3 +108,41 @@ def test_times_of_recording_without_a_time_of_the_study_are_a_leak(tmp_path: Pat
     content = export(tmp_path / "cohort", patients=90)
     del content["cohort"]["time"], content["inputs"]["labs"]
     assert leaking(content) == {("no index time", "history.time")}
+
+
+def sent_again(folder: Path, source: int, copy: int) -> None:
+    """Put the radiograph and the note of one study in the place of another's: encoded in another way, with a word changed."""
+    studies = pd.read_csv(folder / "studies.csv", dtype=str)
+    files: dict[str, Path] = {}
+    for path in (folder / "dicom").rglob("*"):
+        if path.is_file():
+            files[pydicom.dcmread(path, stop_before_pixels=True).StudyInstanceUID] = path
+    uids = studies["study_uid"]
+    image, taken = pydicom.dcmread(files[uids[source]]), pydicom.dcmread(files[uids[copy]])
+    image.decompress()
+    for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "PatientID", "PatientName", "PatientBirthDate"):
+        setattr(image, name, getattr(taken, name))
+    pixels = image.pixel_array
+    image.PixelData = (pixels.max() * np.sqrt(pixels / pixels.max())).astype(pixels.dtype).tobytes()
+    image.save_as(files[uids[copy]])
+    notes = pd.read_csv(folder / "notes.csv", dtype=str)
+    texts = notes.set_index("study_id")["text"]
+    ids = studies["study_id"]
+    texts[ids[copy]] = texts[ids[source]].replace("Please assess", "Please look at")
+    notes["text"] = notes["study_id"].map(texts)
+    notes.to_csv(folder / "notes.csv", index=False)
+
+
+def test_an_image_and_a_note_that_another_patient_has_too_are_found(tmp_path: Path) -> None:
+    content = export(tmp_path / "cohort", patients=90)
+    content["inputs"]["chest"]["size"] = [64, 64]
+    _, intake, sides = taken_in(parse_config(content, "x"))
+    whole = [i for i in sides if {"chest", "history"} <= set(intake.studies[i].evidence)]
+    source = next(i for i in whole if sides[i] == "train")
+    copy = next(i for i in whole if sides[i] == "test")
+    sent_again(tmp_path / "cohort", source, copy)
+    assert leaking(content) == {("two sides", "chest.images"), ("two sides", "history.notes")}
+    with pytest.raises(
+        DataError, match=rf"chest\.images \(two sides: 1 pairs of studies, in rows {source + 1} and {copy + 1}\)"
+    ):
+        prepare(parse_config(content, "x"), SCREEN)

@@ -8,8 +8,11 @@ from medmm.cohort.corners import corner_features
 from medmm.cohort.crossings import crossings
 from medmm.cohort.leakage import Finding
 from medmm.cohort.manifest import patient_numbers
+from medmm.cohort.near_images import near_images
+from medmm.cohort.near_notes import near_notes
 from medmm.cohort.persons import Persons, find_persons
 from medmm.cohort.scan import SeriesFound
+from medmm.cohort.split import PARTS
 from medmm.cohort.studies import Sources
 from medmm.cohort.telltales import Sample, telltales
 from medmm.config import RunConfig
@@ -18,7 +21,7 @@ from medmm.files import digest
 from medmm.inputs.image import ImageSettings
 from medmm.inputs.tabular import TabularSettings
 from medmm.inputs.text import TextSettings
-from medmm.types import Array, Study
+from medmm.types import Array, Evidence, Study
 
 Series = Mapping[str, Sequence[SeriesFound | None]]
 """Image input -> the series that each study takes, None where it has none or where headers do not tell."""
@@ -76,7 +79,14 @@ def across(
         marks[f"{name}.series"] = [(i, one.series_uid) for i, one in known if one.series_uid]
     for name, prepared in images.items():
         marks[f"{name}.files"] = [(i, one) for i, one in enumerate(prepared.digests) if one is not None]
-    pairs: dict[str, list[tuple[int, int]]] = {}
+    number = np.array([PARTS.index(sides[i]) if i in sides else -1 for i in range(len(studies))])
+    pairs: dict[str, Iterator[tuple[int, int]]] = {}
+    for name, prepared in images.items():
+        pairs[f"{name}.images"] = near_images((_image(prepared, i) for i in range(len(studies))), number)
+    for name in config.inputs:
+        notes = [_note(study.evidence.get(name)) for study in studies]
+        if any(notes):
+            pairs[f"{name}.notes"] = near_notes(notes, [study.patient_id for study in studies], number)
     return crossings(marks, pairs, sides, [study.row for study in studies])
 
 
@@ -102,8 +112,8 @@ def telling(
             cells = [dict(one.cells) if one is not None and one.cells is not None else {} for one in of_input]
             for column in dict.fromkeys(column for row in cells for column in row):
                 columns[f"{name}.{column}"] = [row.get(column, "") for row in cells]
-        elif any(one is not None and one.text for one in of_input):
-            notes[name] = [(one.text or "") if one is not None else "" for one in of_input]
+        elif any(map(_note, of_input)):
+            notes[name] = [_note(one) for one in of_input]
     taken = {name: [own[i] for i in rows] for name, own in series.items()}
     sample = Sample(
         patient=np.array(patient_numbers(studies))[list(rows)],
@@ -144,6 +154,10 @@ def _image_marks(one: PreparedInput) -> Iterator[tuple[int, str]]:
 def _image(one: PreparedInput, index: int) -> Array | None:
     fields = one.fields(index)
     return None if fields is None else fields["image"]
+
+
+def _note(one: Evidence | None) -> str:
+    return (one.text or "") if one is not None else ""
 
 
 def _size(one: SeriesFound | None) -> tuple[float, float, float]:
