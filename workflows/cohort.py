@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from medmm.cohort.flow import NO_INPUT, NO_LABEL
 from medmm.cohort.leakage import Finding, refuse_leaks
 from medmm.cohort.manifest import Manifest, make_manifest
 from medmm.cohort.persons import Persons
@@ -80,9 +81,9 @@ def find(config: RunConfig, sources: Sources) -> tuple[tuple[Study, ...], dict[i
         if study.rejected:
             left_out[i] = next(iter(study.rejected.values())).code.value
         elif study.label is None:
-            left_out[i] = "no label"
+            left_out[i] = NO_LABEL
         elif not study.evidence:
-            left_out[i] = "no input"
+            left_out[i] = NO_INPUT
     return studies, left_out
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from medmm.cohort.corners import corner_features
 from medmm.cohort.crossings import crossings
+from medmm.cohort.dates import later_dates
 from medmm.cohort.leakage import Finding
 from medmm.cohort.manifest import patient_numbers
 from medmm.cohort.near_images import near_images
@@ -104,23 +105,17 @@ def telling(
         rows: Indices of those to look at: never of test studies.
     """
     some = [studies[i] for i in rows]
-    columns: dict[str, list[str]] = {}
-    notes: dict[str, list[str]] = {}
-    for name, settings in config.inputs.items():
-        of_input = [study.evidence.get(name) for study in some]
-        if isinstance(settings, TabularSettings):
-            cells = [dict(one.cells) if one is not None and one.cells is not None else {} for one in of_input]
-            for column in dict.fromkeys(column for row in cells for column in row):
-                columns[f"{name}.{column}"] = [row.get(column, "") for row in cells]
-        elif any(map(_note, of_input)):
-            notes[name] = [_note(one) for one in of_input]
+    columns = {
+        f"{name}.{column}": cells for name, of_input in cells_of(config, some).items() for column, cells in of_input.items()
+    }
+    notes = {name: [_note(study.evidence.get(name)) for study in some] for name in config.inputs}
     taken = {name: [own[i] for i in rows] for name, own in series.items()}
     sample = Sample(
         patient=np.array(patient_numbers(studies))[list(rows)],
         label=np.array([study.label for study in some], dtype=np.float64),
         classes=config.target.names,
         columns=columns,
-        notes=notes,
+        notes={name: own for name, own in notes.items() if any(own)},
         groups={name: [study.groups[name] for study in some] for name in config.cohort.subgroups},
         present={name: np.array([name in study.evidence for study in some]) for name in config.inputs},
         scanners={name: ["" if one is None else one.scanner for one in own] for name, own in taken.items()},
@@ -128,7 +123,21 @@ def telling(
         corners={name: corner_features(_image(one, i) for i in rows) for name, one in images.items()},
         synonyms=config.leakage.words,
     )
-    return [*_untimed(config, sources), *telltales(sample)]
+    later = later_dates({**columns, **sample.groups}, [study.time for study in some])
+    return [*_untimed(config, sources), *later, *telltales(sample)]
+
+
+def cells_of(config: RunConfig, studies: Sequence[Study]) -> dict[str, dict[str, list[str]]]:
+    """Give the cells of tabular inputs: input -> column -> (S,), "" where missing."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for name, settings in config.inputs.items():
+        if isinstance(settings, TabularSettings):
+            of_input = [study.evidence.get(name) for study in studies]
+            rows = [dict(one.cells) if one is not None and one.cells is not None else {} for one in of_input]
+            found[name] = {
+                column: [row.get(column, "") for row in rows] for column in dict.fromkeys(c for row in rows for c in row)
+            }
+    return found
 
 
 def _untimed(config: RunConfig, sources: Sources) -> list[Finding]:

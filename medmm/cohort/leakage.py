@@ -19,6 +19,7 @@ Check: TypeAlias = Literal[
     "image size",
     "image corners",
     "no index time",
+    "later",
     "two sides",
 ]
 """What was looked at: what tells of the label by itself, what is read whenever it was recorded, what stands on two sides."""
