@@ -97,7 +97,8 @@ class Study:
         if isinstance(found, Evidence):
             return replace(self, evidence={**self.evidence, name: found})
         if isinstance(found, Rejected):
-            return replace(self, rejected={**self.rejected, name: found})
+            evidence = {known: one for known, one in self.evidence.items() if known != name}
+            return replace(self, evidence=evidence, rejected={**self.rejected, name: found})
         return self
 
 

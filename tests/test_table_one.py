@@ -20,7 +20,7 @@ def rows(*variables: Variable, patient: tuple[int, ...] = (1, 1, 2, 3, 4, 5)) ->
 
 
 def test_numbers_are_counted_by_hand() -> None:
-    studies, patients, age = rows(Variable("age", AGES, True))
+    studies, patients, age = rows(Variable("age", AGES, "number"))
     assert (studies.name, dict(studies.cells)) == ("studies", {"all": "6", "first": "4"})
     assert (patients.name, dict(patients.cells)) == ("patients", {"all": "5", "first": "3"})
     # Of 40, 50, 60, 70 the quartiles lie at 47.5, 55, 62.5; with 1000 they are 50, 60, 70.
@@ -33,7 +33,7 @@ def test_categories_are_counted_by_hand_and_rare_levels_stand_together() -> None
     cells = ["F"] * 6 + ["M"] * 5 + ["John Smith"] * 4 + ["x", "", ""]
     first = np.arange(18) < 9
     table = make_table_one(
-        [Variable("sex", cells, False)],
+        [Variable("sex", cells, "category")],
         {"all": np.ones(18, bool), "first": first},
         [Contrast("c", first, ~first)],
         np.arange(18),
@@ -50,19 +50,25 @@ def test_categories_are_counted_by_hand_and_rare_levels_stand_together() -> None
 
 
 def test_a_level_of_one_patient_with_many_studies_is_rare() -> None:
-    (row,) = rows(Variable("sex", ["F"] * 6, False), patient=(1, 1, 1, 1, 1, 2))[2:]
+    (row,) = rows(Variable("sex", ["F"] * 6, "category"), patient=(1, 1, 1, 1, 1, 2))[2:]
     assert row.level == RARE
 
 
 def test_many_levels_are_cut_at_the_most_frequent() -> None:
     cells = [f"site {number}" for number in range(12) for _ in range(5 + number)]
     everyone = np.ones(len(cells), bool)
-    table = make_table_one([Variable("site", cells, False)], {"all": everyone}, [], np.arange(len(cells)))
+    table = make_table_one([Variable("site", cells, "category")], {"all": everyone}, [], np.arange(len(cells)))
     assert [row.level for row in table.rows[2:]] == [*(f"site {number}" for number in range(11, 1, -1)), RARE]
 
 
+def test_presence_is_a_share_of_all() -> None:
+    (row,) = rows(Variable("with notes", ["x", "", "x", "", "", "x"], "presence"))[2:]
+    assert dict(row.cells) == {"all": "3 (50%)", "first": "2 (50%)"}
+    assert row.differences["first"] == 0
+
+
 def test_what_nobody_has_is_missing_everywhere() -> None:
-    number, category = rows(Variable("age", [""] * 6, True), Variable("sex", [""] * 6, False))[2:]
+    number, category = rows(Variable("age", [""] * 6, "number"), Variable("sex", [""] * 6, "category"))[2:]
     for row in (number, category):
         assert (set(row.cells.values()), dict(row.missing)) == ({""}, {"all": 6, "first": 4})
         assert np.isnan(row.differences["first"])
@@ -104,3 +110,10 @@ def test_differences_at_the_edges() -> None:
     assert np.isnan(difference_of_shares(np.array([4, 0]), np.array([0, 4])))
     # By hand: of shares 0.5 and 0.25 the mean variance is (0.25 + 0.1875) / 2, so 0.25 / 0.46771.
     assert difference_of_shares(np.array([4, 4]), np.array([6, 2])) == pytest.approx(0.25 / 0.46771, abs=1e-5)
+
+
+def test_a_cohort_of_nobody_has_a_table_all_the_same() -> None:
+    nobody = np.zeros(0, bool)
+    kinds = [Variable(kind, [], kind) for kind in ("number", "category", "presence")]
+    table = make_table_one(kinds, {"all": nobody}, [Contrast("c", nobody, nobody)], np.zeros(0, int))
+    assert [row.cells["all"] for row in table.rows] == ["0", "0", "", "", ""]

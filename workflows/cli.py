@@ -98,6 +98,10 @@ def inspect(
     thumbnails: Annotated[
         Path | None, typer.Option(help="Also write a contact sheet of the images to this HTML file.", metavar="FILE")
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Also write Table 1, the flow of patients and the leakage checks to this page.", metavar="FILE"),
+    ] = None,
     tiles: Annotated[int, typer.Option(min=1, help="Images of the contact sheet at most.")] = 200,
 ) -> None:
     """Show what is there: patients, studies, series taken and left, inputs present and absent, what is rejected, and why.
@@ -105,7 +109,8 @@ def inspect(
     The answer in JSON has a row for every series of every study; no identifier stands in it.
     """
     from medmm.config import load_config
-    from medmm.files import write_json
+    from medmm.errors import ConfigError
+    from medmm.files import write_json, write_text
 
     from .inspect import inspect_config, inspect_folder, show
     from .thumbnails import write_thumbnails
@@ -119,6 +124,11 @@ def inspect(
     if json_out is not None:
         write_json(json_out, {name: section.plain() for name, section in answer.sections.items()})
         screen.say(f"written to {json_out}")
+    if html is not None:
+        if not answer.page:
+            raise ConfigError("a folder has no Table 1: give --html with a run file")
+        write_text(html, answer.page)
+        screen.say(f"cohort: {html}")
     if thumbnails is not None:
         write_thumbnails(
             "Images of a folder" if what.is_dir() else "Images of a run", answer.subjects, tiles, thumbnails, screen

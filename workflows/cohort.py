@@ -20,6 +20,7 @@ from medmm.errors import DataError, Rejected
 from medmm.inputs import Inputs, gather
 from medmm.inputs.base import Input
 from medmm.inputs.image import ImageSettings
+from medmm.inputs.tabular import TabularInput
 from medmm.types import Array, Study
 
 from .cut_notes import tell_cut_notes
@@ -55,6 +56,10 @@ class Cohort:
     manifest: Manifest
     proof: Proof
 
+    def sides(self) -> dict[int, str]:
+        """Give the part of each study that is in use."""
+        return {i: part for part, rows in self.split.parts.items() for i in rows}
+
     def only(self, name: str) -> "Cohort":
         """Give the cohort as if it had one input, with the studies that have it."""
         has = self.prepared[name].place[:, 0] >= 0
@@ -65,7 +70,7 @@ class Cohort:
 
 
 def find(config: RunConfig, sources: Sources) -> tuple[tuple[Study, ...], dict[int, str]]:
-    """Find the studies of a run and their inputs, without decoding; and which cannot be used, and why, in a word.
+    """Find the studies of a run and their inputs, without decoding images; and which cannot be used, and why, in a word.
 
     Args:
         config: The run.
@@ -75,7 +80,9 @@ def find(config: RunConfig, sources: Sources) -> tuple[tuple[Study, ...], dict[i
         DataError: A table, column or folder is missing.
     """
     inputs = {name: settings.open(name) for name, settings in config.inputs.items()}
-    studies = gather(inputs, sources, read_studies(sources, config.target))
+    gathered = gather(inputs, sources, read_studies(sources, config.target))
+    tabular = [one for one in inputs.values() if isinstance(one, TabularInput)]
+    studies = tuple(_with_checked_cells(study, tabular) for study in gathered)
     left_out: dict[int, str] = {}
     for i, study in enumerate(studies):
         if study.rejected:
@@ -199,6 +206,17 @@ def _joined(studies: Sequence[Study], persons: Persons, config: RunConfig) -> tu
     if config.cohort.same_person == "report":
         return tuple(studies)
     return tuple(replace(study, patient_id=persons.same.get(study.patient_id, study.patient_id)) for study in studies)
+
+
+def _with_checked_cells(study: Study, tabular: Iterable[TabularInput]) -> Study:
+    """Reject what the cells of a study would be rejected for once they are prepared, so that no split counts on it."""
+    for one in tabular:
+        if one.name in study.evidence:
+            try:
+                one.read(study.evidence[one.name])
+            except Rejected as reason:
+                study = study.with_input(one.name, reason.at(f"{study.key}, input {one.name}"))
+    return study
 
 
 def _fit(one: Input[object], studies: list[Study]) -> Input[object]:

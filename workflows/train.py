@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from medmm.config import RunConfig
 from medmm.errors import ConfigError
 from medmm.evaluation.evaluate import Evaluation, evaluate
+from medmm.evaluation.flowchart import flowchart
 from medmm.files import digest, write_json
 from medmm.package import card_text, save_package
 from medmm.registry import log_model, register
 from medmm.training.tracking import SQLITE, Record, connect, flat, open_record
 
+from .characteristics import flow_of, page_of, table_one
 from .cohort import Cohort, prepare
 from .cut_notes import record_cut_notes
 from .learn import Learned, learn
@@ -111,6 +113,14 @@ def describe(record: Record, config: RunConfig, cohort: Cohort) -> None:
     record.table(cohort.manifest.table, "cohort.csv")
     record.document(cohort.proof.plain(), "proof.json")
     record.table(cohort.proof.table(), "leaks.csv")
+    sides = cohort.sides()
+    flow = flow_of(cohort.studies, cohort.left_out, sides)
+    characteristics = table_one(config, cohort.studies, sides)
+    record.table(characteristics.table(), "table1.csv")
+    record.table(flow.table(), "flow.csv")
+    record.figure(flowchart(flow), "plots/flow.png")
+    page = page_of(config, characteristics, flow, cohort.proof.persons, cohort.proof.findings, cohort.manifest.digest)
+    record.text(page, "cohort.html")
     for part in ("train", "validation", "test"):
         table = cohort.manifest.table[cohort.manifest.table["part"] == part]
         record.dataset(table, f"{config.name}-{part}", digest([cohort.manifest.digest, part]), part)

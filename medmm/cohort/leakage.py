@@ -57,7 +57,7 @@ class Finding:
 
     def verdict(self, settings: LeakageSettings) -> str:
         """Say in a word what follows."""
-        return "" if not self.leaks else "waived" if self.name in settings.waive else "LEAK"
+        return "passes" if not self.leaks else "waived" if self.name in settings.waive else "LEAK"
 
 
 def refuse_leaks(found: Sequence[Finding], settings: LeakageSettings) -> None:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
 from medmm.types import Array
+
+Kind: TypeAlias = Literal["number", "category", "presence"]
+"""What the cells of a characteristic are: numbers, levels of a category, or of matter only as far as they are there."""
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,12 +36,12 @@ class Variable:
     Attributes:
         name: What the table calls it.
         cells: (S,) "" where missing.
-        numeric: Whether the cells are numbers.
+        kind: What they are.
     """
 
     name: str
     cells: Sequence[str]
-    numeric: bool
+    kind: Kind
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Row:
         cells: Group -> "median [first quartile, third quartile]" or "count (percent of the known)".
         missing: Group -> how many studies lack it; empty for the further levels of one.
         differences: Contrast -> standardised difference; NaN where it is not defined; empty for the further levels of one.
+        kind: Of the characteristic.
     """
 
     name: str
@@ -72,6 +76,7 @@ class Row:
     cells: Mapping[str, str]
     missing: Mapping[str, int]
     differences: Mapping[str, float]
+    kind: Kind = "number"
 
 
 @dataclass(frozen=True)
@@ -123,9 +128,12 @@ def make_table_one(
         for place, name in enumerate((STUDIES, PATIENTS))
     ]
     for variable in variables:
-        rows += (
-            _of_number(variable, groups, contrasts) if variable.numeric else _of_category(variable, groups, contrasts, patient)
-        )
+        if variable.kind == "number":
+            rows.append(_of_number(variable, groups, contrasts))
+        elif variable.kind == "presence":
+            rows.append(_of_presence(variable, groups, contrasts))
+        else:
+            rows += _of_category(variable, groups, contrasts, patient)
     return TableOne(tuple(groups), tuple(one.name for one in contrasts), tuple(rows))
 
 
@@ -164,30 +172,40 @@ def difference_of_shares(one: Array, other: Array) -> float:
     return float(np.sqrt(apart @ np.linalg.solve(covariance, apart)))
 
 
-def _of_number(variable: Variable, groups: Mapping[str, Array], contrasts: Sequence[Contrast]) -> list[Row]:
-    values = np.array([float(cell) if cell else np.nan for cell in variable.cells])
+def _of_number(variable: Variable, groups: Mapping[str, Array], contrasts: Sequence[Contrast]) -> Row:
+    values = np.array([float(cell) if cell else np.nan for cell in variable.cells], dtype=np.float64)
     known = ~np.isnan(values)
     cells = {group: _quartiles(values[members & known]) for group, members in groups.items()}
     differences = {one.name: difference_of_means(values[one.one & known], values[one.other & known]) for one in contrasts}
-    return [Row(variable.name, "", cells, _missing(known, groups), differences)]
+    return Row(variable.name, "", cells, _missing(known, groups), differences)
+
+
+def _of_presence(variable: Variable, groups: Mapping[str, Array], contrasts: Sequence[Contrast]) -> Row:
+    has = np.array([bool(cell) for cell in variable.cells], dtype=bool)
+    states = np.array([has, ~has])  # (2, S)
+    cells = {group: _share(int((has & members).sum()), int(members.sum())) for group, members in groups.items()}
+    differences = {
+        one.name: difference_of_shares(states[:, one.one].sum(axis=1), states[:, one.other].sum(axis=1)) for one in contrasts
+    }
+    return Row(variable.name, "", cells, {}, differences, "presence")
 
 
 def _of_category(variable: Variable, groups: Mapping[str, Array], contrasts: Sequence[Contrast], patient: Array) -> list[Row]:
     cells = np.array(_named(variable.cells, patient), dtype=object)
     known = cells != ""
     levels = sorted(set(cells[known]), key=lambda level: (level == RARE, -(cells == level).sum(), level))
-    is_level = np.array([cells == level for level in levels]).reshape(len(levels), len(cells))  # (L, S)
+    is_level = np.array([cells == level for level in levels], dtype=bool).reshape(len(levels), len(cells))  # (L, S)
     counts = {group: is_level[:, members].sum(axis=1) for group, members in groups.items()}
     differences = {
         one.name: difference_of_shares(is_level[:, one.one].sum(axis=1), is_level[:, one.other].sum(axis=1))
         for one in contrasts
     }
     rows = [
-        Row("", level, {group: _share(count[place], count.sum()) for group, count in counts.items()}, {}, {})
+        Row("", level, {group: _share(count[place], count.sum()) for group, count in counts.items()}, {}, {}, "category")
         for place, level in enumerate(levels)
     ]
-    first = rows[0] if rows else Row("", "", dict.fromkeys(groups, ""), {}, {})
-    return [Row(variable.name, first.level, first.cells, _missing(known, groups), differences), *rows[1:]]
+    first = rows[0] if rows else Row("", "", dict.fromkeys(groups, ""), {}, {}, "category")
+    return [Row(variable.name, first.level, first.cells, _missing(known, groups), differences, "category"), *rows[1:]]
 
 
 def _named(cells: Sequence[str], patient: Array) -> list[str]:
