@@ -145,6 +145,7 @@ def test_the_run_is_recorded_whole(run: Run) -> None:
         for one in [top, *client.list_artifacts(parent.info.run_id, top.path)]
     }
     assert {f"plots/{name}.png" for name in ("roc", "pr", "reliability", "confusion", "inputs")} <= paths
+    assert {"cohort.html", "table1.csv", "flow.csv", "plots/flow.png", "proof.json", "leaks.csv"} <= paths
     assert {"cohort.csv", "config.json", "test/predictions.csv", "test/results.csv", "test/subgroups.csv"} <= paths
     contexts = {tag.value for one in parent.inputs.dataset_inputs for tag in one.tags}
     assert contexts == {"train", "validation", "test"}

@@ -36,6 +36,10 @@ APART = 0.2
 """A standardised difference that is printed bold."""
 
 
+COLOURED = frozenset({"LEAK", "waived"})
+"""What in the last cell of a row colours it."""
+
+
 @dataclass(frozen=True)
 class Grid:
     """One plain table of the page.
@@ -62,7 +66,7 @@ def cohort_page(title: str, facts: str, flowchart_svg: str, table: TableOne, tab
         flowchart_svg: The picture of who goes how far.
         table: Table 1.
         table_note: What its groups are.
-        grids: What else there is to tell; a row whose last cell is LEAK or waived is coloured.
+        grids: What else there is to tell.
     """
     picture = base64.b64encode(flowchart_svg.encode()).decode("ascii")
     body = [
@@ -112,10 +116,10 @@ def _differences(row: Row, table: TableOne) -> str:
 
 
 def _grid(grid: Grid) -> str:
-    rows = [
-        f'<tr class="{escape(str(row[-1]))} begins">' + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>"
-        for row in grid.rows
-    ]
+    rows = []
+    for row in grid.rows:
+        colour = f"{row[-1]} begins" if row[-1] in COLOURED else "begins"
+        rows.append(f'<tr class="{colour}">' + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>")
     note = f"<p>{escape(grid.note)}</p>" if grid.note else ""
     return f"<h2>{escape(grid.title)}</h2>{note}" + (_framed(grid.columns, rows) if rows else "")
 
