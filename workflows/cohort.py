@@ -155,6 +155,7 @@ def prepare(config: RunConfig, screen: Screen) -> Cohort:
     studies = intake.studies
     sides, of_no_part = share_out(config, studies, intake.left_out)
     left_out = {**intake.left_out, **of_no_part}
+    screen.say("looking for leaks ...")
     findings = leaks(config, sources, intake, sides)
     refuse_leaks(findings, config.leakage)
     training = [study for i, study in enumerate(studies) if sides.get(i) == "train"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from medmm.cohort.association import Association, of_features, of_number
+from medmm.cohort.association import LEAST_PATIENTS, Association, of_features, of_number
 from medmm.cohort.leakage import Check, Finding
 from medmm.cohort.note_words import WORD, told_by_notes
 from medmm.types import Array
@@ -131,9 +131,11 @@ def _of_rows(features: Array, label: Array, patient: Array) -> Association | Non
 
 
 def _with_each_size(sizes: Array) -> Array:
-    """Add to (S, 3) sizes a column for each different one, so that a single odd size is seen as well as large ones."""
-    same = (sizes[:, None] == np.unique(sizes[~np.isnan(sizes).any(1)], axis=0)[None]).all(-1)  # (S, sizes)
-    return np.hstack([sizes, same])
+    """Add to (S, 3) sizes a column for each that several studies have, so that an odd size is seen as well as large ones."""
+    known = sizes[~np.isnan(sizes).any(axis=1)]
+    different, counts = np.unique(known, axis=0, return_counts=True)
+    common = different[counts >= LEAST_PATIENTS]
+    return np.hstack([sizes, (sizes[:, None] == common[None]).all(-1)])  # (S, 3 + sizes)
 
 
 def _number(cell: str) -> float:
