@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from medmm.cohort.leakage import LeakageSettings
 from medmm.cohort.split import SplitSettings
@@ -74,6 +74,14 @@ class RunConfig(Settings):
             if not name.isidentifier():
                 raise ValueError(f"input {name!r}: a name has letters, digits and underscore only")
         return inputs
+
+    @model_validator(mode="after")
+    def _words_are_of_classes(self) -> Self:
+        if strangers := sorted(set(self.leakage.words) - set(self.target.names)):
+            raise ValueError(
+                f"leakage.words: {strangers[0]!r} is no class of the target, which has {', '.join(self.target.names)}"
+            )
+        return self
 
     @property
     def folder(self) -> Path:

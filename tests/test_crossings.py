@@ -48,5 +48,5 @@ def test_a_waiver_lets_pass_what_it_names_and_is_recorded_only_where_it_acts() -
     refuse_leaks([one], settings)
     assert waived([one], settings) == {"chest.series": "one phantom"}
     assert (one.verdict(settings), one.verdict(LeakageSettings())) == ("waived", "LEAK")
-    with pytest.raises(DataError, match=r"chest\.series \(two sides: 1 pairs.*leakage\.waive=\{chest\.series: why\}"):
+    with pytest.raises(DataError, match=r"chest\.series \(two sides: 1 pairs.*leakage\.waive, as \{chest\.series: why\}"):
         refuse_leaks([one], LeakageSettings())

@@ -2,9 +2,10 @@
 
 from datetime import datetime
 
+import pandas as pd
 import pytest
 
-from medmm.cohort.dates import later_dates
+from medmm.cohort.dates import later_dates, later_rows
 
 AT = datetime(2024, 5, 31, 14, 30)
 
@@ -33,3 +34,17 @@ def test_what_is_no_date_is_not_looked_at(cell: str) -> None:
 
 def test_a_study_without_a_time_has_nothing_later() -> None:
     assert later_dates({"x": ["2030-01-01"]}, [None]) == []
+
+
+def test_rows_that_say_under_another_name_that_they_were_written_later_are_found() -> None:
+    table = pd.DataFrame(
+        {
+            "study_id": ["a", "a", "b", "c", "d"],
+            "recorded_at": ["2024-05-31", "2024-06-02T08:00", "", "x", "2099-01-01"],
+            "born": ["1950-01-01"] * 5,
+            "text": ["2024 was a good year"] * 5,
+        }
+    )
+    (one,) = later_rows("history", table, "study_id", {"a": AT, "b": AT, "c": AT})
+    assert (one.check, one.name, one.leaks) == ("later", "history.recorded_at", True)
+    assert one.found == "1 of 2 rows that are read have a date after their study: name it as inputs.history.time"

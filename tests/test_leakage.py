@@ -16,7 +16,7 @@ from medmm.cohort.studies import Sources
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.cohort.telltales import Sample
 from medmm.config import RunConfig, parse_config
-from medmm.errors import DataError
+from medmm.errors import ConfigError, DataError
 from medmm.workflows.cohort import Intake, leaks, prepare, share_out, take_in
 from medmm.workflows.inspect import inspect_config
 from medmm.workflows.screen import Screen
@@ -66,8 +66,15 @@ def test_a_clean_cohort_passes_every_check(tmp_path: Path, seed: int) -> None:
     ("settings", "found"),
     [
         ({"leak": "column"}, {("column", "person.antibiotic")}),
-        ({"leak": "word"}, {("own words", "history"), ("one word", "history.assess"), ("all words", "history")}),
-        ({"leak": "marker"}, {("image corners", "chest")}),
+        (
+            {"leak": "word"},
+            {
+                ("own words", "history.own_words"),
+                ("one word", "history.assess"),
+                ("all words", "history.all_words"),
+            },
+        ),
+        ({"leak": "marker"}, {("image corners", "chest.corners")}),
         ({"absent_by_label": {"note": 0.8}}, {("missing", "missing")}),
         ({"site_effect": 5.0, "patients": 400}, {("group", "site")}),
     ],
@@ -146,3 +153,29 @@ def test_an_image_and_a_note_that_another_patient_has_too_are_found(tmp_path: Pa
         DataError, match=rf"chest\.images \(two sides: 1 pairs of studies, in rows {source + 1} and {copy + 1}\)"
     ):
         prepare(parse_config(content, "x"), SCREEN)
+
+
+def test_times_of_recording_under_another_name_are_a_leak(tmp_path: Path) -> None:
+    content = export(tmp_path / "cohort", patients=90)
+    notes = pd.read_csv(tmp_path / "cohort" / "notes.csv", dtype=str).rename(columns={"time": "recorded_at"})
+    notes.to_csv(tmp_path / "cohort" / "notes.csv", index=False)
+    assert leaking(content) == set()  # all of them were written before
+    notes.loc[:4, "recorded_at"] = "2099-01-01T00:00:00"
+    notes.to_csv(tmp_path / "cohort" / "notes.csv", index=False)
+    assert leaking(content) == {("later", "history.recorded_at")}
+
+
+def test_a_waiver_that_lets_nothing_pass_is_told(tmp_path: Path) -> None:
+    content = export(tmp_path / "cohort", patients=90, leak="column")
+    content["leakage"] = {"waive": {"person.antibiotic": "a test", "person.antibiotics": "misspelt"}}
+    with (tmp_path / "screen").open("w") as file:
+        prepare(parse_config(content, "x"), Screen(Console(file=file, width=200)))
+    said = (tmp_path / "screen").read_text()
+    assert "leakage.waive lets nothing pass under person.antibiotics: correct the name" in said
+
+
+def test_other_words_must_be_those_of_a_class(tmp_path: Path) -> None:
+    content = export(tmp_path / "cohort", patients=10)
+    content["leakage"] = {"words": {"pneumoni": ["lung"]}}
+    with pytest.raises(ConfigError, match=r"leakage\.words: 'pneumoni' is no class of the target, which has pneumonia"):
+        parse_config(content, "x")

@@ -110,3 +110,23 @@ def test_columns_of_the_studies_table_tell_persons_too(tmp_path: Path) -> None:
     _, intake, _ = taken_in(parse_config(content, "x"))
     assert intake.persons.found == {"the same surname and born": 40}
     assert len({study.patient_id for study in intake.studies}) == persons.nunique()
+
+
+def test_what_has_no_identifier_is_nobody() -> None:
+    persons = find_persons(["a", "b", "", ""], {"name": [(0, "x"), (1, "y"), (2, "x"), (3, "y")]})
+    assert persons.same == {}
+
+
+def test_a_chain_through_many_is_no_person() -> None:
+    patients = list("abcdef")
+    marks = {"name": [(i, str(i // 2)) for i in range(6)], "image": [(i, str((i + 1) // 2)) for i in range(6)]}
+    assert find_persons(patients, marks).same == {}
+    assert find_persons(patients[:4], {what: marked[:4] for what, marked in marks.items()}).count == 1
+
+
+@pytest.mark.parametrize(("column", "message"), [("surnam", "no column 'surnam'"), ("diagnosis", "which is the target")])
+def test_a_column_that_tells_nobody_is_refused(tmp_path: Path, column: str, message: str) -> None:
+    content = export(tmp_path / "cohort", patients=10)
+    content["cohort"]["person"] = [column]
+    with pytest.raises(DataError, match=message):
+        taken_in(parse_config(content, "x"))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from medmm.cohort.sharing import share_patients
 from medmm.cohort.split import PARTS, Fractions, SplitSettings, prove, split_studies
 from medmm.errors import DataError
 from medmm.types import Study
@@ -204,3 +205,27 @@ def test_a_split_by_time_needs_times_and_one_by_column_its_column() -> None:
         split_studies(cohort(30), SplitSettings(by="time"))
     with pytest.raises(DataError, match=r"has no column 'sites'.*site"):
         split_studies(dated(cohort(30)), SplitSettings(by="group", column="sites"))
+
+
+@pytest.mark.parametrize("folds", [3, 5])
+def test_small_classes_do_not_make_parts_unequal(folds: int) -> None:
+    rng = np.random.default_rng(0)
+    strata = {f"p{i}": stratum for i, stratum in enumerate([*np.repeat(np.arange(14), 3), *[14] * 40])}
+    for seed in range(5):
+        part = share_patients(strata, [1 / folds] * folds, seed)
+        counts = np.bincount(list(part.values()), minlength=folds)
+        assert counts.max() - counts.min() <= 1
+        unequal = share_patients(strata, [0.7, 0.15, 0.15], seed)
+        counts = np.bincount(list(unequal.values()), minlength=3)
+        assert np.abs(counts - len(strata) * np.array([0.7, 0.15, 0.15])).max() <= 1
+    large = {f"p{i}": int(rng.random() < 0.3) for i in range(400)}
+    for stratum in (0, 1):
+        mine = [part for patient, part in share_patients(large, [1 / folds] * folds, 0).items() if large[patient] == stratum]
+        counts = np.bincount(mine)
+        assert counts.max() - counts.min() <= 1
+
+
+def test_a_patient_on_two_sides_is_told_by_its_rows() -> None:
+    studies = [Study(7, "0007", "a", label=(1.0,)), Study(8, "x", "b", label=(0.0,)), Study(9, "0007", "c", label=(0.0,))]
+    with pytest.raises(DataError, match=r"such as the one in rows 7 and 9: .*same_person=report"):
+        prove(studies, {"train": (0, 1), "test": (2,)})

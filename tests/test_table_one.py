@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from tableone import TableOne
 
-from medmm.cohort.table_one import RARE, Contrast, Row, Variable, difference_of_means, difference_of_shares, make_table_one
+from medmm.cohort.table_one import FEW, RARE, Contrast, Row, Variable, difference_of_means, difference_of_shares, make_table_one
 
 AGES = ("40", "50", "60", "70", "", "1000")
 ALL = np.ones(6, bool)
@@ -23,10 +23,12 @@ def test_numbers_are_counted_by_hand() -> None:
     studies, patients, age = rows(Variable("age", AGES, "number"))
     assert (studies.name, dict(studies.cells)) == ("studies", {"all": "6", "first": "4"})
     assert (patients.name, dict(patients.cells)) == ("patients", {"all": "5", "first": "3"})
-    # Of 40, 50, 60, 70 the quartiles lie at 47.5, 55, 62.5; with 1000 they are 50, 60, 70.
-    assert dict(age.cells) == {"all": "60 [50, 70]", "first": "55 [47.5, 62.5]"}
+    assert dict(age.cells) == {"all": FEW, "first": FEW}  # five ages are known, of four patients
     assert dict(age.missing) == {"all": 1, "first": 0}
     assert np.isnan(age.differences["first"])  # one study is no sample
+    strangers = rows(Variable("age", AGES, "number"), patient=(1, 2, 3, 4, 5, 6))[2]
+    # Of 40, 50, 60, 70 and 1000 the quartiles are 50, 60, 70.
+    assert dict(strangers.cells) == {"all": "60 [50, 70]", "first": FEW}
 
 
 def test_categories_are_counted_by_hand_and_rare_levels_stand_together() -> None:
@@ -107,7 +109,8 @@ def test_differences_at_the_edges() -> None:
     assert np.isnan(difference_of_means(same, same + 1))  # no spread to measure by
     assert difference_of_shares(np.array([3, 3, 0]), np.array([5, 5, 0])) == 0
     assert np.isnan(difference_of_shares(np.array([0, 0]), np.array([1, 1])))
-    assert np.isnan(difference_of_shares(np.array([4, 0]), np.array([0, 4])))
+    assert difference_of_shares(np.array([4, 0]), np.array([0, 4])) == np.inf
+    assert difference_of_shares(np.array([4, 2, 0]), np.array([0, 0, 4])) == np.inf
     # By hand: of shares 0.5 and 0.25 the mean variance is (0.25 + 0.1875) / 2, so 0.25 / 0.46771.
     assert difference_of_shares(np.array([4, 4]), np.array([6, 2])) == pytest.approx(0.25 / 0.46771, abs=1e-5)
 

@@ -7,6 +7,7 @@ import pytest
 
 from medmm.cohort.association import of_features, of_number
 from medmm.cohort.leakage import LeakageSettings, refuse_leaks
+from medmm.cohort.note_words import names
 from medmm.cohort.telltales import Sample, telltales
 from medmm.errors import DataError
 
@@ -64,11 +65,12 @@ def test_a_clean_cohort_passes(seed: int) -> None:
 
 @pytest.mark.parametrize("what", ["labs.crp", "labs.low", "labs.file", "site", "missing", "scanner", "size", "corner"])
 def test_what_is_planted_is_named_and_nothing_else(what: str) -> None:
-    assert leaking(planted(sample(), what)) == {what}
+    named = {"scanner": "scanner.scanner", "size": "size.size", "corner": "corner.corners"}
+    assert leaking(planted(sample(), what)) == {named.get(what, what)}
 
 
 def test_notes_that_name_the_disease_are_told_by_name_and_by_their_best_word() -> None:
-    assert leaking(planted(sample(), "history")) == {"history", "history.cough"}
+    assert leaking(planted(sample(), "history")) == {"history.own_words", "history.all_words", "history.cough"}
 
 
 def test_a_name_in_few_notes_is_a_leak_where_it_stands_on_one_side_only() -> None:
@@ -76,7 +78,7 @@ def test_a_name_in_few_notes_is_a_leak_where_it_stands_on_one_side_only() -> Non
     one_sided = ["SARS-CoV-2, cough" if i in {1, 3, 5, 7, 9, 11, 13} else "cough, fever" for i in range(120)]
     both_sided = ["SARS-CoV-2, cough" if i < 7 else "cough, fever" for i in range(120)]
     for notes, synonyms, found in (
-        (one_sided, {"pneumonia": ["sars-cov-2"]}, {"history"}),
+        (one_sided, {"pneumonia": ["sars-cov-2"]}, {"history.own_words"}),
         (one_sided, {}, set()),  # nobody said that it names the disease
         (both_sided, {"pneumonia": ["sars-cov-2"]}, set()),
     ):
@@ -120,3 +122,54 @@ def test_a_value_that_repeats_within_patients_only_tells_nothing() -> None:
     found = of_features(np.eye(60)[patient], label, patient)  # who it is
     assert found is not None
     assert found.auroc < 0.6
+
+
+@pytest.mark.parametrize(
+    ("note", "class_name", "named"),
+    [
+        ("COVID-19 suspected", "covid19", True),
+        ("bronchopneumonia", "pneumonia", True),
+        ("pneu-\nmonia", "pneumonia", True),
+        ("left ventricular hypertrophy", "left_ventricular_hypertrophy", True),
+        ("Thomas said so", "mass", False),
+        ("see dema", "edema", False),
+        ("CT shows PE", "PE", True),
+        ("open", "PE", False),
+        ("known TB.", "TB", True),
+        ("grade 1", "1", False),
+    ],
+)
+def test_a_class_is_named_by_its_word(note: str, class_name: str, named: bool) -> None:
+    assert names(note, class_name) == named
+
+
+def test_a_class_without_a_name_is_not_judged_by_it() -> None:
+    one = replace(sample(), classes=("1",))
+    (found,) = [told for told in telltales(one) if told.check == "own words"]
+    assert (found.judged, found.leaks, found.verdict(LeakageSettings())) == (False, False, "not judged")
+
+
+@pytest.mark.parametrize("codes", [("2", "1", "3"), ("100", "90", "110")])
+def test_a_code_that_lies_between_those_of_the_others_is_found(codes: tuple[str, ...]) -> None:
+    clean = sample(400)
+    told = [codes[0] if one else codes[1 + i // 2 % 2] for i, one in enumerate(clean.label[:, 0])]
+    assert leaking(replace(clean, columns={"labs.code": told})) == {"labs.code"}
+
+
+def test_a_patient_of_many_studies_weighs_no_more_than_another() -> None:
+    rng = np.random.default_rng(0)
+    patient = np.concatenate([np.arange(60), np.zeros(200, int)])
+    label = (patient % 2 == 0).astype(float)
+    value = rng.normal(size=60)
+    found = of_number(np.concatenate([value, np.full(200, 9.0)]), label, patient)
+    alone = of_number(np.concatenate([[9.0], value[1:]]), label[:60], patient[:60])
+    assert found is not None
+    assert alone is not None
+    assert found.auroc == pytest.approx(alone.auroc, abs=0.03)
+    assert found.low < 0.6
+
+
+def test_what_too_few_patients_have_is_said_to_be_not_judged() -> None:
+    few = ["5" if i < 15 else "" for i in range(120)]
+    (found,) = [told for told in telltales(replace(sample(), columns={"labs.rare": few})) if told.check == "column"]
+    assert (found.judged, found.leaks) == (False, False)

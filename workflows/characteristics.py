@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from medmm.cohort.flow import Flow, make_flow
-from medmm.cohort.leakage import Finding
+from medmm.cohort.leakage import Finding, waived
 from medmm.cohort.manifest import patient_numbers
 from medmm.cohort.persons import Persons
 from medmm.cohort.split import PARTS
@@ -22,8 +22,9 @@ from .leaks import cells_of
 TEST = "test"
 NOTE = (
     "Studies are counted. Numbers: median [first quartile, third quartile]. Categories: count (percent of the known); levels "
-    "of fewer than five patients stand together. Groups of the label hold studies of training and validation only. Differences "
-    "are standardised: of test to training studies, and of each class to the others; 0.1 is small, from 0.2 on they are bold."
+    "of fewer than five patients, and those after the ten most frequent, stand together. Groups of the label hold studies of "
+    "training and validation only. Differences are standardised: of test to training studies, and of each class to the "
+    "others; 0.1 is small, from 0.2 on they are bold."
 )
 
 
@@ -41,8 +42,8 @@ def table_one(config: RunConfig, studies: Sequence[Study], sides: Mapping[int, s
     groups = {"all": np.ones(len(some), bool), **{part: side == part for part in PARTS if part in side}}
     contrasts = [Contrast(TEST, groups["test"], groups["train"])] if {"test", "train"} <= set(groups) else []
     for name, having, others in _classes(config, some, side):
-        groups |= {name: having} | ({f"not {name}": others} if len(config.target.names) == 1 else {})
-        contrasts.append(Contrast(name, having, others))
+        groups |= {f"is {name}": having} | ({f"not {name}": others} if len(config.target.names) == 1 else {})
+        contrasts.append(Contrast(f"is {name}", having, others))
     return make_table_one(_variables(config, some), groups, contrasts, np.array(patient_numbers(some)))
 
 
@@ -60,10 +61,11 @@ def page_of(
     flowchart(flow).savefig(picture, format="svg", metadata={"Date": None, "Creator": None})
     checks = [(one.check, one.name, one.class_name, one.found, one.verdict(config.leakage)) for one in findings]
     identifiers = [(what, count) for what, count in persons.found.items()]
-    waivers = list(config.leakage.waive.items())
+    acting = waived(findings, config.leakage)
+    waivers = [(name, why, "" if name in acting else "lets nothing pass") for name, why in config.leakage.waive.items()]
     grids = [
         Grid("Leakage checks", _words(findings, config), ("check", "name", "class", "found", "verdict"), checks),
-        Grid("Waived", "" if waivers else "Nothing is waived.", ("what", "why"), waivers),
+        Grid("Waived", "" if waivers else "Nothing is waived.", ("what", "why", ""), waivers),
         Grid(
             "Persons",
             _told_of(persons, config),
@@ -79,10 +81,10 @@ def page_of(
 
 def _words(findings: Sequence[Finding], config: RunConfig) -> str:
     leaks = [one for one in findings if one.leaks]
-    if not leaks:
-        return f"{len(findings)} checks, none found a leak."
-    waived = sum(one.verdict(config.leakage) == "waived" for one in leaks)
-    return f"{len(findings)} checks, {len(leaks)} found a leak, of which {waived} are waived."
+    passing = sum(one.verdict(config.leakage) == "waived" for one in leaks)
+    found = f"{len(leaks)} found a leak, of which {passing} are waived" if leaks else "none found a leak"
+    unjudged = sum(not one.judged for one in findings)
+    return f"{len(findings)} checks, {found}" + (f"; {unjudged} could not judge." if unjudged else ".")
 
 
 def _told_of(persons: Persons, config: RunConfig) -> str:

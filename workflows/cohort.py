@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from medmm.cohort.flow import NO_INPUT, NO_LABEL
-from medmm.cohort.leakage import Finding, refuse_leaks
+from medmm.cohort.leakage import Finding, idle_waivers, refuse_leaks
 from medmm.cohort.manifest import Manifest, make_manifest
 from medmm.cohort.persons import Persons
 from medmm.cohort.proof import Proof
@@ -158,6 +158,8 @@ def prepare(config: RunConfig, screen: Screen) -> Cohort:
     screen.say("looking for leaks ...")
     findings = leaks(config, sources, intake, sides)
     refuse_leaks(findings, config.leakage)
+    if idle := idle_waivers(findings, config.leakage):
+        screen.say(f"leakage.waive lets nothing pass under {', '.join(idle)}: correct the name, or take it out")
     training = [study for i, study in enumerate(studies) if sides.get(i) == "train"]
     inputs: dict[str, Input[object]] = {}
     prepared: dict[str, PreparedInput] = {}

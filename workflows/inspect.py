@@ -19,13 +19,16 @@ from medmm.inputs.series_choice import Considered
 from medmm.settings import Plain
 from medmm.types import Study
 
-from .characteristics import flow_of, page_of, table_one
+from .characteristics import TEST, flow_of, page_of, table_one
 from .cohort import HEADERS, Intake, leaks, share_out, take_in
 from .screen import Screen
 from .thumbnails import Subject
 
 SERIES_COLUMNS = ("modality", "manufacturer", "transfer_syntax", "plane", "slices", "files", "thickness_mm", "code")
 """What the answer says of one series; no identifier, no number and no text that a scanner's user typed."""
+
+MOST_CLASSES = 3
+"""Of a label that Table 1 shows on a terminal; the page shows all."""
 
 Weighed = Mapping[str, Sequence[tuple[Considered, ...]]]
 """Input -> study -> the series that were weighed for it."""
@@ -272,15 +275,18 @@ def _finding(one: Finding, config: RunConfig) -> tuple[object, ...]:
 
 
 def _table_one(table: TableOne) -> Section:
-    """Give Table 1 without what a terminal has no room for: validation, and which group's cells are missing."""
-    groups = [group for group in table.groups if group not in {"all", "validation"}] or ["all"]
+    """Give Table 1 without what a terminal has no room for: validation, which group's cells are missing, many classes."""
+    classes = [name for name in table.contrasts if name != TEST]
+    hidden = {"all", "validation", *(classes if len(classes) > MOST_CLASSES else ())}
+    groups = [group for group in table.groups if group not in hidden] or ["all"]
+    contrasts = [name for name in table.contrasts if name not in hidden]
     rows = []
     for row in (row for row in table.rows if row.kind != "presence"):  # the inputs have a table of their own
         name = f"{row.name}: {row.level}" if row.name and row.level else row.name or f"  {row.level}"
-        gaps = (row.differences.get(one) for one in table.contrasts)
-        differences = ("" if gap is None or gap != gap else f"{gap:.2f}" for gap in gaps)  # noqa: PLR0124
+        gaps = (row.differences.get(one) for one in contrasts)
+        differences = ("" if gap is None or gap != gap else f"{gap:.2f}".replace("inf", "∞") for gap in gaps)  # noqa: PLR0124
         rows.append((name, row.missing.get("all", ""), *(row.cells[group] for group in groups), *differences))
-    return Section("Table 1", ("", "missing", *groups, *(f"± {one}" for one in table.contrasts)), rows)
+    return Section("Table 1", ("", "missing", *groups, *(f"± {one}" for one in contrasts)), rows)
 
 
 def _tables(checked: Mapping[str, Findings], sources: Sources) -> dict[str, Section]:

@@ -1,13 +1,14 @@
 """The leakage checks of a run: what tells of the label by itself, and what stands on two sides of the split."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 
 import numpy as np
 
 from medmm.cohort.corners import corner_features
 from medmm.cohort.crossings import crossings
-from medmm.cohort.dates import later_dates
-from medmm.cohort.leakage import Finding
+from medmm.cohort.dates import later_dates, later_rows
+from medmm.cohort.leakage import Check, Finding
 from medmm.cohort.manifest import patient_numbers
 from medmm.cohort.near_images import near_images
 from medmm.cohort.near_notes import near_notes
@@ -124,7 +125,7 @@ def telling(
         synonyms=config.leakage.words,
     )
     later = later_dates({**columns, **sample.groups}, [study.time for study in some])
-    return [*_untimed(config, sources), *later, *telltales(sample)]
+    return [*_untimed(config, sources, studies), *later, *telltales(sample), *_headless(config, series)]
 
 
 def cells_of(config: RunConfig, studies: Sequence[Study]) -> dict[str, dict[str, list[str]]]:
@@ -140,16 +141,40 @@ def cells_of(config: RunConfig, studies: Sequence[Study]) -> dict[str, dict[str,
     return found
 
 
-def _untimed(config: RunConfig, sources: Sources) -> list[Finding]:
-    """Find tables that say when something was recorded, in a run that does not say when its studies were."""
-    found = []
+def _untimed(config: RunConfig, sources: Sources, studies: Sequence[Study]) -> list[Finding]:
+    """Find what is read whenever it was recorded: in a run that does not say when its studies were, or of a table that has
+    its times under another name than the input looks for.
+    """
+    found: list[Finding] = []
     for name, settings in config.inputs.items():
-        if config.cohort.time is None and isinstance(settings, TabularSettings | TextSettings):
-            table = settings.table
-            if table is not None and table != config.cohort.studies and settings.time in sources.table(table, []).columns:
+        if not isinstance(settings, TabularSettings | TextSettings) or settings.table is None:
+            continue
+        table = sources.table(settings.table, [])
+        if settings.table != config.cohort.studies and settings.time in table.columns:
+            if config.cohort.time is None:
                 said = "what was recorded after the study is read too: name the time of the studies under cohort.time"
                 found.append(Finding("no index time", f"{name}.{settings.time}", said, True))
+        elif config.cohort.time is not None and settings.table != config.cohort.studies:
+            by = settings.joined_by() if isinstance(settings, TabularSettings) else settings.by
+            times: dict[str, datetime] = {}
+            for study in studies:
+                if study.time is not None:
+                    who = study.study_id if by == "study" else study.patient_id
+                    times[who] = min(study.time, times.get(who, study.time))
+            found += later_rows(name, table, config.cohort.study if by == "study" else config.cohort.patient, times)
     return found
+
+
+def _headless(config: RunConfig, series: Series) -> list[Finding]:
+    """Say what is not looked at of images that are joined by their files, of which no header was read."""
+    said = "not looked at: the images are joined by their files"
+    checks: list[tuple[Check, str]] = [("image size", "size"), ("scanner", "scanner")]
+    return [
+        Finding(check, f"{name}.{what}", said, False, judged=False)
+        for name, settings in config.inputs.items()
+        if isinstance(settings, ImageSettings) and name not in series
+        for check, what in checks
+    ]
 
 
 def _image_marks(one: PreparedInput) -> Iterator[tuple[int, str]]:

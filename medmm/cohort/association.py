@@ -24,7 +24,8 @@ class Association:
     """How well something tells of a label.
 
     Attributes:
-        auroc: 0.5 tells nothing; below it where a fit does worse on patients that it has not seen.
+        auroc: With the same weight for each patient. 0.5 tells nothing; below it where a fit does worse on patients that it
+            has not seen.
         low: Low end of its one-sided 95 % interval, with the number of patients as the number of observations.
         studies, patients: On which it was found.
     """
@@ -57,13 +58,14 @@ def of_number(values: Array, label: Array, patient: Array, tried: int = 1) -> As
     return _association(-values[known], label[known], patient[known], tried)
 
 
-def of_features(features: Array, label: Array, patient: Array) -> Association | None:
+def of_features(features: Array, label: Array, patient: Array, tried: int = 1) -> Association | None:
     """Tell how well features separate the label of patients on whom nothing was fitted (logistic regression).
 
     Args:
         features: (S, F), dense or a scipy sparse matrix.
         label: (S,) of 0 and 1.
         patient: (S,) whole numbers.
+        tried: As with `of_number`.
 
     Returns:
         None where there are fewer than `LEAST_PATIENTS` on either side.
@@ -75,12 +77,12 @@ def of_features(features: Array, label: Array, patient: Array) -> Association | 
     if not _suffice(label, patient) or not features.shape[1]:
         return None
     scaled = MaxAbsScaler().fit_transform(features)
-    score = np.zeros(len(label))
+    score, weight = np.zeros(len(label)), _weight(label, patient)
     for learn, judge in StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(scaled, label, patient):
         if label[learn].min() < label[learn].max():
             model = LogisticRegression(class_weight="balanced", max_iter=1000)
-            score[judge] = model.fit(scaled[learn], label[learn]).decision_function(scaled[judge])
-    return _association(score, label, patient)
+            score[judge] = model.fit(scaled[learn], label[learn], weight[learn]).decision_function(scaled[judge])
+    return _association(score, label, patient, tried)
 
 
 def _association(score: Array, label: Array, patient: Array, tried: int = 1) -> Association | None:
@@ -89,10 +91,17 @@ def _association(score: Array, label: Array, patient: Array, tried: int = 1) -> 
 
     if not _suffice(label, patient):
         return None
-    auroc = float(roc_auc_score(label, score))
+    auroc = float(roc_auc_score(label, score, sample_weight=_weight(label, patient)))
     positive, negative = (len(np.unique(patient[label == side])) for side in (1, 0))
     low = auroc - float(norm.isf(LEVEL / tried)) * _standard_error(auroc, positive, negative)
     return Association(auroc, low, len(label), len(np.unique(patient)))
+
+
+def _weight(label: Array, patient: Array) -> Array:
+    """Give each patient the same weight on a side of the label, however many studies it has there (mean 1)."""
+    _, place, count = np.unique(np.stack([label, patient]), axis=1, return_inverse=True, return_counts=True)
+    weight = 1 / count[place.ravel()]
+    return np.asarray(weight / weight.mean())
 
 
 def _standard_error(auroc: float, positive: int, negative: int) -> float:

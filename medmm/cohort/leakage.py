@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from medmm.cohort.association import Association
+from medmm.cohort.association import LEAST_PATIENTS, Association
 from medmm.errors import DataError
 from medmm.settings import Settings
 
@@ -46,6 +46,7 @@ class Finding:
         leaks: Whether that is more than the limit of the check.
         class_name: The class that it was held against; "" for none.
         association: How well it tells of that class; None for what is not measured so.
+        judged: False where there was too little to judge by.
     """
 
     check: Check
@@ -54,10 +55,20 @@ class Finding:
     leaks: bool
     class_name: str = ""
     association: Association | None = None
+    judged: bool = True
 
     def verdict(self, settings: LeakageSettings) -> str:
         """Say in a word what follows."""
-        return "passes" if not self.leaks else "waived" if self.name in settings.waive else "LEAK"
+        if not self.leaks:
+            return "passes" if self.judged else "not judged"
+        return "waived" if self.name in settings.waive else "LEAK"
+
+
+def judged(check: Check, name: str, class_name: str, association: Association | None, limit: float) -> Finding:
+    """Hold how well something tells of a class against the low end from which on it leaks; None is not judged."""
+    if association is None:
+        return Finding(check, name, f"fewer than {LEAST_PATIENTS} patients of either side", False, class_name, judged=False)
+    return Finding(check, name, str(association), association.low >= limit, class_name, association)
 
 
 def refuse_leaks(found: Sequence[Finding], settings: LeakageSettings) -> None:
@@ -69,9 +80,10 @@ def refuse_leaks(found: Sequence[Finding], settings: LeakageSettings) -> None:
     leaking = [one for one in found if one.leaks and one.name not in settings.waive]
     if leaking:
         told = "; ".join(f"{one.name} ({one.check}: {one.found})" for one in leaking)
+        waivers = ", ".join(f"{name}: why" for name in dict.fromkeys(one.name for one in leaking))
         raise DataError(
-            f"the data leak: {told}. Correct the data or the run file; where it is no leak, waive it with the reason: "
-            f"leakage.waive={{{leaking[0].name}: why}}"
+            f"the data leak: {told}. Correct the data or the run file; what is no leak, waive with its "
+            f"reason: add it in the run file under leakage.waive, as {{{waivers}}}"
         )
 
 
@@ -79,3 +91,8 @@ def waived(found: Sequence[Finding], settings: LeakageSettings) -> dict[str, str
     """Give the waivers that let something pass, with their reasons."""
     leaking = {one.name for one in found if one.leaks}
     return {name: why for name, why in settings.waive.items() if name in leaking}
+
+
+def idle_waivers(found: Sequence[Finding], settings: LeakageSettings) -> list[str]:
+    """Name the waivers that let nothing pass: misspelt, or needed no more."""
+    return sorted(set(settings.waive) - set(waived(found, settings)))

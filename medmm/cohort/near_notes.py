@@ -1,12 +1,13 @@
 """Notes that are nearly the same: one report copied to another patient, or sent twice with a word changed.
 
-A text that many patients have is a template, such as that of a normal finding, and tells of no copy.
+A text that many patients have, word by word or nearly so, is a template, such as that of a normal finding, and tells of no
+copy.
 
 Source: Broder, On the resemblance and containment of documents (1997), for shingles and MinHash.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 
 from medmm.types import Array
@@ -46,10 +47,8 @@ def near_notes(notes: Sequence[str], patients: Sequence[object], sides: Array) -
         return len({patients[i] for i in studies}) <= MOST_PATIENTS
 
     texts = {shingles: studies for shingles, studies in having.items() if by_few(studies)}
-    for group in _groups(list(texts)):
-        studies = sorted(i for shingles in group for i in texts[shingles])
-        if by_few(studies):
-            yield from ((one, other) for one, other in combinations(studies, 2) if sides[one] != sides[other])
+    for studies in _groups(texts, by_few):
+        yield from ((one, other) for one, other in combinations(sorted(studies), 2) if sides[one] != sides[other])
 
 
 def _shingles(note: str) -> frozenset[str]:
@@ -58,25 +57,30 @@ def _shingles(note: str) -> frozenset[str]:
     return frozenset(" ".join(words[i : i + SHINGLE_WORDS]) for i in range(len(words) - SHINGLE_WORDS + 1))
 
 
-def _groups(texts: Sequence[frozenset[str]]) -> Iterator[list[frozenset[str]]]:
-    """Give texts in groups, within which a chain of near texts leads from each to each."""
-    import numpy as np
+def _groups(texts: Mapping[frozenset[str], list[int]], by_few: Callable[[Sequence[int]], bool]) -> Iterator[list[int]]:
+    """Give the studies of near texts together, where they are of few patients; a chain of near texts leads from each to each.
+
+    A text that comes to a group of many patients is not looked for again: a template costs no more than its first texts.
+    """
     from datasketch import MinHash, MinHashLSH
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
 
     index = MinHashLSH(threshold=FIRST_LIKENESS, num_perm=PERMUTATIONS)
-    near: list[tuple[int, int]] = []
-    for number, text in enumerate(texts):
+    known: list[frozenset[str]] = []
+    group_of: list[int] = []
+    groups: dict[int, list[int]] = {}
+    for text, studies in texts.items():
         sketch = MinHash(num_perm=PERMUTATIONS)
         sketch.update_batch([shingle.encode() for shingle in text])
-        near += [(number, other) for other in index.query(sketch) if _likeness(text, texts[other]) >= LIKENESS]
-        index.insert(number, sketch)
-    if texts:
-        one, other = np.array(near, dtype=int).reshape(-1, 2).T
-        _, group = connected_components(coo_array((np.ones(len(near)), (one, other)), shape=(len(texts), len(texts))), False)
-        for members in (np.flatnonzero(group == number) for number in range(group.max() + 1)):
-            yield [texts[int(i)] for i in members]
+        near = {group_of[other] for other in index.query(sketch) if _likeness(text, known[other]) >= LIKENESS}
+        template = any(not by_few(groups[group]) for group in near)
+        group = len(known)
+        groups[group] = studies + [study for one in near for study in groups.pop(one)]
+        group_of = [group if one in near else one for one in group_of] if near else group_of
+        group_of.append(group)
+        known.append(text)
+        if not template:
+            index.insert(len(known) - 1, sketch)
+    yield from (studies for studies in groups.values() if by_few(studies))
 
 
 def _likeness(one: frozenset[str], other: frozenset[str]) -> float:

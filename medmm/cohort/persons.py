@@ -5,6 +5,7 @@ strangers stand on one side of the split, which costs nothing; to take one perso
 """
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,8 @@ from medmm.cohort.sharing import bound_together
 from medmm.files import digest
 
 MOST_IDENTIFIERS = 4
-"""Identifiers of one person; a name and date, or an image, that more of them share is a placeholder and tells nothing."""
+"""Identifiers of one person; a name and date, or an image, that more of them share is a placeholder and tells nothing, and so
+does a chain that leads through more of them."""
 
 NO_NAMES = frozenset(
     (
@@ -55,7 +57,7 @@ def find_persons(patients: Sequence[str], marks: Mapping[str, Iterable[tuple[int
     """Find patients who are one person.
 
     Args:
-        patients: (S,) identifier of the patient of each study.
+        patients: (S,) identifier of the patient of each study; "" is nobody's.
         marks: What tells, in words -> studies, by index, and what they share with all studies of the same person only.
     """
     pairs: list[tuple[str, str]] = []
@@ -63,13 +65,16 @@ def find_persons(patients: Sequence[str], marks: Mapping[str, Iterable[tuple[int
     for what, marked in marks.items():
         holders: dict[str, set[str]] = {}
         for index, mark in marked:
-            holders.setdefault(mark, set()).add(patients[index])
+            if patients[index]:
+                holders.setdefault(mark, set()).add(patients[index])
         telling = {mark: ids for mark, ids in holders.items() if 1 < len(ids) <= MOST_IDENTIFIERS}
         pairs += [(f"{what} {mark}", one) for mark, ids in telling.items() for one in ids]
         if telling:
             found[what] = len(set().union(*telling.values()))
     groups = bound_together([mark for mark, _ in pairs], [one for _, one in pairs]) if pairs else []
-    return Persons({one: least for (_, one), least in zip(pairs, groups, strict=True)}, found)
+    same = {one: least for (_, one), least in zip(pairs, groups, strict=True)}
+    sizes = Counter(same.values())
+    return Persons({one: least for one, least in same.items() if sizes[least] <= MOST_IDENTIFIERS}, found)
 
 
 def person_mark(name: str, birth_date: str) -> str:

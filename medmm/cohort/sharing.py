@@ -13,6 +13,9 @@ from medmm.types import Array
 def share_patients(strata: Mapping[str, int], shares: Sequence[float], seed: int) -> dict[str, int]:
     """Share out patients by chance, stratum by stratum; their order is of no matter.
 
+    Each goes to the part that lacks most of its share, so that a part never has more than its share by one patient, however
+    small the strata are.
+
     Args:
         strata: Patient -> stratum.
         shares: Of the parts, together 1.
@@ -25,11 +28,13 @@ def share_patients(strata: Mapping[str, int], shares: Sequence[float], seed: int
     for patient in sorted(strata):
         members.setdefault(strata[patient], []).append(patient)
     part: dict[str, int] = {}
+    lack = np.zeros(len(shares))
     for stratum, patients in sorted(members.items()):
         np.random.default_rng([seed, stratum]).shuffle(patients)
-        ends = np.round(len(patients) * np.cumsum(shares)[:-1]).astype(int)
-        numbers = np.searchsorted(ends, np.arange(len(patients)), side="right")
-        part |= dict(zip(patients, numbers.tolist(), strict=True))
+        for patient in patients:
+            lack += shares
+            part[patient] = int(lack.argmax())
+            lack[part[patient]] -= 1
     return part
 
 

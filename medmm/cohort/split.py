@@ -12,7 +12,7 @@ from medmm.cohort.sharing import bound_together, share_groups, share_patients
 from medmm.errors import DataError
 from medmm.settings import Settings
 from medmm.tables import nearest
-from medmm.types import Study
+from medmm.types import Array, Study
 
 PARTS = ("train", "validation", "test")
 
@@ -145,8 +145,23 @@ def prove(studies: Sequence[Study], parts: Mapping[str, tuple[int, ...]], left_o
     patients = {part: {studies[i].patient_id for i in rows} for part, rows in parts.items()}
     shared = sum(map(len, patients.values())) - len(set().union(*patients.values()))
     if shared:
-        raise DataError(f"{shared} patients stand in more than one part of the split: give each patient one part")
+        rows = _rows_of_two(studies, parts)
+        raise DataError(
+            f"{shared} patients stand in more than one part of the split, such as the one in rows {rows}: "
+            "give each patient one part; where they are two persons, set cohort.same_person=report"
+        )
     return Split(parts, {part: len(members) for part, members in patients.items()}, shared, left_out or {})
+
+
+def _rows_of_two(studies: Sequence[Study], parts: Mapping[str, tuple[int, ...]]) -> str:
+    """Give a row in each of two parts of the first patient who stands in both."""
+    first: dict[str, tuple[str, int]] = {}
+    for part, rows in parts.items():
+        for i in rows:
+            before, row = first.setdefault(studies[i].patient_id, (part, studies[i].row))
+            if before != part:
+                return f"{row} and {studies[i].row}"
+    raise AssertionError("a patient of two parts was counted")
 
 
 def _by_patient(studies: Sequence[Study], settings: SplitSettings) -> list[str]:
@@ -164,7 +179,9 @@ def _by_group(studies: Sequence[Study], settings: SplitSettings) -> list[str]:
     known = [i for i, cell in enumerate(cells) if cell]
     bound = bound_together([studies[i].patient_id for i in known], [cells[i] for i in known])
     labels = np.array([[1.0, *(studies[i].label or ())] for i in known])  # (S, 1 + C)
-    counts = {group: labels[[one == group for one in bound]].sum(0) for group in sorted(set(bound))}
+    counts: dict[str, Array] = {}
+    for group, label in zip(bound, labels, strict=True):
+        counts[group] = counts.get(group, 0) + label
 
     def share(groups: Sequence[str], shares: Sequence[float]) -> dict[str, int]:
         if len(groups) < len(shares):
@@ -174,7 +191,7 @@ def _by_group(studies: Sequence[Study], settings: SplitSettings) -> list[str]:
             )
         return share_groups({group: counts[group] for group in groups}, shares, settings.seed)
 
-    side = _parts(list(counts), settings, share)
+    side = _parts(sorted(counts), settings, share)
     sides = dict(zip(known, (side[group] for group in bound), strict=True))
     return [sides.get(i, NO_PART) for i in range(len(studies))]
 

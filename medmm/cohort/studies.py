@@ -187,7 +187,12 @@ def read_studies(sources: Sources, target: TargetSettings | None) -> tuple[Study
     """
     settings = sources.settings
     wanted = [settings.patient, settings.study, *([settings.time] if settings.time else [])]
-    wanted += [target.column, *settings.subgroups] if target else []  # only an evaluation looks at subgroups
+    if target:  # scoring looks at none of these
+        wanted += [target.column, *settings.subgroups, *settings.person]
+        if target.column in settings.person:
+            raise DataError(
+                f"cohort.person names {target.column!r}, which is the target: name columns that tell who somebody is"
+            )
     table = sources.table(settings.studies, wanted)
     if table.empty:
         raise DataError(f"table {settings.studies!r} has no row: export at least one study")

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEAST_PATIENTS = 5
-"""Of a level that is named; rarer ones stand together, for what few patients have may tell who they are."""
+"""Of a level that is named, and of a group whose numbers are told, for what few patients have may tell who they are."""
 
 MOST_LEVELS = 10
 """Of a category that are shown, the most frequent ones."""
 
 RARE = "rarer ones together"
+FEW = f"fewer than {LEAST_PATIENTS} patients"
 STUDIES, PATIENTS = "studies", "patients"
 
 
@@ -65,9 +66,11 @@ class Row:
     Attributes:
         name: Of the characteristic; "" for the further levels of one.
         level: Of a category; "" for a number.
-        cells: Group -> "median [first quartile, third quartile]" or "count (percent of the known)".
+        cells: Group -> "median [first quartile, third quartile]", or `FEW` instead of that of few patients, or "count (percent
+            of the known)".
         missing: Group -> how many studies lack it; empty for the further levels of one.
-        differences: Contrast -> standardised difference; NaN where it is not defined; empty for the further levels of one.
+        differences: Contrast -> standardised difference; infinite where two groups share nothing, NaN where it is not defined;
+            empty for the further levels of one.
         kind: Of the characteristic.
     """
 
@@ -129,7 +132,7 @@ def make_table_one(
     ]
     for variable in variables:
         if variable.kind == "number":
-            rows.append(_of_number(variable, groups, contrasts))
+            rows.append(_of_number(variable, groups, contrasts, patient))
         elif variable.kind == "presence":
             rows.append(_of_presence(variable, groups, contrasts))
         else:
@@ -167,15 +170,15 @@ def difference_of_shares(one: Array, other: Array) -> float:
     covariance = sum(np.diag(share) - np.outer(share, share) for share in (first, second)) / 2
     if not apart.any():
         return 0.0
-    if np.linalg.matrix_rank(covariance) < len(apart):
-        return float("nan")  # no sample has two of the levels: they lie apart without measure
+    if not (one[kept] * other[kept]).any() or np.linalg.matrix_rank(covariance) < len(apart):
+        return float("inf")  # no sample has two of the levels, so they lie apart beyond measure
     return float(np.sqrt(apart @ np.linalg.solve(covariance, apart)))
 
 
-def _of_number(variable: Variable, groups: Mapping[str, Array], contrasts: Sequence[Contrast]) -> Row:
+def _of_number(variable: Variable, groups: Mapping[str, Array], contrasts: Sequence[Contrast], patient: Array) -> Row:
     values = np.array([float(cell) if cell else np.nan for cell in variable.cells], dtype=np.float64)
     known = ~np.isnan(values)
-    cells = {group: _quartiles(values[members & known]) for group, members in groups.items()}
+    cells = {group: _quartiles(values[members & known], patient[members & known]) for group, members in groups.items()}
     differences = {one.name: difference_of_means(values[one.one & known], values[one.other & known]) for one in contrasts}
     return Row(variable.name, "", cells, _missing(known, groups), differences)
 
@@ -225,9 +228,9 @@ def _missing(known: Array, groups: Mapping[str, Array]) -> dict[str, int]:
     return {group: int((members & ~known).sum()) for group, members in groups.items()}
 
 
-def _quartiles(values: Array) -> str:
-    if not len(values):
-        return ""
+def _quartiles(values: Array, patient: Array) -> str:
+    if len(np.unique(patient)) < LEAST_PATIENTS:
+        return FEW if len(values) else ""
     first, median, third = np.quantile(values, (0.25, 0.5, 0.75))
     return f"{_short(median)} [{_short(first)}, {_short(third)}]"
 

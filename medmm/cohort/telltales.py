@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from medmm.cohort.association import LEAST_PATIENTS, Association, of_features, of_number
-from medmm.cohort.leakage import Check, Finding
+from medmm.cohort.leakage import Check, Finding, judged
 from medmm.cohort.note_words import WORD, told_by_notes
 from medmm.types import Array
 
@@ -69,19 +69,19 @@ def telltales(sample: Sample) -> list[Finding]:
     """Hold what is known of studies beside their medicine, and each column by itself, against each class.
 
     Returns:
-        What could be judged, the most telling first: there must be `LEAST_PATIENTS` of either side.
+        The most telling first. What has fewer than `LEAST_PATIENTS` on either side is not judged.
     """
     found = [one for number in range(len(sample.classes)) for one in _of_class(sample, number)]
-    return sorted(found, key=lambda one: (not one.leaks, -_low(one), one.check, one.name, one.class_name))
+    return sorted(found, key=lambda one: (not one.leaks, not one.judged, -_low(one), one.check, one.name, one.class_name))
 
 
 def _of_class(sample: Sample, number: int) -> Iterator[Finding]:
     class_name, label, patient = sample.classes[number], sample.label[:, number], sample.patient
     for check, name, association in _associations(sample, label):
-        if association is not None:
-            yield Finding(check, name, str(association), association.low >= LIMITS[check], class_name, association)
+        yield judged(check, name, class_name, association, LIMITS[check])
     for name, notes in sample.notes.items():
-        yield from told_by_notes(name, notes, label, patient, class_name, sample.synonyms.get(class_name, ()), LIMITS)
+        synonyms = sample.synonyms.get(class_name, ())
+        yield from told_by_notes(name, notes, label, patient, class_name, synonyms, LIMITS, len(sample.classes))
 
 
 def _associations(sample: Sample, label: Array) -> Iterator[tuple[Check, str, Association | None]]:
@@ -91,11 +91,11 @@ def _associations(sample: Sample, label: Array) -> Iterator[tuple[Check, str, As
     for name, values in sample.groups.items():
         yield "group", name, _of_words(values, label, patient)
     for name, values in sample.scanners.items():
-        yield "scanner", name, _of_words(values, label, patient)
+        yield "scanner", f"{name}.scanner", _of_words(values, label, patient)
     for name, sizes in sample.sizes.items():
-        yield "image size", name, _of_rows(_with_each_size(sizes), label, patient)
+        yield "image size", f"{name}.size", _of_rows(_with_each_size(sizes), label, patient)
     for name, corners in sample.corners.items():
-        yield "image corners", name, _of_rows(corners, label, patient)
+        yield "image corners", f"{name}.corners", _of_rows(corners, label, patient)
     gaps = [~has for has in sample.present.values()]
     gaps += [np.array([not cell for cell in cells]) for cells in sample.columns.values()]
     varying = [gap for gap in gaps if gap.any() and not gap.all()]
@@ -104,14 +104,19 @@ def _associations(sample: Sample, label: Array) -> Iterator[tuple[Check, str, As
 
 
 def _of_cells(cells: Sequence[str], label: Array, patient: Array) -> Association | None:
+    """Judge numbers by their size and, where values recur as codes do, by each value as well."""
     numbers = np.array([_number(cell) for cell in cells])
     given = np.array([bool(cell) for cell in cells])
-    if given.any() and (~np.isnan(numbers)).sum() >= NUMERIC_SHARE * given.sum():
+    if not given.any() or (~np.isnan(numbers)).sum() < NUMERIC_SHARE * given.sum():
+        return _of_words(cells, label, patient)
+    _, counts = np.unique(numbers[~np.isnan(numbers)], return_counts=True)
+    if not (counts >= LEAST_PATIENTS).any():
         return of_number(numbers, label, patient)
-    return _of_words(cells, label, patient)
+    ways = [of_number(numbers, label, patient, tried=2), _of_words(cells, label, patient, tried=2)]
+    return max((one for one in ways if one is not None), key=lambda one: one.low, default=None)
 
 
-def _of_words(texts: Sequence[str], label: Array, patient: Array) -> Association | None:
+def _of_words(texts: Sequence[str], label: Array, patient: Array, tried: int = 1) -> Association | None:
     """Judge texts by the words in them and by their whole, so that a code and a sentence are both seen."""
     from sklearn.feature_extraction.text import CountVectorizer
 
@@ -122,7 +127,7 @@ def _of_words(texts: Sequence[str], label: Array, patient: Array) -> Association
     if not given.any():
         return None
     features = CountVectorizer(analyzer=parts, binary=True).fit_transform([text for text in texts if text])
-    return of_features(features, label[given], patient[given])
+    return of_features(features, label[given], patient[given], tried)
 
 
 def _of_rows(features: Array, label: Array, patient: Array) -> Association | None:

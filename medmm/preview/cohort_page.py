@@ -110,7 +110,7 @@ def _differences(row: Row, table: TableOne) -> str:
     cells = []
     for name in table.contrasts:
         value = row.differences.get(name, float("nan"))
-        text = f"{value:.2f}" if value == value else ""  # noqa: PLR0124
+        text = "∞" if value == float("inf") else f"{value:.2f}" if value == value else ""  # noqa: PLR0124
         cells.append(f'<td class="{"apart" if abs(value) >= APART else ""}">{text}</td>')
     return "".join(cells)
 
