@@ -70,7 +70,7 @@ def test_a_clean_cohort_passes_every_check(tmp_path: Path, seed: int) -> None:
             {"leak": "word"},
             {
                 ("own words", "history.own_words"),
-                ("one word", "history.assess"),
+                ("one word", "history.pneumonia"),
                 ("all words", "history.all_words"),
             },
         ),

@@ -28,7 +28,7 @@ LIMITS: Mapping[Check, float] = {
 }
 """A low end of the interval from which on something is called a leak. Which values were measured, and on which detector an
 image was taken, tell of how ill a patient was thought to be: over 40 splits of a public cohort of 71 patients the low ends
-reach 0.74 and 0.77 (95th percentile), and single measurements 0.71. A file name or an address that holds the diagnosis lies
+reach 0.71 and 0.77 (95th percentile), and single measurements 0.68. A file name or an address that holds the diagnosis lies
 above 0.98."""
 
 NUMERIC_SHARE = 0.9
