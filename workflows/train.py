@@ -186,5 +186,6 @@ def show_trained(trained: Trained, config: RunConfig, screen: Screen) -> None:
     )
     screen.say(f"model: {trained.model} ({state})")
     screen.say(f"package: {trained.package}")
+    screen.say("cohort: Table 1, who was left out and why, and every leak check stand in cohort.html among the run's artifacts")
     store = config.tracking.uri.removeprefix(SQLITE)
     screen.say(f"run: http://{HOST}:5000/{trained.run_page} after: medmm ui {store}")
