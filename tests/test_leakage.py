@@ -117,13 +117,15 @@ def test_times_of_recording_without_a_time_of_the_study_are_a_leak(tmp_path: Pat
     assert leaking(content) == {("no index time", "history.time")}
 
 
+def radiographs(folder: Path) -> dict[str, Path]:
+    """Give the file of each StudyInstanceUID."""
+    paths = [path for path in (folder / "dicom").rglob("*") if path.is_file()]
+    return {pydicom.dcmread(path, stop_before_pixels=True).StudyInstanceUID: path for path in paths}
+
+
 def sent_again(folder: Path, source: int, copy: int) -> None:
     """Put the radiograph and the note of one study in the place of another's: encoded in another way, with a word changed."""
-    studies = pd.read_csv(folder / "studies.csv", dtype=str)
-    files: dict[str, Path] = {}
-    for path in (folder / "dicom").rglob("*"):
-        if path.is_file():
-            files[pydicom.dcmread(path, stop_before_pixels=True).StudyInstanceUID] = path
+    studies, files = pd.read_csv(folder / "studies.csv", dtype=str), radiographs(folder)
     uids = studies["study_uid"]
     image, taken = pydicom.dcmread(files[uids[source]]), pydicom.dcmread(files[uids[copy]])
     image.decompress()
@@ -179,3 +181,17 @@ def test_other_words_must_be_those_of_a_class(tmp_path: Path) -> None:
     content["leakage"] = {"words": {"pneumoni": ["lung"]}}
     with pytest.raises(ConfigError, match=r"leakage\.words: 'pneumoni' is no class of the target, which has pneumonia"):
         parse_config(content, "x")
+
+
+def test_what_is_not_looked_at_of_images_joined_by_their_files_is_said(tmp_path: Path) -> None:
+    content = export(tmp_path / "cohort", patients=90)
+    files = radiographs(tmp_path / "cohort")
+    studies = pd.read_csv(tmp_path / "cohort" / "studies.csv", dtype=str)
+    known = studies["study_uid"].map({uid: str(path.relative_to(tmp_path / "cohort" / "dicom")) for uid, path in files.items()})
+    studies.assign(file=known.fillna("")).to_csv(tmp_path / "cohort" / "studies.csv", index=False)
+    content["inputs"]["chest"] |= {"match": "file", "column": "file", "modality": []}
+    config = parse_config(content, "x")
+    sources, intake, sides = taken_in(config)
+    found = {one.name: one for one in leaks(config, sources, intake, sides)}
+    assert [found[name].verdict(config.leakage) for name in ("chest.size", "chest.scanner")] == ["not judged"] * 2
+    assert found["chest.corners"].judged
