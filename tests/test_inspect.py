@@ -12,8 +12,9 @@ from test_readers_dicom import FILM, save, save_stack
 
 from medmm.config import RunConfig, parse_config
 from medmm.readers.dicom_keywords import HEADER_KEYWORDS
-from medmm.workflows.inspect import Section, inspect_config, inspect_folder, show
+from medmm.workflows.inspect import inspect_config, inspect_folder, show
 from medmm.workflows.screen import Screen
+from medmm.workflows.sections import Section
 
 SCREEN = Screen(Console(quiet=True))
 UIDS = [generate_uid() for _ in range(5)]
