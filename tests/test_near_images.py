@@ -78,3 +78,14 @@ def test_blocks_lose_no_pair(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = list(near_images(images, SIDES))
     monkeypatch.setattr(near, "BLOCK", 7)
     assert sorted(near_images(images, SIDES)) == sorted(whole) == [(0, 59), (4, 50)]
+
+
+def test_the_same_details_on_another_image_are_no_copy() -> None:
+    images = exposures(4, 64, 64)
+    grid = 30 * (np.indices((64, 64)).sum(axis=0) % 16 < 8)  # such as that of a detector
+    rng = np.random.default_rng(0)
+    shapes = [gaussian_filter(rng.normal(size=(1, 64, 64)), (0, 10, 10)) * 100 for _ in range(2)]
+    images[0], images[1] = (shape + grid + 0.1 * images[0] for shape in shapes)
+    assert list(near_images(images, SIDES)) == []
+    images[1] = images[0] + 1
+    assert list(near_images(images, SIDES)) == [(0, 1)]
