@@ -167,3 +167,15 @@ def test_records_that_were_left_out_on_purpose_are_counted(export: Path) -> None
     given["inputs"]["labs"] = labs
     sections = inspect_config(parse_config(given, "x"), SCREEN).sections
     assert [(row[0], row[2]) for row in sections["skipped"].rows] == [("fhir", 1)]
+
+
+def test_a_terminal_shows_the_first_rows_and_how_many_more_there_are(tmp_path: Path) -> None:
+    section = Section("A", ("b",), [(f"row {number}",) for number in range(9)], most=5)
+    with (tmp_path / "screen").open("w") as file:
+        show({"a": section, "c": Section("C", ("d",), [("whole",)])}, Screen(Console(file=file, width=100)))
+    said = (tmp_path / "screen").read_text()
+    assert "row 4" in said
+    assert "row 5" not in said
+    assert "... and 4 more, which --json lists" in said
+    assert said.count("more") == 1
+    assert len(section.plain()) == 9

@@ -23,6 +23,9 @@ from .thumbnails import Subject
 SERIES_COLUMNS = ("modality", "manufacturer", "transfer_syntax", "plane", "slices", "files", "thickness_mm", "code")
 """What the answer says of one series; no identifier, no number and no text that a scanner's user typed."""
 
+REJECTIONS = 5
+"""Rows that a terminal shows; who is left out is counted by code beside them."""
+
 Weighed = Mapping[str, Sequence[tuple[Considered, ...]]]
 """Input -> study -> the series that were weighed for it."""
 
@@ -81,7 +84,7 @@ def inspect_config(config: RunConfig, screen: Screen, pixels: bool = False) -> A
         "absent": Section("Absent images", ("input", "why", "studies"), _absent(weighed)),
         "series": Section("Series of each study", series_columns, _series(studies, weighed), detail=True),
         **_tables(checked, sources),
-        "rejected": Section("Rejections", ("study", "input", "reason"), _rejections(studies)),
+        "rejected": Section("Rejections", ("study", "input", "reason"), _rejections(studies), most=REJECTIONS),
         **described.sections,
     }
     return Answer(sections, _subjects_of_studies(config, studies, weighed), described.page)
@@ -158,8 +161,9 @@ def show(sections: Mapping[str, Section], screen: Screen) -> None:
     """Write the sections that have rows as tables, but those that have a row a series."""
     for section in sections.values():
         if section.rows and not section.detail:
-            screen.table(section.title, section.columns, section.rows)
-            screen.say("")
+            screen.table(section.title, section.columns, section.rows[: section.most])
+            more = len(section.rows) - section.most
+            screen.say(f"... and {more:,} more, which --json lists\n" if more > 0 else "")
 
 
 def _described(series: SeriesFound) -> tuple[object, ...]:

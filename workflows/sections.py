@@ -15,12 +15,14 @@ class Section:
         columns: Names.
         rows: Cells; counts and codes, no identifier.
         detail: Whether it has a row a series, too many for a terminal.
+        most: Rows that a terminal shows; JSON has all.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: Sequence[tuple[object, ...]]
     detail: bool = False
+    most: int = 40
 
     def plain(self) -> Plain:
         """Give the rows as dictionaries."""
