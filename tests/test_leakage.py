@@ -195,3 +195,18 @@ def test_what_is_not_looked_at_of_images_joined_by_their_files_is_said(tmp_path:
     found = {one.name: one for one in leaks(config, sources, intake, sides)}
     assert [found[name].verdict(config.leakage) for name in ("chest.size", "chest.scanner")] == ["not judged"] * 2
     assert found["chest.corners"].judged
+
+
+def test_notes_in_files_are_checked_like_those_in_a_table(tmp_path: Path) -> None:
+    content = export(tmp_path / "cohort", patients=90, leak="word")
+    of_table = leaking(content)
+    (tmp_path / "cohort" / "notes").mkdir()
+    for study, text in pd.read_csv(tmp_path / "cohort" / "notes.csv", dtype=str)[["study_id", "text"]].itertuples(index=False):
+        (tmp_path / "cohort" / "notes" / f"{study}.txt").write_text(text)
+    content["inputs"]["history"] = {"kind": "text", "folder": "notes"}
+    assert leaking(content) == of_table
+    assert {"history.own_words", "history.pneumonia", "history.all_words"} <= {name for _, name in of_table}
+    config = parse_config(content, "x")
+    sources, intake, sides = taken_in(config)
+    (one,) = [found for found in leaks(config, sources, intake, sides) if found.check == "no index time"]
+    assert one.verdict(config.leakage) == "not judged"

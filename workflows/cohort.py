@@ -24,7 +24,7 @@ from medmm.inputs.tabular import TabularInput
 from medmm.types import Array, Study
 
 from .cut_notes import tell_cut_notes
-from .leaks import Series, across, persons_of, series_of, telling
+from .leaks import Series, across, notes_of, persons_of, series_of, telling
 from .screen import Screen
 from .violations import tell_violations
 
@@ -200,8 +200,9 @@ def share_out(
 def leaks(config: RunConfig, sources: Sources, intake: Intake, sides: Mapping[int, str]) -> list[Finding]:
     """Make all checks of a split; the labels of test studies are not looked at."""
     learning = [i for i, side in sides.items() if side != "test"]
-    found = across(config, intake.studies, intake.series, intake.images, intake.persons, sides)
-    return [*found, *telling(config, sources, intake.studies, intake.series, intake.images, learning)]
+    notes = notes_of(config, intake.studies)
+    found = across(intake.studies, intake.series, intake.images, notes, intake.persons, sides)
+    return [*found, *telling(config, sources, intake.studies, intake.series, intake.images, notes, learning)]
 
 
 def _joined(studies: Sequence[Study], persons: Persons, config: RunConfig) -> tuple[Study, ...]:

@@ -19,14 +19,18 @@ from medmm.cohort.studies import Sources
 from medmm.cohort.telltales import Sample, telltales
 from medmm.config import RunConfig
 from medmm.dataset.cache import PreparedInput
+from medmm.errors import Rejected
 from medmm.files import digest
 from medmm.inputs.image import ImageSettings
 from medmm.inputs.tabular import TabularSettings
-from medmm.inputs.text import TextSettings
+from medmm.inputs.text import TextInput, TextSettings
 from medmm.types import Array, Evidence, Study
 
 Series = Mapping[str, Sequence[SeriesFound | None]]
 """Image input -> the series that each study takes, None where it has none or where headers do not tell."""
+
+Notes = Mapping[str, Sequence[str]]
+"""Text input -> the note of each study, "" where it has none."""
 
 Prepared = Mapping[str, PreparedInput]
 """Image input -> its prepared images; empty where pixels are not looked at."""
@@ -59,16 +63,31 @@ def persons_of(config: RunConfig, studies: Sequence[Study], series: Series, imag
     return find_persons([study.patient_id for study in studies], marks)
 
 
+def notes_of(config: RunConfig, studies: Sequence[Study]) -> Notes:
+    """Read the notes of all studies, be they cells or files; what cannot be read is left to the preparation to reject."""
+    found: dict[str, list[str]] = {}
+    for name, settings in config.inputs.items():
+        if isinstance(settings, TextSettings):
+            one = TextInput(name, settings)
+            found[name] = [_read(one, study.evidence.get(name)) for study in studies]
+    return found
+
+
 def across(
-    config: RunConfig, studies: Sequence[Study], series: Series, images: Prepared, persons: Persons, sides: Mapping[int, str]
+    studies: Sequence[Study],
+    series: Series,
+    images: Prepared,
+    notes: Notes,
+    persons: Persons,
+    sides: Mapping[int, str],
 ) -> list[Finding]:
     """Find what stands on two sides of the split.
 
     Args:
-        config: The run.
         studies: All of them.
         series: Of image inputs.
         images: Prepared; empty where pixels are not looked at.
+        notes: Of text inputs.
         persons: Who is who.
         sides: Index of a study -> its part.
     """
@@ -85,15 +104,19 @@ def across(
     pairs: dict[str, Iterator[tuple[int, int]]] = {}
     for name, prepared in images.items():
         pairs[f"{name}.images"] = near_images((_image(prepared, i) for i in range(len(studies))), number)
-    for name in config.inputs:
-        notes = [_note(study.evidence.get(name)) for study in studies]
-        if any(notes):
-            pairs[f"{name}.notes"] = near_notes(notes, [study.patient_id for study in studies], number)
+    for name, texts in notes.items():
+        pairs[f"{name}.notes"] = near_notes(texts, [study.patient_id for study in studies], number)
     return crossings(marks, pairs, sides, [study.row for study in studies])
 
 
 def telling(
-    config: RunConfig, sources: Sources, studies: Sequence[Study], series: Series, images: Prepared, rows: Sequence[int]
+    config: RunConfig,
+    sources: Sources,
+    studies: Sequence[Study],
+    series: Series,
+    images: Prepared,
+    notes: Notes,
+    rows: Sequence[int],
 ) -> list[Finding]:
     """Hold what some studies say of themselves against their labels, the most telling first.
 
@@ -103,20 +126,20 @@ def telling(
         studies: All of them, gathered.
         series: Of image inputs.
         images: Prepared; empty where pixels are not looked at.
+        notes: Of text inputs.
         rows: Indices of those to look at: never of test studies.
     """
     some = [studies[i] for i in rows]
     columns = {
         f"{name}.{column}": cells for name, of_input in cells_of(config, some).items() for column, cells in of_input.items()
     }
-    notes = {name: [_note(study.evidence.get(name)) for study in some] for name in config.inputs}
     taken = {name: [own[i] for i in rows] for name, own in series.items()}
     sample = Sample(
         patient=np.array(patient_numbers(studies))[list(rows)],
         label=np.array([study.label for study in some], dtype=np.float64),
         classes=config.target.names,
         columns=columns,
-        notes={name: own for name, own in notes.items() if any(own)},
+        notes={name: [texts[i] for i in rows] for name, texts in notes.items()},
         groups={name: [study.groups[name] for study in some] for name in config.cohort.subgroups},
         present={name: np.array([name in study.evidence for study in some]) for name in config.inputs},
         scanners={name: ["" if one is None else one.scanner for one in own] for name, own in taken.items()},
@@ -147,6 +170,9 @@ def _untimed(config: RunConfig, sources: Sources, studies: Sequence[Study]) -> l
     """
     found: list[Finding] = []
     for name, settings in config.inputs.items():
+        if isinstance(settings, TextSettings) and settings.table is None:
+            said = "not looked at: text files say no time of recording, and one that was written after the study is read too"
+            found.append(Finding("no index time", name, said, False, judged=False))
         if not isinstance(settings, TabularSettings | TextSettings) or settings.table is None:
             continue
         table = sources.table(settings.table, [])
@@ -190,8 +216,11 @@ def _image(one: PreparedInput, index: int) -> Array | None:
     return None if fields is None else fields["image"]
 
 
-def _note(one: Evidence | None) -> str:
-    return (one.text or "") if one is not None else ""
+def _read(one: TextInput, evidence: Evidence | None) -> str:
+    try:
+        return "" if evidence is None else one.read(evidence)
+    except Rejected:
+        return ""
 
 
 def _size(one: SeriesFound | None) -> tuple[float, float, float]:
