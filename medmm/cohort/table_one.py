@@ -100,7 +100,7 @@ class TableOne:
         """Give a row a characteristic or level, as text and numbers."""
         import pandas as pd
 
-        return pd.DataFrame(
+        table = pd.DataFrame(
             [
                 {
                     "characteristic": row.name,
@@ -112,6 +112,7 @@ class TableOne:
                 for row in self.rows
             ]
         )
+        return table.astype(dict.fromkeys((name for name in table if str(name).startswith("missing, ")), "Int64"))
 
 
 def make_table_one(
