@@ -1,13 +1,17 @@
 """The leakage checks on real patients: what is known to give the label away is named, and sets without a leak pass."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from scipy.ndimage import gaussian_filter
 
 from medmm.cohort.leakage import Finding
+from medmm.cohort.near_images import near_images
 from medmm.cohort.studies import Sources
 from medmm.config import RunConfig, load_config, parse_config
 from medmm.errors import DataError
@@ -86,6 +90,30 @@ def test_hannover_passes(tmp_path: Path) -> None:
     others = [config.model_copy(update={"split": config.split.model_copy(update={"seed": seed})}) for seed in range(2, 22)]
     alarms = [any(one.leaks for one in judged(other, sources, intake)) for other in others]
     assert sum(alarms) <= 1
+
+
+CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "gamma": lambda image: (image - image.min()) ** 0.6,
+    "noise": lambda image: image + np.random.default_rng(0).normal(0, 0.02 * np.ptp(image), image.shape),
+    "blur": lambda image: gaussian_filter(image, (0, 1.5, 1.5)),
+    "clipped": lambda image: np.clip(image, *np.quantile(image, [0.1, 0.9])),
+    "halved": lambda image: (image[:, ::2, ::2] + image[:, 1::2, 1::2]) / 2,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_radiograph_is_known_again_and_no_other_patient_is_taken_for_it(tmp_path: Path, change: str) -> None:
+    import_hannover(SHARED, tmp_path)
+    _, intake = taken_in(run_file("hannover_chest_xray", tmp_path))
+    fields = [intake.images["chest"].fields(i) for i in range(len(intake.studies))]
+    images = [one["image"].astype(float) for one in fields if one is not None]
+    copies = [CHANGES[change](image) for image in images]
+    studies = len(images)
+    pairs = set(near_images([*images, *copies], np.repeat([0, 1], studies)))
+    found = sum((i, i + studies) in pairs for i in range(studies))
+    assert found >= 0.95 * studies
+    patients = [study.patient_id for study in intake.studies]
+    assert all(patients[one] == patients[other - studies] for one, other in pairs)
 
 
 @pytest.mark.parametrize("target", LUDB_TARGETS)
