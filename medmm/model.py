@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from medmm.fusion import FUSIONS
-from medmm.fusion.base import Fusion, FusionSettings, drop_inputs, hidden, pooled, present
+from medmm.fusion.base import Fused, Fusion, FusionSettings, drop_inputs, hidden, pooled, present
 from medmm.fusion.transformer import TransformerSettings
 from medmm.inputs import Inputs
 from medmm.settings import Settings, named_choice
@@ -40,13 +40,13 @@ class Output:
         logits: (B, C) as the loss wants them.
         auxiliary: Input -> (B, C) of its own head; meaningless where the input is absent.
         has: Input -> (B,) whether it was there.
-        representation: Z (B, D).
+        fused: Z (B, D), and what else the fusion says.
     """
 
     logits: torch.Tensor
     auxiliary: Mapping[str, torch.Tensor]
     has: Mapping[str, torch.Tensor]
-    representation: torch.Tensor
+    fused: Fused
 
 
 class DiagnosisModel(nn.Module):
@@ -88,18 +88,22 @@ class DiagnosisModel(nn.Module):
             fused = drop_inputs(tokens, self.fusion_settings.modality_dropout)
         else:
             fused = dict(tokens)
-        representation = self.fusion(fused)
+        own = {name: self.evidence(head(pooled(fused[name]))) for name, head in self.auxiliary.items()}
+        joint = self.fusion(fused, own)
+        logits = self.head(joint.joint) if joint.logits is None else joint.logits + self.class_weight.log()
         auxiliary = {name: head(pooled(tokens[name])) for name, head in self.auxiliary.items()}
         has = {name: present(one) for name, one in tokens.items()}
-        return Output(self.head(representation), auxiliary, has, representation)
+        return Output(logits, auxiliary, has, joint)
 
     def forward(self, batch: Batch) -> Output:
         """Encode, fuse and classify."""
         return self.fuse(self.encode(batch))
 
     def loss(self, output: Output, target: torch.Tensor) -> torch.Tensor:
-        """Give the mean loss of a batch, the inputs' own heads included. Target (B, C)."""
-        total = self._loss(output.logits, target).mean()
+        """Give the mean loss of a batch, the inputs' own heads and the fusion's penalty included. Target (B, C)."""
+        total = self.joint_loss(output, target)
+        if output.fused.penalty is not None:
+            total = total + output.fused.penalty
         weight = self.fusion_settings.auxiliary_weight
         if weight and len(self.auxiliary) > 1:
             for name, logits in output.auxiliary.items():
@@ -107,6 +111,10 @@ class DiagnosisModel(nn.Module):
                 own = torch.where(has, self._loss(logits, target), 0.0).sum() / has.sum().clamp(min=1)
                 total = total + weight * own / len(self.auxiliary)
         return total
+
+    def joint_loss(self, output: Output, target: torch.Tensor) -> torch.Tensor:
+        """Give the mean loss of the diagnosis alone, without penalties and the inputs' own heads: what chooses a checkpoint."""
+        return self._loss(output.logits, target).mean()
 
     def evidence(self, logits: torch.Tensor) -> torch.Tensor:
         """Give logits (B, C) freed from the class weights of the loss, so that they speak of the cohort's own prevalence.

@@ -11,15 +11,17 @@ import torch
 from torch import nn
 
 from medmm.encoders import IMAGE_ENCODERS, TABULAR_ENCODERS, TEXT_ENCODERS
+from medmm.encoders.attention import filled
 from medmm.errors import ConfigError
 from medmm.fusion import FUSIONS
-from medmm.fusion.base import Fusion, drop_inputs, present
+from medmm.fusion.base import Fused, Fusion, drop_inputs, pooled, present
 from medmm.inputs import INPUTS
 from medmm.inputs.base import Input
 from medmm.types import Array, Evidence, Tokens, Volume
 
 WIDTH = 16
 STUDIES = 5
+CLASSES = 3
 INPUTS_OF_A_STUDY = ("chest", "history", "labs")
 
 
@@ -38,44 +40,89 @@ def tokens(seed: int = 0) -> dict[str, Tokens]:
     return made
 
 
-def fusion(name: str) -> Fusion:
-    """Build a fusion of three inputs in evaluation mode."""
-    torch.manual_seed(0)
-    return FUSIONS.pick(name).model_validate({"name": name}).build(WIDTH, INPUTS_OF_A_STUDY).eval()
+def fusion(name: str, inputs: Sequence[str] = INPUTS_OF_A_STUDY, seed: int = 0) -> Fusion:
+    """Build a fusion in evaluation mode."""
+    torch.manual_seed(seed)
+    return FUSIONS.pick(name).model_validate({"name": name}).build(WIDTH, inputs).eval()
+
+
+def say(network: Fusion, given: Mapping[str, Tokens], heads: Mapping[str, nn.Module] | None = None) -> Fused:
+    """Let a fusion speak; each input's own logits (B, C) are a linear map of its mean token."""
+    maps = heads or {name: fixed_head(i) for i, name in enumerate(INPUTS_OF_A_STUDY)}
+    fused: Fused = network(given, {name: maps[name](pooled(filled(given[name]))) for name in given})
+    return fused
+
+
+def fixed_head(seed: int) -> nn.Module:
+    torch.manual_seed(100 + seed)
+    return nn.Linear(WIDTH, CLASSES).requires_grad_(False)
+
+
+def whole(fused: Fused) -> torch.Tensor:
+    """Give all that a fusion says of each study, side by side."""
+    parts = [fused.joint, fused.logits, None if fused.conflict is None else fused.conflict[:, None]]
+    return torch.cat([part for part in parts if part is not None], dim=1)
+
+
+def answer(fused: Fused) -> torch.Tensor:
+    """Give what a diagnosis rests on."""
+    return fused.joint if fused.logits is None else fused.logits
 
 
 @pytest.mark.parametrize("name", FUSIONS)
 class TestFusion:
     def test_it_gives_one_vector_a_study(self, name: str) -> None:
-        joint = fusion(name)(tokens())
-        assert joint.shape == (STUDIES, WIDTH)
-        assert joint.isfinite().all()
+        said = say(fusion(name), tokens())
+        assert said.joint.shape == (STUDIES, WIDTH)
+        assert said.logits is None or said.logits.shape == (STUDIES, CLASSES)
+        assert said.conflict is None or (
+            said.conflict.shape == (STUDIES,) and bool(((said.conflict >= 0) & (said.conflict <= 1)).all())
+        )
+        assert said.penalty is None or (said.penalty.shape == () and bool(said.penalty.isfinite()))
+        assert whole(said).isfinite().all()
 
     def test_the_order_of_the_inputs_is_of_no_matter(self, name: str) -> None:
         given = tokens()
         backwards = dict(reversed(given.items()))
-        torch.manual_seed(0)
-        other = FUSIONS.pick(name).model_validate({"name": name}).build(WIDTH, INPUTS_OF_A_STUDY[::-1]).eval()
-        assert torch.equal(fusion(name)(given), other(backwards))
+        assert torch.equal(whole(say(fusion(name), given)), whole(say(fusion(name, INPUTS_OF_A_STUDY[::-1]), backwards)))
 
     @pytest.mark.parametrize("filler", [0.0, 1e30, float("nan"), float("inf")])
     def test_what_the_mask_hides_changes_no_bit(self, name: str, filler: float) -> None:
         given = tokens()
         changed = {key: Tokens(torch.where(one.mask[..., None], one.values, filler), one.mask) for key, one in given.items()}
-        assert torch.equal(fusion(name)(given), fusion(name)(changed))
+        assert torch.equal(whole(say(fusion(name), given)), whole(say(fusion(name), changed)))
+
+    def test_more_padding_changes_next_to_nothing(self, name: str) -> None:
+        given = tokens()
+        padded = {
+            key: Tokens(nn.functional.pad(one.values, (0, 0, 0, 3), value=9.0), nn.functional.pad(one.mask, (0, 3)))
+            for key, one in given.items()
+        }
+        torch.testing.assert_close(whole(say(fusion(name), given)), whole(say(fusion(name), padded)), atol=1e-5, rtol=1e-5)
+
+    def test_a_study_is_fused_alike_whatever_stands_beside_it(self, name: str) -> None:
+        together = whole(say(fusion(name), tokens()))
+        for row in range(STUDIES):
+            alone = {key: Tokens(one.values[[row]], one.mask[[row]]) for key, one in tokens().items()}
+            torch.testing.assert_close(whole(say(fusion(name), alone))[0], together[row], atol=1e-5, rtol=1e-5)
 
     def test_what_the_mask_hides_changes_no_gradient(self, name: str) -> None:
         def gradients(filler: float) -> list[torch.Tensor]:
-            network = fusion(name)
+            network = fusion(name).train()
             given = {k: Tokens(torch.where(t.mask[..., None], t.values, filler), t.mask) for k, t in tokens().items()}
-            network(given).square().sum().backward()
-            return [p.grad for p in network.parameters() if p.grad is not None]
+            torch.manual_seed(5)  # of dropout and of what is drawn
+            heads = nn.ModuleDict({key: nn.Linear(WIDTH, CLASSES) for key in given})
+            said = say(network, given, dict(heads.items()))
+            (whole(said).square().sum() + (0.0 if said.penalty is None else said.penalty)).backward()
+            return [p.grad for p in (*network.parameters(), *heads.parameters()) if p.grad is not None]
 
-        assert all(torch.equal(a, b) for a, b in zip(gradients(0.0), gradients(float("nan")), strict=True))
+        for one, other in zip(gradients(0.0), gradients(float("nan")), strict=True):
+            assert torch.equal(one, other)
+            assert one.isfinite().all()
 
     def test_every_present_input_receives_gradient_and_no_absent_one_does(self, name: str) -> None:
         given = {key: Tokens(one.values.requires_grad_(), one.mask) for key, one in tokens().items()}
-        fusion(name)(given).square().sum().backward()
+        answer(say(fusion(name), given)).square().sum().backward()
         for one in given.values():
             assert one.values.grad is not None
             touched = one.values.grad.abs().sum((1, 2)) > 0
@@ -86,29 +133,44 @@ class TestFusion:
         given = tokens()
         for key in INPUTS_OF_A_STUDY:
             other = {**given, key: Tokens(given[key].values + 1, given[key].mask)}
-            changed = (fusion(name)(given) != fusion(name)(other)).any(1)
+            changed = (answer(say(fusion(name), given)) != answer(say(fusion(name), other))).any(1)
             assert torch.equal(changed, present(given[key]))
 
     def test_its_state_survives_a_round_trip(self, name: str) -> None:
-        network = fusion(name)
-        torch.manual_seed(1)
-        copy = FUSIONS.pick(name).model_validate({"name": name}).build(WIDTH, INPUTS_OF_A_STUDY).eval()
-        assert not torch.equal(network(tokens()), copy(tokens()))
+        network, copy = fusion(name), fusion(name, seed=1)
+        torch.manual_seed(2)
+        network.load_state_dict({key: value + 0.1 * torch.rand_like(value) for key, value in network.state_dict().items()})
+        assert not torch.equal(whole(say(network, tokens())), whole(say(copy, tokens())))
         copy.load_state_dict(network.state_dict())
-        assert torch.equal(network(tokens()), copy(tokens()))
+        assert torch.equal(whole(say(network, tokens())), whole(say(copy, tokens())))
 
     def test_training_steps_lower_the_loss(self, name: str) -> None:
         network = fusion(name).train()
+        heads = nn.ModuleDict({key: nn.Linear(WIDTH, CLASSES) for key in INPUTS_OF_A_STUDY})
         goal = torch.randn(STUDIES, WIDTH, generator=torch.Generator().manual_seed(3))
-        optimizer = torch.optim.Adam(network.parameters(), 3e-3)
-        losses = []
-        for _ in range(40):
-            loss = (network(tokens()) - goal).square().mean()
+        optimizer = torch.optim.Adam([*network.parameters(), *heads.parameters()], 3e-3)
+        losses, penalties = [], []
+        for _ in range(60):
+            said = say(network, tokens(), dict(heads.items()))
+            made = answer(said)
+            loss = (made - goal[:, : made.shape[1]]).square().mean()
+            penalty = torch.zeros(()) if said.penalty is None else said.penalty
             optimizer.zero_grad()
-            loss.backward()
+            (loss + penalty).backward()
             optimizer.step()
             losses.append(loss.item())
-        assert losses[-1] < 0.8 * losses[0]
+            penalties.append(penalty.item())
+        assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+        assert np.isfinite(penalties).all()
+
+    def test_it_trains_in_bfloat16_on_a_cpu(self, name: str) -> None:
+        network = fusion(name).train()
+        with torch.autocast("cpu", torch.bfloat16):
+            said = say(network, tokens(), {key: nn.Linear(WIDTH, CLASSES) for key in INPUTS_OF_A_STUDY})
+            loss = answer(said).float().square().mean() + (0.0 if said.penalty is None else said.penalty.float())
+        loss.backward()
+        assert whole(said).isfinite().all()
+        assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in network.parameters())
 
 
 def test_dropping_inputs_leaves_each_study_at_least_one_it_has() -> None:
@@ -123,9 +185,9 @@ def test_dropping_inputs_leaves_each_study_at_least_one_it_has() -> None:
 
 
 def test_inputs_are_dropped_at_the_stated_rate() -> None:
-    whole = {name: Tokens(one.values, torch.ones_like(one.mask)) for name, one in tokens().items()}
+    complete = {name: Tokens(one.values, torch.ones_like(one.mask)) for name, one in tokens().items()}
     torch.manual_seed(0)
-    rates = [1 - torch.stack([present(one) for one in drop_inputs(whole, 0.3).values()]).float().mean() for _ in range(800)]
+    rates = [1 - torch.stack([present(one) for one in drop_inputs(complete, 0.3).values()]).float().mean() for _ in range(800)]
     # By hand: 0.3, less the third of an input that is given back when all three fall: 0.3 - 0.3**3 / 3 = 0.291.
     assert float(torch.stack(rates).mean()) == pytest.approx(0.291, abs=0.012)
 

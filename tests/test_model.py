@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import Hospital
 
+from medmm.fusion.base import Fused
 from medmm.inputs.tabular import TabularSettings
 from medmm.model import DiagnosisModel, ModelSettings, Output, balanced_weights
 from medmm.package import Package
@@ -44,7 +45,7 @@ def with_filler(batch: Batch, filler: float) -> Batch:
 
 
 def outputs(output: Output) -> list[torch.Tensor]:
-    return [output.logits, output.representation, *(output.auxiliary[name] for name in sorted(output.auxiliary))]
+    return [output.logits, output.fused.joint, *(output.auxiliary[name] for name in sorted(output.auxiliary))]
 
 
 @pytest.mark.parametrize("filler", [float("nan"), 1e30, -3.0])
@@ -156,7 +157,7 @@ def fitted_logits(model: DiagnosisModel, target: torch.Tensor) -> torch.Tensor:
     def closure() -> torch.Tensor:
         search.zero_grad()
         logits = free.expand(len(target), -1)
-        loss = model.loss(Output(logits, {}, {}, logits), target)
+        loss = model.loss(Output(logits, {}, {}, Fused(logits)), target)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
@@ -236,7 +237,7 @@ def test_the_loss_agrees_with_its_formula(
         logits=torch.from_numpy(joint),
         auxiliary={"a": torch.from_numpy(a), "b": torch.from_numpy(b)},
         has={"a": torch.from_numpy(has), "b": torch.zeros(6, dtype=torch.bool)},
-        representation=torch.zeros(6, 8),
+        fused=Fused(torch.zeros(6, 8)),
     )
     w = np.array(weight)
     # Input a stands in studies 0 and 2; b in none and adds nothing; each has the weight 0.4 / 2.
@@ -247,5 +248,15 @@ def test_the_loss_agrees_with_its_formula(
 def test_a_single_input_has_no_loss_of_its_own() -> None:
     model = small_model("binary", [1.0])
     zero = torch.zeros(2, 1)
-    output = Output(zero, {"labs": zero + 50}, {"labs": torch.tensor([True, True])}, torch.zeros(2, 8))
+    output = Output(zero, {"labs": zero + 50}, {"labs": torch.tensor([True, True])}, Fused(torch.zeros(2, 8)))
     assert model.loss(output, zero).item() == pytest.approx(np.log(2))
+
+
+def test_a_penalty_of_the_fusion_counts_in_training_and_not_in_the_choice_of_a_checkpoint() -> None:
+    model = small_model("binary", [1.0])
+    zero = torch.zeros(2, 1)
+    output = Output(
+        zero, {"labs": zero}, {"labs": torch.tensor([True, True])}, Fused(torch.zeros(2, 8), penalty=torch.tensor(0.5))
+    )
+    assert model.loss(output, zero).item() == pytest.approx(np.log(2) + 0.5)
+    assert model.joint_loss(output, zero).item() == pytest.approx(np.log(2))

@@ -1,10 +1,11 @@
 """What a fusion owes: one joint representation of a study from the tokens of whichever inputs it has.
 
-Letters: B studies, N tokens, D width, I inputs.
+Letters: B studies, N tokens, D width, I inputs, C classes.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from pydantic import Field
@@ -35,8 +36,42 @@ class FusionSettings(Settings):
         """Build the network for tokens of `width` from these inputs."""
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a fusion may look at; the inputs stand in the order of `Fusion.inputs`. What a mask hides is zero everywhere.
+
+    Attributes:
+        tokens: Of each input, (B, N, D) with their masks.
+        has: (B, I) which inputs each study has.
+        pooled: (B, I, D) mean of the real tokens of each input.
+        own: (B, I, C) logits of each input by a head of its own, freed from class weights.
+    """
+
+    tokens: tuple[Tokens, ...]
+    has: torch.Tensor
+    pooled: torch.Tensor
+    own: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Fused:
+    """What a fusion gives.
+
+    Attributes:
+        joint: Z (B, D), the joint representation of each study.
+        logits: (B, C) freed from class weights, of a fusion that decides by itself; None lets the model's head decide from Z.
+        penalty: () what it adds to the loss in training, the mean over the batch; None for nothing.
+        conflict: (B,) in [0, 1], how far the inputs of a study contradict each other; None where it cannot tell.
+    """
+
+    joint: torch.Tensor
+    logits: torch.Tensor | None = None
+    penalty: torch.Tensor | None = None
+    conflict: torch.Tensor | None = None
+
+
 class Fusion(nn.Module, ABC):
-    """Tokens of each input -> Z (B, D). Sees tokens only; what a mask hides never reaches `fuse`.
+    """Tokens of each input -> Z. What a mask hides never reaches `fuse`.
 
     Args:
         inputs: All inputs of the run; kept in alphabetical order, so that the order of a run file is of no matter.
@@ -46,13 +81,23 @@ class Fusion(nn.Module, ABC):
         super().__init__()
         self.inputs = tuple(sorted(inputs))
 
-    def forward(self, tokens: Mapping[str, Tokens]) -> torch.Tensor:
-        """Give Z (B, D), the joint representation of each study."""
-        return self.fuse([filled(tokens[name]) for name in self.inputs])
+    def forward(self, tokens: Mapping[str, Tokens], own: Mapping[str, torch.Tensor]) -> Fused:
+        """Fuse the tokens and each input's own logits (B, C)."""
+        clean = tuple(filled(tokens[name]) for name in self.inputs)
+        has = torch.stack([present(one) for one in clean], dim=1)
+        alone = torch.stack([own[name] for name in self.inputs], dim=1)
+        return self.fuse(
+            Given(
+                clean,
+                has,
+                torch.stack([pooled(one) for one in clean], dim=1),
+                torch.where(has[..., None], alone, 0.0),
+            )
+        )
 
     @abstractmethod
-    def fuse(self, tokens: Sequence[Tokens]) -> torch.Tensor:
-        """Give Z (B, D) from the tokens of each input in the order of `self.inputs`; masked values are zero."""
+    def fuse(self, given: Given) -> Fused:
+        """Give Z, and what else the method knows."""
 
 
 def present(tokens: Tokens) -> torch.Tensor:

@@ -7,8 +7,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from medmm.fusion.base import Fusion, FusionSettings, pooled, present
-from medmm.types import Tokens
+from medmm.fusion.base import Fused, Fusion, FusionSettings, Given
 
 
 class ConcatSettings(FusionSettings):
@@ -35,7 +34,7 @@ class Concat(Fusion):
             nn.Linear(len(self.inputs) * width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
         )
 
-    def fuse(self, tokens: Sequence[Tokens]) -> torch.Tensor:
+    def fuse(self, given: Given) -> Fused:
         """Give Z (B, D)."""
-        parts = [torch.where(present(one)[:, None], pooled(one), self.absent[i]) for i, one in enumerate(tokens)]
-        return torch.as_tensor(self.mix(torch.cat(parts, dim=1)))
+        parts = torch.where(given.has[..., None], given.pooled, self.absent)  # (B, I, D)
+        return Fused(self.mix(parts.flatten(1)))

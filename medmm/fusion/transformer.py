@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import nn
 
 from medmm.encoders.attention import attend, blocks
-from medmm.fusion.base import Fusion, FusionSettings, pooled, present
+from medmm.fusion.base import Fused, Fusion, FusionSettings, Given
 from medmm.types import Tokens
 
 
@@ -44,12 +44,11 @@ class Transformer(Fusion):
         self.input_type = nn.Parameter(torch.randn(len(self.inputs), width) / width**0.5)
         self.blocks = blocks(width, settings.layers, settings.heads, settings.dropout)
 
-    def fuse(self, tokens: Sequence[Tokens]) -> torch.Tensor:
+    def fuse(self, given: Given) -> Fused:
         """Give Z (B, D)."""
-        studies = len(tokens[0].values)
-        values = [self.readout.expand(studies, 1, -1)]
-        mask = [torch.ones(studies, 1, dtype=torch.bool, device=self.readout.device)]
-        for kind, one in zip(self.input_type, tokens, strict=True):
-            values += [pooled(one)[:, None] + kind, one.values + kind]
-            mask += [present(one)[:, None], one.mask]
-        return attend(self.blocks, Tokens(torch.cat(values, dim=1), torch.cat(mask, dim=1))).values[:, 0]
+        values = [self.readout.expand(len(given.has), 1, -1), given.pooled + self.input_type]
+        mask = [torch.ones_like(given.has[:, :1]), given.has]
+        for kind, one in zip(self.input_type, given.tokens, strict=True):
+            values.append(one.values + kind)
+            mask.append(one.mask)
+        return Fused(attend(self.blocks, Tokens(torch.cat(values, dim=1), torch.cat(mask, dim=1))).values[:, 0])

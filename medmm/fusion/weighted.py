@@ -6,8 +6,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from medmm.fusion.base import Fusion, FusionSettings, pooled, present
-from medmm.types import Tokens
+from medmm.fusion.base import Fused, Fusion, FusionSettings, Given
 
 
 class WeightedSettings(FusionSettings):
@@ -29,11 +28,8 @@ class Weighted(Fusion):
         self.weight = nn.Parameter(torch.zeros(len(self.inputs)))
         self.project = nn.ModuleList(nn.Linear(width, width) for _ in self.inputs)
 
-    def fuse(self, tokens: Sequence[Tokens]) -> torch.Tensor:
+    def fuse(self, given: Given) -> Fused:
         """Give Z (B, D)."""
-        has = torch.stack([present(one) for one in tokens], dim=1)  # (B, I)
-        values = torch.stack(
-            [project(pooled(one)) for project, one in zip(self.project, tokens, strict=True)], dim=1
-        )  # (B, I, D)
-        weight = self.weight.expand_as(has).masked_fill(~has, -torch.inf).softmax(1)  # (B, I)
-        return (torch.where(has, weight, 0.0)[..., None] * values).sum(1)
+        values = torch.stack([project(given.pooled[:, i]) for i, project in enumerate(self.project)], dim=1)  # (B, I, D)
+        weight = self.weight.expand_as(given.has).masked_fill(~given.has, -torch.inf).softmax(1)  # (B, I)
+        return Fused((torch.where(given.has, weight, 0.0)[..., None] * values).sum(1))

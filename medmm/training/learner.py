@@ -1,7 +1,6 @@
 """The network in Lightning's hands: steps, optimiser, validation loss. B studies, C classes."""
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import lightning as L
@@ -42,8 +41,7 @@ class Learner(L.LightningModule):
     def validation_step(self, batch: Batch, _index: int) -> None:
         """Log the loss of the joint head alone, the measure that chooses the checkpoint."""
         assert batch.target is not None
-        output = self.model(batch)
-        loss = self.model.loss(replace(output, auxiliary={}), batch.target)
+        loss = self.model.joint_loss(self.model(batch), batch.target)
         self.log("validation_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.rows), prog_bar=True)
 
     def configure_optimizers(self) -> Any:
