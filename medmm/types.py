@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
@@ -49,12 +50,24 @@ class Volume:
 class Evidence:
     """Where one input of one study lies: the files of a series, the cells of a row, or the text of a note.
 
-    Exactly one of the three is set. It carries no decoded data, so a study is cheap to hand to a worker process.
+    Exactly one of files, cells and text is set. It carries no decoded data, so a study is cheap to hand to a worker process.
+
+    Attributes:
+        files: Of one image, or of several, one after the other.
+        counts: How many of the files belong to each image, where the input takes several; empty where it takes one.
+        cells: Column -> cell.
+        text: The note.
     """
 
     files: tuple[Path, ...] = ()
+    counts: tuple[int, ...] = ()
     cells: Mapping[str, str] | None = None
     text: str | None = None
+
+    def images(self) -> list[tuple[Path, ...]]:
+        """Give the files of each image."""
+        ends = list(accumulate(self.counts or (len(self.files),)))
+        return [self.files[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 @dataclass(frozen=True)

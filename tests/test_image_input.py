@@ -279,3 +279,81 @@ def test_values_of_presentation_have_a_window_of_their_own(tmp_path: Path) -> No
     assert image[0, 0, 0] == 0  # below the window
     assert image[0, -1, -1] == 1  # above it
     assert image[0, :, 0].tolist() == sorted(image[0, :, 0])
+
+
+def several(folder: Path, images: int, **settings: object) -> list[Found]:
+    return found(folder, images=images, **settings)
+
+
+def test_an_input_of_several_flat_images_takes_slices_of_all_series_that_pass(hospital: Path) -> None:
+    first, second, third = several(hospital, 8, size=[16, 16])
+    assert files(first) == ["film1"]
+    assert sorted(files(second)) == ["000", "001", "002", "film2"]
+    assert isinstance(second, Evidence)
+    assert second.counts == (1, 1, 1, 1)
+    assert third is None
+    assert files(several(hospital, 8, size=[16, 16], modality=["CT"])[1]) == ["000", "001", "002"]
+
+
+def test_more_slices_than_images_are_taken_evenly_spaced(tmp_path: Path) -> None:
+    (tmp_path / "dicom").mkdir()
+    told = {"StudyInstanceUID": SECOND, "PatientID": "p2", "SeriesInstanceUID": generate_uid()}
+    save_stack(tmp_path / "dicom" / "ct", range(0, 20, 2), **told)
+    # By hand: ten slices in three parts, the middle of each: floor(0.5 * 10 / 3), floor(1.5 * 10 / 3), floor(2.5 * 10 / 3).
+    assert files(several(tmp_path, 3, size=[16, 16])[1]) == ["001", "005", "008"]
+
+
+def test_slices_with_a_gap_are_good_as_images_of_their_own_and_refused_as_a_volume(tmp_path: Path) -> None:
+    (tmp_path / "dicom").mkdir()
+    told = {"StudyInstanceUID": SECOND, "PatientID": "p2", "SeriesInstanceUID": generate_uid()}
+    save_stack(tmp_path / "dicom" / "ct", [0, 2, 4, 10], **told)
+    assert code(found(tmp_path, size=[16, 16, 8])[1]) is Code.GAP
+    assert len(files(several(tmp_path, 4, size=[16, 16])[1])) == 4
+    assert code(several(tmp_path, 4, size=[16, 16, 8])[1]) is Code.GAP
+
+
+def test_an_input_of_several_volumes_takes_the_preferred_series(hospital: Path) -> None:
+    told = {"StudyInstanceUID": SECOND, "PatientID": "p2"}
+    save_stack(hospital / "dicom" / "second", [0, 2, 4, 6], SeriesInstanceUID=generate_uid(), **told)
+    save_stack(hospital / "dicom" / "third", [0, 2, 4, 6, 8], SeriesInstanceUID=generate_uid(), **told)
+    two = several(hospital, 2, size=[16, 16, 8], modality=["CT"])[1]
+    assert isinstance(two, Evidence)
+    assert two.counts == (5, 4)
+    assert [path.parent.name for path in two.files] == ["third"] * 5 + ["second"] * 4
+
+
+def test_another_patients_series_among_several_rejects_the_study(hospital: Path) -> None:
+    told = {"StudyInstanceUID": SECOND, "PatientID": "p9"}
+    save_stack(hospital / "dicom" / "second", [0, 2, 4, 6], SeriesInstanceUID=generate_uid(), **told)
+    assert code(several(hospital, 8, size=[16, 16])[1]) is Code.MIXED_PATIENTS
+
+
+def test_several_images_are_prepared_and_augmented_each_by_itself(hospital: Path) -> None:
+    settings = ImageSettings.model_validate(
+        {"path": "dicom", "column": "uid", "size": [16, 16], "images": 6, "window": [0, 1000]}
+    )
+    one = settings.open("chest")
+    sources, studies = export(hospital)
+    evidence = one.gather(sources, studies)[1]
+    assert isinstance(evidence, Evidence)
+    fields = one.prepare(one.read(evidence))
+    assert fields["image"].shape == (6, 1, 16, 16)
+    assert fields["there"].tolist() == [1, 1, 1, 1, 0, 0]
+    for place, path in enumerate(evidence.files):
+        alone = ImageSettings.model_validate({"path": "dicom", "size": [16, 16], "window": [0, 1000]}).open("x")
+        assert np.array_equal(fields["image"][place], alone.prepare(alone.read(Evidence(files=(path,))))["image"])
+    assert not fields["image"][4:].any()
+    varied = one.augment(fields, np.random.default_rng(0))
+    assert not varied["image"][4:].any()
+    assert all((varied["image"][place] != fields["image"][place]).any() for place in range(4))
+    assert fields["image"].dtype == np.float16  # what was prepared is not changed
+
+
+def test_pictures_of_a_folder_are_images_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "dicom" / "stack").mkdir(parents=True)
+    for name in ("a.png", "stack/1.png", "stack/2.png", "stack/3.png"):
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "dicom" / name)
+    first, second, third = several(tmp_path, 2, match="file", column="picture", size=[16, 16])
+    assert files(first) == ["a.png"]
+    assert files(second) == ["1.png", "3.png"]
+    assert third is None

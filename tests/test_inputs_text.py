@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from medmm.cohort.studies import CohortSettings, Sources, read_studies
 from medmm.cohort.target import TargetSettings
-from medmm.encoders.chunks import Chunked
+from medmm.encoders.several import Several
 from medmm.encoders.text_transformer import MARKERS
 from medmm.errors import Code, Rejected
 from medmm.inputs.base import Found, Input
@@ -197,11 +197,11 @@ def test_a_note_of_megabytes_is_tokenized_in_bounded_pieces() -> None:
         assert int(one.prepare(note)["cut"][0]) > 10_000
 
 
-def chunk_network(chunks: int = 3) -> tuple[Chunked, dict[str, torch.Tensor]]:
+def chunk_network(chunks: int = 3) -> tuple[Several, dict[str, torch.Tensor]]:
     one = fitted(max_tokens=8, chunks=chunks)
     torch.manual_seed(0)
     network = one.encoder(WIDTH).eval()
-    assert isinstance(network, Chunked)
+    assert isinstance(network, Several)
     prepared = [one.prepare("fever " * count) for count in (1, 10, 100)]
     return network, {name: torch.from_numpy(np.stack([p[name] for p in prepared])) for name in prepared[0]}
 

@@ -134,7 +134,10 @@ def _subjects_of_studies(config: RunConfig, studies: Sequence[Study], weighed: W
             if name in study.rejected:
                 subjects.append(Subject(study.key, note, (), study.rejected[name]))
             elif name in study.evidence:
-                subjects.append(Subject(study.key, note, study.evidence[name].files, None, settings.reading))
+                shown = study.evidence[name].images()
+                for place, files in enumerate(shown, start=1):
+                    which = note if len(shown) == 1 else f"{note}, {place} of {len(shown)}"
+                    subjects.append(Subject(study.key, which, files, None, settings.reading))
     return subjects
 
 

@@ -19,6 +19,7 @@ from medmm.cohort.studies import Sources
 from medmm.cohort.telltales import Sample, telltales
 from medmm.config import RunConfig
 from medmm.dataset.cache import PreparedInput
+from medmm.encoders.several import THERE
 from medmm.errors import Rejected
 from medmm.files import digest
 from medmm.inputs.image import ImageSettings
@@ -37,11 +38,11 @@ Prepared = Mapping[str, PreparedInput]
 
 
 def series_of(config: RunConfig, sources: Sources, studies: Sequence[Study]) -> Series:
-    """Find the series of every study again by its files."""
+    """Find the series of every study again by its files; the first of several."""
     found: dict[str, list[SeriesFound | None]] = {}
     for name, settings in config.inputs.items():
         if isinstance(settings, ImageSettings) and settings.match != "file":
-            by_file = {series.files[0]: series for series in sources.scan(settings.path).series}
+            by_file = {file: series for series in sources.scan(settings.path).series for file in series.files}
             files = (study.evidence[name].files[0] if name in study.evidence else None for study in studies)
             found[name] = [None if file is None else by_file.get(file) for file in files]
     return found
@@ -103,7 +104,7 @@ def across(
     number = np.array([PARTS.index(sides[i]) if i in sides else -1 for i in range(len(studies))])
     pairs: dict[str, Iterator[tuple[int, int]]] = {}
     for name, prepared in images.items():
-        pairs[f"{name}.images"] = near_images((_image(prepared, i) for i in range(len(studies))), number)
+        pairs[f"{name}.images"] = _near(prepared, number)
     for name, texts in notes.items():
         pairs[f"{name}.notes"] = near_notes(texts, [study.patient_id for study in studies], number)
     return crossings(marks, pairs, sides, [study.row for study in studies])
@@ -206,14 +207,30 @@ def _headless(config: RunConfig, series: Series) -> list[Finding]:
 def _image_marks(one: PreparedInput) -> Iterator[tuple[int, str]]:
     """Give a digest of each image in which anything is to be seen."""
     for i in range(len(one.place)):
-        image = _image(one, i)
-        if image is not None and image.min() < image.max():
-            yield i, digest([image.shape, digest(np.ascontiguousarray(image).tobytes())])
+        for image in _images(one, i):
+            if image.min() < image.max():
+                yield i, digest([image.shape, digest(np.ascontiguousarray(image).tobytes())])
+
+
+def _near(one: PreparedInput, sides: Array) -> Iterator[tuple[int, int]]:
+    """Find pairs of studies on two sides of which an image of one is nearly the same as one of the other."""
+    owners = np.array([i for i in range(len(one.place)) for _ in _images(one, i)], np.int64)
+    images = (image for i in range(len(one.place)) for image in _images(one, i))
+    pairs = near_images(images, sides[owners])
+    return iter(dict.fromkeys((int(owners[a]), int(owners[b])) for a, b in pairs))
+
+
+def _images(one: PreparedInput, index: int) -> list[Array]:
+    """Give the prepared images of a study; none where it has none."""
+    fields = one.fields(index)
+    if fields is None:
+        return []
+    return list(fields["image"][fields[THERE] > 0]) if THERE in fields else [fields["image"]]
 
 
 def _image(one: PreparedInput, index: int) -> Array | None:
-    fields = one.fields(index)
-    return None if fields is None else fields["image"]
+    """Give the first image of a study."""
+    return next(iter(_images(one, index)), None)
 
 
 def _read(one: TextInput, evidence: Evidence | None) -> str:

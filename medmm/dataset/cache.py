@@ -150,7 +150,8 @@ def _evidence_digest(evidence: Evidence | None) -> str | None:
     if evidence is None:
         return None
     if evidence.files:
-        return digest(sorted(digest_file(path) if path.is_file() else "" for path in evidence.files))  # under any file names
+        files = [digest_file(path) if path.is_file() else "" for path in evidence.files]
+        return digest([files, evidence.counts] if evidence.counts else sorted(files))  # under any file names
     return digest([dict(evidence.cells) if evidence.cells is not None else None, evidence.text])
 
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias
 
 import numpy as np
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
@@ -12,6 +14,7 @@ from medmm.cohort.studies import CohortSettings, Sources
 from medmm.encoders import IMAGE_ENCODERS
 from medmm.encoders.base import ImageEncoderSettings
 from medmm.encoders.convolutional import DenseNet121
+from medmm.encoders.several import THERE, Several
 from medmm.errors import Code, DataError, Rejected
 from medmm.inputs.base import Fields, Found, Input, InputSettings
 from medmm.inputs.series_choice import Considered, SeriesChoice, choose
@@ -70,6 +73,11 @@ class ImageSettings(InputSettings):
     series: SeriesChoice = SeriesChoice()
     """Which series to take where a study has several."""
 
+    images: int = Field(1, ge=1, le=64)
+    """Most images of a study that are read. With more than one, each is encoded by itself and attention weighs them. An input
+    of 2D size then takes slices, evenly spaced over all series that pass; one of 3D size takes the series that pass, the
+    preferred ones first; and with `match: file` each file of a folder is an image, evenly spaced in the order of the names."""
+
     reading: Reading = AS_STORED
     """Whether tilted stacks, PET units and screen windows of DICOM are turned into something else."""
 
@@ -111,7 +119,14 @@ class ImageSettings(InputSettings):
         return ImageInput(name, self, state)  # type: ignore[return-value]
 
 
-class ImageInput(Input[Volume | Slices]):
+Image: TypeAlias = Volume | Slices | tuple[Slices, ...]
+"""What is read of a study: its image, or its images where an input takes several."""
+
+STACKING = frozenset({Code.GAP, Code.DUPLICATE, Code.TILT, Code.MIXED_SERIES})
+"""What speaks against slices as one volume, but not against each of them as an image."""
+
+
+class ImageInput(Input[Image]):
     """Images of a study. Nothing about it is learned from the training studies."""
 
     def __init__(self, name: str, settings: ImageSettings, state: Plain = None) -> None:
@@ -135,15 +150,16 @@ class ImageInput(Input[Volume | Slices]):
         return [self._found(study, considered) for study, considered in zip(studies, weighed, strict=True)]
 
     def weigh(self, sources: Sources, studies: Sequence[Study]) -> list[tuple[Considered, ...]]:
-        """Give the series of every study, at most one of them taken; none where images are joined by their files."""
+        """Give the series of every study, taken or left; none where images are joined by their files."""
         if self.settings.match == "file":
             return [()] * len(studies)
         series: dict[str, list[SeriesFound]] = {}
         for found in sources.scan(self.settings.path).series:
             series.setdefault(getattr(found, self.settings.match), []).append(found)
-        rules, modalities, flat = self.settings.series, self.settings.modality, len(self.settings.size) == 2
+        rules, modalities, flat = self.settings.series, self.settings.modality, self._flat
+        most = None if flat and self.settings.images > 1 else self.settings.images
         own = (series.get(key, []) if key else [] for key in self._keys(sources, studies))
-        return [choose(found, rules, modalities, flat) for found in own]
+        return [choose(found, rules, modalities, flat, most) for found in own]
 
     def cells_of(self, series: SeriesFound, cohort: CohortSettings) -> Mapping[str, str]:
         """Give the cells of the studies table that join a series to its study.
@@ -156,39 +172,52 @@ class ImageInput(Input[Volume | Slices]):
         (column,) = self.study_columns(cohort)
         return {column: getattr(series, self.settings.match)}
 
-    def read(self, evidence: Evidence) -> Slices:
-        """Check the headers of the one volume of the files; `prepare` decodes its slices as it goes."""
-        return open_image(evidence.files, self.settings.reading)
+    def read(self, evidence: Evidence) -> Image:
+        """Check the headers of the one volume of the files, or of each image; `prepare` decodes slices as it goes."""
+        images = tuple(open_image(files, self.settings.reading) for files in evidence.images())
+        return images if self.settings.images > 1 else images[0]
 
-    def fit(self, raws: Iterable[tuple[str, Volume | Slices]]) -> Self:
+    def fit(self, raws: Iterable[tuple[str, Image]]) -> Self:
         """Give the same input: preparation is fixed by the settings."""
         return self
 
-    def prepare(self, raw: Volume | Slices) -> Fields:
+    def prepare(self, raw: Image) -> Fields:
         """Decode, orient, resample and window: {"image": (K, *size) float16 in [0, 1]}.
+
+        An input of several images gives {"image": (P, K, *size), "there": (P,)}, P its `images`.
 
         Raises:
             Rejected: The image must not be used.
         """
         s = self.settings
         shown = (0.0, 1.0) if s.reading.values == "presentation" else None
-        return {"image": prepare_image(raw, s.size, s.window or shown, s.spacing_mm, s.channels)}
+        if not isinstance(raw, tuple):
+            return {"image": prepare_image(raw, s.size, s.window or shown, s.spacing_mm, s.channels)}
+        images = np.zeros((s.images, s.channels, *s.size), np.float16)
+        for place, one in enumerate(raw):
+            images[place] = prepare_image(one, s.size, s.window or shown, s.spacing_mm, s.channels)
+        return {"image": images, THERE: (np.arange(s.images) < len(raw)).astype(np.uint8)}
 
     def augment(self, fields: Mapping[str, Array], rng: np.random.Generator) -> Mapping[str, Array]:
         """Shift, rotate, scale, change contrast and add noise."""
         if self._random is None:
             return fields
         self._random.set_random_state(seed=int(rng.integers(2**31)))
-        image = self._random(fields["image"].astype(np.float32))
-        return {**fields, "image": np.asarray(image)}
+        image = fields["image"].astype(np.float32)
+        if THERE not in fields:
+            return {**fields, "image": np.asarray(self._random(image))}
+        for place in np.flatnonzero(fields[THERE]):
+            image[place] = self._random(image[place])
+        return {**fields, "image": image}
 
     def encoder(self, width: int) -> "nn.Module":
         """Build the network."""
-        return self.settings.encoder.build(width, self.settings.channels, self.settings.size)
+        network = self.settings.encoder.build(width, self.settings.channels, self.settings.size)
+        return network if self.settings.images == 1 else Several(network, width)
 
     def initialise(self, network: "nn.Module") -> None:
         """Load pretrained weights into what `encoder` built."""
-        self.settings.encoder.initialise(network)
+        self.settings.encoder.initialise(network.network if isinstance(network, Several) else network)
 
     @cached_property
     def _random(self) -> "Compose | None":
@@ -211,15 +240,27 @@ class ImageInput(Input[Volume | Slices]):
                 "that of the studies table",
                 "correct the export, or set check_patient: false where images carry other identifiers on purpose",
             )
-        taken = next((one for one in asked if one.reason is None), None)
-        if taken is None:
+        taken = [one for one in asked if one.reason is None]
+        if not taken:
             return None
-        if taken.problem is not None and not self._is_mended(taken.problem):
-            return taken.problem.at(f"{study.key}, input {self.name}")
-        return Evidence(files=taken.series.files)
+        for one in taken:
+            if one.problem is not None and not self._is_mended(one.problem):
+                return one.problem.at(f"{study.key}, input {self.name}")
+        if self.settings.images == 1:
+            return Evidence(files=taken[0].series.files)
+        if self._flat:
+            return _separate(list(chain.from_iterable(one.series.files for one in taken)), self.settings.images)
+        files = [one.series.files for one in taken]
+        return Evidence(files=tuple(chain.from_iterable(files)), counts=tuple(map(len, files)))
+
+    @property
+    def _flat(self) -> bool:
+        return len(self.settings.size) == 2
 
     def _is_mended(self, problem: Rejected) -> bool:
-        """Tell whether what headers say against a series is put right when it is read."""
+        """Tell whether what headers say against a series is put right when it is read, or is of no matter."""
+        if self.settings.images > 1 and self._flat and problem.code in STACKING:
+            return True
         return problem.code is Code.TILT and self.settings.reading.tilt == "resample"
 
     def _file(self, sources: Sources, key: str) -> Found:
@@ -228,8 +269,19 @@ class ImageInput(Input[Volume | Slices]):
         path = sources.path(f"{self.settings.path}/{key}")
         if path.is_dir():
             files = tuple(sorted(file for file in path.rglob("*") if file.is_file() and not file.is_symlink()))
-            return Evidence(files=files) if files else None
-        return Evidence(files=(path,)) if path.is_file() else None
+            if not files:
+                return None
+            return Evidence(files=files) if self.settings.images == 1 else _separate(files, self.settings.images)
+        if not path.is_file():
+            return None
+        return Evidence(files=(path,)) if self.settings.images == 1 else _separate([path], self.settings.images)
+
+
+def _separate(files: Sequence[Path], most: int) -> Evidence:
+    """Take each file as an image: all of them, or `most` that lie evenly spaced."""
+    count = min(len(files), most)
+    taken = tuple(files[int((place + 0.5) * len(files) / count)] for place in range(count))
+    return Evidence(files=taken, counts=(1,) * count)
 
 
 def random_transforms(settings: AugmentationSettings, size: Sequence[int]) -> "Compose | None":

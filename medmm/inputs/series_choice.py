@@ -120,7 +120,9 @@ class Considered:
     problem: Rejected | None
 
 
-def choose(series: Sequence[SeriesFound], rules: SeriesChoice, modalities: Sequence[str], flat: bool) -> tuple[Considered, ...]:
+def choose(
+    series: Sequence[SeriesFound], rules: SeriesChoice, modalities: Sequence[str], flat: bool, most: int | None = 1
+) -> tuple[Considered, ...]:
     """Weigh the series of one study.
 
     A series whose files fulfil the rules in part is not passed over: were it taken, the study is rejected.
@@ -130,9 +132,10 @@ def choose(series: Sequence[SeriesFound], rules: SeriesChoice, modalities: Seque
         rules: What they must fulfil, and which is preferred.
         modalities: Modalities that may be taken; all where empty.
         flat: Whether the input has a 2D size.
+        most: How many are taken at most; None takes all that pass.
 
     Returns:
-        All of them in the order of their series numbers; at most one is taken.
+        All of them in the order of their series numbers.
     """
     ordered = sorted(series, key=lambda one: (*_number(one), one.series_uid))
     against = [_against(one, rules, modalities, flat) for one in ordered]
@@ -140,10 +143,12 @@ def choose(series: Sequence[SeriesFound], rules: SeriesChoice, modalities: Seque
     for name in reversed(rules.prefer):
         preference = PREFERENCES[name]
         passing.sort(key=preference.key, reverse=preference.largest)
-    return tuple(
-        Considered(one, reason is None, reason or _behind(one, passing[0], rules), problem or one.problem)
-        for one, (reason, problem) in zip(ordered, against, strict=True)
-    )
+    taken = passing[:most]
+    considered = []
+    for one, (reason, problem) in zip(ordered, against, strict=True):
+        behind = None if reason is not None or one in taken else _behind(one, taken[-1], rules)
+        considered.append(Considered(one, reason is None, reason or behind, problem or one.problem))
+    return tuple(considered)
 
 
 class _Order(NamedTuple):
@@ -167,9 +172,7 @@ PREFERENCES: dict[Preference, _Order] = {
 }
 
 
-def _behind(series: SeriesFound, taken: SeriesFound, rules: SeriesChoice) -> Reason | None:
-    if series is taken:
-        return None
+def _behind(series: SeriesFound, taken: SeriesFound, rules: SeriesChoice) -> Reason:
     orders = (PREFERENCES[name] for name in rules.prefer)
     return Reason(next((one.behind for one in orders if one.key(series) != one.key(taken)), PREFERENCES["first"].behind))
 

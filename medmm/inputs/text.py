@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 from medmm.cohort.studies import CohortSettings, Sources
 from medmm.encoders import TEXT_ENCODERS
 from medmm.encoders.base import TextEncoderSettings
-from medmm.encoders.chunks import Chunked
+from medmm.encoders.several import Several
 from medmm.encoders.text_transformer import TextTransformer
 from medmm.errors import Code, DataError, Rejected
 from medmm.inputs.base import Fields, Found, Input, InputSettings
@@ -144,11 +144,11 @@ class TextInput(Input[str]):
     def encoder(self, width: int) -> "nn.Module":
         """Build the network."""
         network = self.settings.encoder.build(width, self.state)
-        return network if self.settings.chunks == 1 else Chunked(network, width, self.settings.chunks)
+        return network if self.settings.chunks == 1 else Several(network, width, self.settings.chunks)
 
     def initialise(self, network: "nn.Module") -> None:
         """Load pretrained weights into what `encoder` built."""
-        self.settings.encoder.initialise(network.network if isinstance(network, Chunked) else network)
+        self.settings.encoder.initialise(network.network if isinstance(network, Several) else network)
 
     @cached_property
     def _tokenizer(self) -> NoteTokenizer:
