@@ -6,6 +6,7 @@ Letters: B studies, N tokens, D width, I inputs, C classes.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -18,6 +19,9 @@ from medmm.types import Tokens
 
 class FusionSettings(Settings):
     """A way to fuse, by name."""
+
+    apart: ClassVar[bool] = False
+    """Whether each input is trained by itself, and only the decision joins them."""
 
     name: str
     """Which one."""
@@ -108,6 +112,11 @@ def present(tokens: Tokens) -> torch.Tensor:
 def pooled(tokens: Tokens) -> torch.Tensor:
     """Give the mean of the real tokens: (B, D), zero for an absent input. Masked values must be zero already."""
     return tokens.values.sum(1) / tokens.mask.sum(1, keepdim=True).clamp(min=1)
+
+
+def mean_of_present(values: torch.Tensor, has: torch.Tensor) -> torch.Tensor:
+    """Give the mean (B, D) of values (B, I, D) over the inputs that each study has; zero for a study without any."""
+    return torch.where(has[..., None], values, 0.0).sum(1) / has.sum(1, keepdim=True).clamp(min=1)
 
 
 def hidden(tokens: Tokens, keep: torch.Tensor) -> Tokens:
