@@ -12,11 +12,11 @@ from medmm.cohort.split import SplitSettings
 from medmm.cohort.studies import CohortSettings
 from medmm.cohort.target import TargetSettings
 from medmm.errors import ConfigError
-from medmm.evaluation.settings import EvaluationSettings
+from medmm.evaluation.settings import CompareSettings, EvaluationSettings
 from medmm.files import is_safe_name
 from medmm.inputs import INPUTS
 from medmm.inputs.base import InputSettings
-from medmm.model import ModelSettings
+from medmm.model import ModelSettings, suited_fusion
 from medmm.settings import Settings, named_choice
 from medmm.training.settings import TrainingSettings
 from medmm.training.tracking import TrackingSettings
@@ -54,6 +54,9 @@ class RunConfig(Settings):
     evaluation: EvaluationSettings = EvaluationSettings()
     """How the run is judged."""
 
+    compare: CompareSettings = CompareSettings()
+    """What `medmm compare` tries."""
+
     tracking: TrackingSettings = TrackingSettings()
     """Where the run is recorded."""
 
@@ -82,6 +85,17 @@ class RunConfig(Settings):
                 f"leakage.words: {strangers[0]!r} is no class of the target, which has {', '.join(self.target.names)}"
             )
         return self
+
+    def settled(self, patients: int) -> Self:
+        """Fill in the encoders and the fusion that the run file does not name, as suits the number of training patients."""
+        inputs = {
+            name: one if "encoder" in one.model_fields_set else one.model_copy(update={"encoder": one.suited(patients)})
+            for name, one in self.inputs.items()
+        }
+        model = self.model
+        if "fusion" not in model.model_fields_set:
+            model = model.model_copy(update={"fusion": suited_fusion(patients)})
+        return self.model_copy(update={"inputs": inputs, "model": model})
 
     @property
     def folder(self) -> Path:

@@ -11,8 +11,10 @@ from torch.nn import functional
 
 from medmm.fusion import FUSIONS
 from medmm.fusion.base import Fused, Fusion, FusionSettings, drop_inputs, hidden, pooled, present
+from medmm.fusion.late import LateSettings
 from medmm.fusion.transformer import TransformerSettings
 from medmm.inputs import Inputs
+from medmm.inputs.base import FEW_PATIENTS
 from medmm.settings import Settings, named_choice
 from medmm.types import Array, Batch, Task, Tokens
 
@@ -26,10 +28,15 @@ class ModelSettings(Settings):
     fusion: Annotated[SerializeAsAny[FusionSettings], BeforeValidator(named_choice("name", lambda: FUSIONS))] = (
         TransformerSettings()
     )
-    """How inputs become one representation."""
+    """How inputs become one representation; where left out, transformer, or below 1,000 training patients late."""
 
     class_weight: Literal["balanced", "none"] = "balanced"
     """Let rare classes weigh more in the loss; the scores are corrected for it, so that they stay probabilities."""
+
+
+def suited_fusion(patients: int) -> FusionSettings:
+    """Give the fusion for a run that does not name one, by its number of training patients."""
+    return LateSettings() if patients < FEW_PATIENTS else TransformerSettings()
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from medmm.model import DiagnosisModel, ModelSettings
 from medmm.settings import Plain
 from medmm.types import Array
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS = "weights.safetensors"
 SETTINGS = "package.json"
 STATE = "state.json"

@@ -26,6 +26,7 @@ RANKS = {
     "medmm.fusion": 8,
     "medmm.model": 9,
     "medmm.dataset": 10,
+    "medmm.baselines": 11,
     "medmm.predict": 11,
     "medmm.evaluation": 11,
     "medmm.training": 12,

@@ -73,7 +73,7 @@ def test_a_run_survives_the_round_trip_through_json_and_yaml() -> None:
     plain = config.model_dump(mode="json")
     assert RunConfig.model_validate(json.loads(json.dumps(plain))) == config
     assert RunConfig.model_validate(yaml.safe_load(yaml.safe_dump(plain))) == config
-    assert plain["inputs"]["chest"]["encoder"] == {"name": "resnet18", "channels": 16}
+    assert {"name": "resnet18", "channels": 16}.items() <= plain["inputs"]["chest"]["encoder"].items()
     assert plain["model"]["fusion"]["name"] == "transformer"
 
 
@@ -93,7 +93,7 @@ def test_a_run_survives_the_round_trip_through_json_and_yaml() -> None:
         ),
         (changed("model.fusion", {"layers": 2}), "model.fusion", "needs the key 'name', one of "),
         (changed("inputs.chest.kind", "images"), "inputs.chest", "no input kind is called 'images': did you mean 'image'?"),
-        (changed("inputs.chest.encoder", "resnet"), "inputs.chest.encoder", "did you mean 'resnet18'?"),
+        (changed("inputs.chest.encoder", "resnet"), "inputs.chest.encoder", "did you mean 'resnet50'?"),
         (without("inputs.chest.kind"), "inputs.chest", "needs the key 'kind', one of image, tabular, text"),
         (changed("training.strategy", "superviced"), "training.strategy", "did you mean 'supervised'?"),
         (changed("training.epochs", "many"), "training.epochs", "valid integer"),
@@ -245,3 +245,37 @@ def test_every_run_file_of_the_repository_is_right(path: Path) -> None:
 def test_an_error_of_a_run_file_is_one_that_the_command_prints() -> None:
     assert issubclass(ConfigError, MedmmError)
     assert issubclass(ConfigError, ValueError)
+
+
+def unnamed() -> RunConfig:
+    content = json.loads(json.dumps(GOOD))
+    content["model"] = {"width": 64}
+    content["inputs"] = {
+        "chest": {"kind": "image", "path": "dicom"},
+        "labs": {"kind": "tabular", "table": "labs.csv", "categorical": ["sex"]},
+        "history": {"kind": "text", "table": "notes.csv"},
+        "named": {"kind": "text", "table": "notes.csv", "encoder": "transformer"},
+    }
+    return parse_config(content, "x")
+
+
+@pytest.mark.parametrize(
+    ("patients", "names"),
+    [
+        (999, ["resnet18", "mlp", "bag_of_words", "transformer", "late"]),
+        (1000, ["densenet121", "ft_transformer", "transformer", "transformer", "transformer"]),
+    ],
+)
+def test_what_a_run_file_does_not_name_suits_the_number_of_patients(patients: int, names: list[str]) -> None:
+    settled = unnamed().settled(patients)
+    assert [*(one.encoder.name for one in settled.inputs.values()), settled.model.fusion.name] == names
+    assert settled.settled(5000) == settled  # once chosen it stays
+    assert settled.model.width == 64
+
+
+def test_what_a_run_file_names_is_left_alone() -> None:
+    config = parse_config(GOOD, "x")
+    settled = config.settled(50)
+    assert settled.inputs["chest"] == config.inputs["chest"]
+    assert settled.model == config.model
+    assert settled.inputs["labs"] != config.inputs["labs"]

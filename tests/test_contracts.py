@@ -132,7 +132,8 @@ class TestFusion:
     def test_a_present_input_changes_the_result(self, name: str) -> None:
         given = tokens()
         for key in INPUTS_OF_A_STUDY:
-            other = {**given, key: Tokens(given[key].values + 1, given[key].mask)}
+            moved = torch.randn(WIDTH, generator=torch.Generator().manual_seed(7))  # a constant would be normed away
+            other = {**given, key: Tokens(given[key].values + moved, given[key].mask)}
             changed = (answer(say(fusion(name), given)) != answer(say(fusion(name), other))).any(1)
             assert torch.equal(changed, present(given[key]))
 
@@ -197,7 +198,7 @@ def image_fields(size: Sequence[int]) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("size", [(64, 64), (32, 32, 32)], ids=["2D", "3D"])
-@pytest.mark.parametrize("name", IMAGE_ENCODERS)
+@pytest.mark.parametrize("name", [name for name in IMAGE_ENCODERS if name not in {"huggingface", "i3_resnet152"}])
 def test_an_image_encoder_gives_tokens_that_learn_from_every_part_of_the_image(name: str, size: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     network = IMAGE_ENCODERS.pick(name).model_validate({"name": name}).build(WIDTH, 1, size).eval()
@@ -231,7 +232,7 @@ def test_a_tabular_encoder_sees_no_missing_cell(name: str) -> None:
     assert torch.equal(network(fields).values, network(other).values)
 
 
-@pytest.mark.parametrize("name", [name for name in TEXT_ENCODERS if name != "huggingface"])
+@pytest.mark.parametrize("name", [name for name in TEXT_ENCODERS if name != "huggingface"])  # in test_encoders.py
 def test_a_text_encoder_sees_no_padding(name: str) -> None:
     encoder = TEXT_ENCODERS.pick(name).model_validate({"name": name})
     state = json.loads(json.dumps(encoder.fit(["cough and fever"] * 9, [str(i) for i in range(9)], 12)))

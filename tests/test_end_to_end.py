@@ -1,5 +1,6 @@
 """From a folder of studies to scores, the whole way, on real DICOM; and what must hold however a run ends."""
 
+import io
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -18,7 +20,8 @@ from rich.console import Console
 
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.config import RunConfig, parse_config
-from medmm.package import WEIGHTS
+from medmm.fusion.late import Late
+from medmm.package import WEIGHTS, load_package
 from medmm.training.tracking import TrackingSettings
 from medmm.workflows.evaluate import evaluate_model
 from medmm.workflows.inspect import inspect_config
@@ -61,7 +64,7 @@ def run_file(folder: Path, cohort: Path, **training: object) -> dict[str, object
             "history": {"kind": "text", "table": "notes.csv", "max_tokens": 80},
         },
         "split": {"fractions": {"train": 0.5, "validation": 0.2, "test": 0.3}},
-        "model": {"width": 16},
+        "model": {"width": 16, "fusion": "transformer"},
         "training": {"epochs": 4, "patience": 4, "learning_rate": 1e-3, "accelerator": "cpu", **training},
         "evaluation": {"resamples": 200, "single_inputs": False},
         "tracking": {"uri": f"sqlite:///{folder / 'mlflow.db'}"},
@@ -251,6 +254,26 @@ def test_shuffled_labels_give_chance(tmp_path: Path) -> None:
     assert headline.low < 0.5 < headline.high
 
 
+def test_a_run_that_names_no_network_gets_those_for_few_patients_and_scores(export: Path, tmp_path: Path) -> None:
+    content = run_file(tmp_path, export, epochs=2, patience=2)
+    content["model"] = {"width": 16}
+    del content["inputs"]["chest"]["encoder"]  # type: ignore[index]
+    file = io.StringIO()
+    trained = train(parse_config(content, "small.yaml"), Screen(Console(file=file, width=200)))
+    assert "chest: resnet18, labs: mlp, history: bag_of_words, fusion: late" in file.getvalue()
+    parent, *children = sorted(runs_of(tmp_path), key=lambda one: "mlflow.parentRunId" in one.data.tags)
+    assert parent.data.params["model.fusion.name"] == "late"
+    assert sorted(str(one.info.run_name) for one in children) == ["chest alone", "history alone", "labs alone"]
+    assert isinstance(load_package(trained.package).model.fusion, Late)
+    tracking = TrackingSettings(uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    score_studies(trained.model, export, tmp_path / "scores", tracking, SCREEN, workers=0)
+    scores = pd.read_parquet(tmp_path / "scores" / "scores.parquet").set_index("study_id")["probability_pneumonia"]
+    predictions = pd.read_csv(next((tmp_path / "mlartifacts").rglob("predictions.csv")))
+    studies = pd.read_csv(export / "studies.csv", dtype=str)["study_id"]
+    own = [studies[row - 1] for row in predictions["row"]]
+    np.testing.assert_allclose(scores[own], predictions["probability_pneumonia"], atol=1e-5)  # the joined model, packaged
+
+
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_a_kill_changes_nothing(export: Path, tmp_path: Path) -> None:
     digests = {}
@@ -262,7 +285,7 @@ def test_the_same_seed_gives_the_same_weights_and_a_kill_changes_nothing(export:
         command = [sys.executable, "-c", PROGRAM, "train", str(file)]
         if name in {"killed", "interrupted"}:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            checkpoint = folder / "runs" / "small" / "checkpoints" / "chest-history-labs" / "last.ckpt"
+            checkpoint = folder / "runs" / "small" / "checkpoints" / "all" / "last.ckpt"
             deadline = time.monotonic() + 120
             while not checkpoint.exists() and time.monotonic() < deadline:
                 time.sleep(0.02)

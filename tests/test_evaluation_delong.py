@@ -5,7 +5,8 @@ import pytest
 from scipy.stats import binom, norm
 from sklearn.metrics import roc_auc_score
 
-from medmm.evaluation.delong import aurocs, mean_placements, placements
+from medmm.evaluation.delong import aurocs, placements
+from medmm.evaluation.within_folds import mean_placements
 from medmm.types import Array, Scores
 
 
@@ -121,7 +122,9 @@ def test_the_mean_over_classes_counts_what_classes_share() -> None:
 def test_seeds_are_averaged_as_methods_would_be() -> None:
     probability, target, patient = ratings(1, methods=4)
     scores = [Scores(("sick",), one[:, np.newaxis], target[:, np.newaxis], patient) for one in probability]
-    found = aurocs(mean_placements(scores)[np.newaxis], target[:, np.newaxis], patient)
+    found = aurocs(
+        mean_placements(scores, [np.zeros(len(target), int)] * len(scores))[np.newaxis], target[:, np.newaxis], patient
+    )
     seeds = aurocs(*one_class(probability, target), patient)
     assert found.value[0] == pytest.approx(np.mean([roc_auc_score(target, one) for one in probability]))
     assert found.covariance[0, 0] == pytest.approx(seeds.covariance.mean())

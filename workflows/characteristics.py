@@ -14,7 +14,8 @@ from medmm.cohort.table_one import Contrast, TableOne, Variable, make_table_one
 from medmm.config import RunConfig
 from medmm.evaluation.flowchart import flowchart
 from medmm.inputs.tabular import TabularSettings
-from medmm.preview.cohort_page import Grid, cohort_page
+from medmm.preview.cohort_page import cohort_page
+from medmm.preview.page import Grid
 from medmm.types import Array, Study
 
 from .leaks import cells_of

@@ -159,6 +159,38 @@ def train(
 
 
 @app.command()
+def compare(
+    config: ConfigArgument,
+    overrides: OverridesArgument = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Train again what an earlier comparison trained.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Also write the page to this file.", metavar="FILE")] = None,
+) -> None:
+    """Is fusion worth it? Single inputs, classical models and fusions on the same folds of patients, and a verdict in words.
+
+    Which fusions, how many folds and seeds: `compare:` in the run file, or compare.methods=[late,concat] compare.folds=3. After
+    Ctrl-C the same command goes on where it stopped.
+    """
+    from medmm.config import load_config
+    from medmm.files import write_text
+
+    from .compare import compare as run
+    from .comparison import PAGE, comparison_page, figures_of, show_compared
+
+    screen = _screen()
+    settings = load_config(config, overrides or [])
+    try:
+        compared = run(settings, screen, fresh=fresh)
+    except KeyboardInterrupt:
+        screen.say(f"interrupted; the same command goes on: medmm compare {' '.join([str(config), *(overrides or [])])}")
+        raise
+    show_compared(compared.comparison, screen)
+    if html is not None:
+        write_text(html, comparison_page(settings, compared.comparison, figures_of(compared.comparison)))
+        screen.say(f"page: {html}")
+    screen.say(f"run: {compared.run_page} in `medmm ui`; its page is {PAGE} among the artifacts")
+
+
+@app.command()
 def evaluate(model: ModelArgument, config: ConfigArgument, overrides: OverridesArgument = None) -> None:
     """Evaluate a packaged model on the labelled studies of a cohort, with its own thresholds."""
     from medmm.config import load_config

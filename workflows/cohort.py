@@ -17,6 +17,7 @@ from medmm.cohort.studies import Sources, read_studies
 from medmm.config import RunConfig
 from medmm.dataset.cache import PreparedInput, prepare_input
 from medmm.errors import DataError, Rejected
+from medmm.fusion.late import LateSettings
 from medmm.inputs import Inputs, gather
 from medmm.inputs.base import Input
 from medmm.inputs.image import ImageSettings
@@ -37,6 +38,7 @@ class Cohort:
     """Studies that are ready.
 
     Attributes:
+        config: The run file, with what it leaves to the size of the cohort filled in.
         studies: All rows of the studies table, gathered.
         left_out: Index of a study that is not used -> why, in a word.
         split: Of the studies that are used.
@@ -47,6 +49,7 @@ class Cohort:
         proof: What the run can show for its split.
     """
 
+    config: RunConfig
     studies: tuple[Study, ...]
     left_out: Mapping[int, str]
     split: Split
@@ -61,11 +64,16 @@ class Cohort:
         return {i: part for part, rows in self.split.parts.items() for i in rows}
 
     def only(self, name: str) -> "Cohort":
-        """Give the cohort as if it had one input, with the studies that have it."""
+        """Give the cohort as if it had one input, with the studies that have it; its encoder and one head need no fusion."""
         has = self.prepared[name].place[:, 0] >= 0
         parts = {part: tuple(i for i in rows if has[i]) for part, rows in self.split.parts.items()}
+        model = self.config.model.model_copy(update={"fusion": LateSettings()})
         return replace(
-            self, split=prove(self.studies, parts), inputs={name: self.inputs[name]}, prepared={name: self.prepared[name]}
+            self,
+            config=self.config.model_copy(update={"model": model}),
+            split=prove(self.studies, parts),
+            inputs={name: self.inputs[name]},
+            prepared={name: self.prepared[name]},
         )
 
 
@@ -147,18 +155,44 @@ def prepare(config: RunConfig, screen: Screen) -> Cohort:
     Raises:
         DataError: Too little is left to learn from, or the data leak.
     """
+    sources, intake = open_export(config, screen)
+    return divide(config, sources, intake, screen)
+
+
+def open_export(config: RunConfig, screen: Screen) -> tuple[Sources, Intake]:
+    """Find the studies of a run and decode their images: all that no split can change.
+
+    Raises:
+        DataError: A table, column or folder is missing.
+    """
     screen.say("reading tables and image headers ...")
     sources = Sources.open(config.cohort, memory=config.folder / HEADERS)
     tell_violations(config, sources, screen)
     images = [settings.open(name) for name, settings in config.inputs.items() if isinstance(settings, ImageSettings)]
-    intake = take_in(config, sources, images, screen)
+    return sources, take_in(config, sources, images, screen)
+
+
+def divide(config: RunConfig, sources: Sources, intake: Intake, screen: Screen, *, labels: bool = True) -> Cohort:
+    """Split the studies, check the split for leaks, fit on the training studies, and prepare.
+
+    Args:
+        config: The run; what it leaves to the size of the cohort is filled in by the number of training patients.
+        sources: Its export.
+        intake: Of these.
+        screen: Shows progress.
+        labels: Whether what tells of the label is looked for too, which one split of a cohort answers for all.
+
+    Raises:
+        DataError: Too little is left to learn from, or the data leak.
+    """
     studies = intake.studies
     sides, of_no_part = share_out(config, studies, intake.left_out)
     left_out = {**intake.left_out, **of_no_part}
+    config = settle(config, len({studies[i].patient_id for i, side in sides.items() if side == "train"}), screen)
     screen.say("looking for leaks ...")
-    findings = leaks(config, sources, intake, sides)
+    findings = leaks(config, sources, intake, sides, labels=labels)
     refuse_leaks(findings, config.leakage)
-    if idle := idle_waivers(findings, config.leakage):
+    if labels and (idle := idle_waivers(findings, config.leakage)):
         screen.say(f"leakage.waive lets nothing pass under {', '.join(idle)}: correct the name, or take it out")
     training = [study for i, study in enumerate(studies) if sides.get(i) == "train"]
     inputs: dict[str, Input[object]] = {}
@@ -175,7 +209,18 @@ def prepare(config: RunConfig, screen: Screen) -> Cohort:
     manifest = make_manifest(studies, sides, left_out, {name: one.digests for name, one in prepared.items()})
     classes, persons, leakage = config.target.names, intake.persons, config.leakage
     proof = Proof(split, config.split, classes, target, persons, findings, leakage, manifest.digest)
-    return Cohort(studies, left_out, split, inputs, prepared, target, manifest, proof)
+    return Cohort(config, studies, left_out, split, inputs, prepared, target, manifest, proof)
+
+
+def settle(config: RunConfig, patients: int, screen: Screen) -> RunConfig:
+    """Fill in what the run file leaves to the number of training patients, and say so."""
+    settled = config.settled(patients)
+    chosen = [f"{name}: {one.encoder.name}" for name, one in settled.inputs.items() if one != config.inputs[name]]
+    if settled.model != config.model:
+        chosen.append(f"fusion: {settled.model.fusion.name}")
+    if chosen:
+        screen.say(f"for {patients:,} training patients: {', '.join(chosen)}; name others in the run file to change that")
+    return settled
 
 
 def share_out(
@@ -197,11 +242,15 @@ def share_out(
     return {used[i]: part for part in PARTS for i in split[part]}, {used[i]: why for i, why in split.left_out.items()}
 
 
-def leaks(config: RunConfig, sources: Sources, intake: Intake, sides: Mapping[int, str]) -> list[Finding]:
-    """Make all checks of a split; the labels of test studies are not looked at."""
+def leaks(
+    config: RunConfig, sources: Sources, intake: Intake, sides: Mapping[int, str], *, labels: bool = True
+) -> list[Finding]:
+    """Make all checks of a split, or without `labels` those of what stands on two sides; test labels are never seen."""
     learning = [i for i, side in sides.items() if side != "test"]
     notes = notes_of(config, intake.studies)
     found = across(intake.studies, intake.series, intake.images, notes, intake.persons, sides)
+    if not labels:
+        return found
     return [*found, *telling(config, sources, intake.studies, intake.series, intake.images, notes, learning)]
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from medmm.config import RunConfig
 from medmm.dataset.batches import Batches, TrainingBatches
+from medmm.dataset.cache import PreparedInput
+from medmm.dataset.features import backbone_of, kept_features
 from medmm.evaluation.calibration import fit_temperature
 from medmm.evaluation.decision import choose_thresholds
+from medmm.fusion.late import Late
 from medmm.model import DiagnosisModel, balanced_weights
 from medmm.package import Package
 from medmm.predict import Subset, predict, subsets
@@ -41,18 +43,24 @@ class Learned:
     rows: Array
 
 
-def learn(config: RunConfig, cohort: Cohort, record: Record, screen: Screen, title: str) -> Learned:
-    """Train one model on the inputs of a cohort, and let it speak of the validation and test studies."""
-    task = config.target.task
-    rows = {part: cohort.split[part] for part in ("train", "validation", "test")}
-    target = cohort.target[list(rows["train"])]
-    weight = balanced_weights(target, task) if config.model.class_weight == "balanced" else (1.0,) * target.shape[1]
-    torch.manual_seed(config.training.seed)
-    model = DiagnosisModel(config.model, cohort.inputs, task, weight)
+def learn(cohort: Cohort, record: Record, screen: Screen, title: str, checkpoints: Path) -> Learned:
+    """Train one model on the inputs of a cohort, and let it speak of the validation and test studies.
+
+    Args:
+        cohort: Ready to learn from.
+        record: Told the measures of each epoch.
+        screen: Shows progress.
+        title: What the model is called there.
+        checkpoints: Folder of this training alone; one that was broken off goes on from there.
+    """
+    config = cohort.config
+    model = new_model(cohort)
     for name, one in cohort.inputs.items():
-        one.initialise(model.encoders[name])
-    size = config.training.batch_size
-    validation = Batches(cohort.prepared, rows["validation"], cohort.target, size)
+        if said := one.initialise(model.encoders[name]):
+            screen.say(f"{name}: {said}")
+    prepared = _prepared(cohort, model, screen)
+    size, seed = config.training.batch_size, config.training.seed
+    validation = Batches(prepared, cohort.split["validation"], cohort.target, size)
     with screen.step(f"training: {title}") as step:
 
         def report(epoch: int, measures: Mapping[str, float]) -> None:
@@ -62,30 +70,63 @@ def learn(config: RunConfig, cohort: Cohort, record: Record, screen: Screen, tit
         fitted = fit(
             model,
             lambda epoch: TrainingBatches(
-                cohort.prepared,
-                rows["train"],
-                cohort.target,
-                size,
-                inputs=cohort.inputs,
-                seed=config.training.seed,
-                epoch=epoch,
+                prepared, cohort.split["train"], cohort.target, size, inputs=cohort.inputs, seed=seed, epoch=epoch
             ),
             validation,
             config.training,
-            config.folder / "checkpoints" / "-".join(sorted(cohort.inputs)),
+            checkpoints,
             report,
         )
     record.measures({"best_epoch": fitted.best_epoch, "epochs_run": fitted.epochs})
-    return _speak(config, cohort, model, weight)
+    return _speak(cohort, model, prepared)
 
 
-def _speak(config: RunConfig, cohort: Cohort, model: DiagnosisModel, weight: tuple[float, ...]) -> Learned:
-    task, everything = config.target.task, frozenset(cohort.inputs)
+def join(cohort: Cohort, singles: Mapping[str, Learned], screen: Screen) -> Learned:
+    """Make one model of those that were trained on each input alone; what joins them is fitted on the validation studies."""
+    model = new_model(cohort).eval()
+    assert isinstance(model.fusion, Late)
+    for name, single in singles.items():
+        model.encoders[name].load_state_dict(single.package.model.encoders[name].state_dict())
+        model.auxiliary[name].load_state_dict(single.package.model.auxiliary[name].state_dict())
+    prepared = _prepared(cohort, model, screen)
+    rows = cohort.split["validation"]
+    alone = [frozenset([name]) for name in model.fusion.inputs]
+    logits, present = predict(model, Batches(prepared, rows, None, cohort.config.training.batch_size), alone)
+    own = np.stack([logits[some] for some in alone], axis=1)  # (S, I, C)
+    model.fusion.calibrate(own, present, cohort.target[list(rows)], cohort.config.target.task)
+    return _speak(cohort, model, prepared)
+
+
+def new_model(cohort: Cohort) -> DiagnosisModel:
+    """Build the network of a cohort with the weights of its seed."""
+    config, task = cohort.config, cohort.config.target.task
+    target = cohort.target[list(cohort.split["train"])]
+    weight = balanced_weights(target, task) if config.model.class_weight == "balanced" else (1.0,) * target.shape[1]
+    torch.manual_seed(config.training.seed)
+    return DiagnosisModel(config.model, cohort.inputs, task, weight)
+
+
+def _prepared(cohort: Cohort, model: DiagnosisModel, screen: Screen) -> dict[str, PreparedInput]:
+    """Give the prepared inputs; of a frozen backbone what it says of each study, computed once."""
+    config = cohort.config
+    device = torch.device("cuda" if torch.cuda.is_available() and config.training.accelerator != "cpu" else "cpu")
+    prepared = dict(cohort.prepared)
+    for name, one in cohort.inputs.items():
+        backbone = backbone_of(model.encoders[name])
+        if backbone is not None and backbone.frozen:
+            with screen.step(f"features of {name}") as step:
+                prepared[name] = kept_features(
+                    prepared[name], one, backbone, config.folder / "cache", config.training.batch_size, device, step
+                )
+    return prepared
+
+
+def _speak(cohort: Cohort, model: DiagnosisModel, prepared: Mapping[str, PreparedInput]) -> Learned:
+    config, task, everything = cohort.config, cohort.config.target.task, frozenset(cohort.inputs)
     batch_size = config.training.batch_size
-    validation = Batches(cohort.prepared, cohort.split["validation"], None, batch_size)
+    validation = Batches(prepared, cohort.split["validation"], None, batch_size)
     logits, _ = predict(model, validation, [everything])
     truth = cohort.target[list(cohort.split["validation"])]
-    temperature = fit_temperature(logits[everything], truth, task)
     package = Package(
         name=config.name,
         cohort=config.cohort.model_copy(update={"root": Path()}),
@@ -93,20 +134,20 @@ def _speak(config: RunConfig, cohort: Cohort, model: DiagnosisModel, weight: tup
         inputs=cohort.inputs,
         model_settings=config.model,
         model=model,
-        temperature=temperature,
+        temperature=fit_temperature(logits[everything], truth, task),
         thresholds=(),
     )
-    chosen = make_scores(config, cohort, cohort.split["validation"], package.probability(logits[everything]))
+    chosen = make_scores(cohort, cohort.split["validation"], package.probability(logits[everything]))
     package = replace(package, thresholds=choose_thresholds(chosen, task, config.evaluation.decision))
     rows = cohort.split["test"]
-    logits, present = predict(model, Batches(cohort.prepared, rows, None, batch_size), subsets(sorted(everything)))
-    test = {some: make_scores(config, cohort, rows, package.probability(values)) for some, values in logits.items()}
+    logits, present = predict(model, Batches(prepared, rows, None, batch_size), subsets(sorted(everything)))
+    test = {some: make_scores(cohort, rows, package.probability(values)) for some, values in logits.items()}
     return Learned(package, chosen, test, present, np.array(rows))
 
 
-def make_scores(config: RunConfig, cohort: Cohort, rows: tuple[int, ...], probability: Array) -> Scores:
+def make_scores(cohort: Cohort, rows: tuple[int, ...], probability: Array) -> Scores:
     """Put the truth beside the probabilities (S, C) of some studies."""
     studies = [cohort.studies[i] for i in rows]
     numbers = cohort.manifest.table["patient"].to_numpy()[list(rows)]
-    groups = {name: np.array([study.groups[name] for study in studies]) for name in config.cohort.subgroups}
-    return Scores(config.target.names, probability, cohort.target[list(rows)], numbers, groups)
+    groups = {name: np.array([study.groups[name] for study in studies]) for name in cohort.config.cohort.subgroups}
+    return Scores(cohort.config.target.names, probability, cohort.target[list(rows)], numbers, groups)

@@ -87,10 +87,9 @@ def _headline(scores: Scores, resamples: int) -> Estimate:
     return interval(partial(headline, scores), scores.patient, resamples)
 
 
-def log_report(
-    record: Record, config: RunConfig, cohort: Cohort, learned: Learned, evaluation: Evaluation, comparison: Comparison
-) -> None:
+def log_report(record: Record, cohort: Cohort, learned: Learned, evaluation: Evaluation, comparison: Comparison) -> None:
     """Log metrics with intervals, figures and tables of the test studies."""
+    config = cohort.config
     task, thresholds = config.target.task, learned.package.thresholds
     scores = learned.test[frozenset(config.inputs)]
     record.measures(metrics(evaluation, comparison))

@@ -18,7 +18,7 @@ from medmm.training.tracking import SQLITE, Record, connect, flat, open_record
 from .characteristics import flow_of, page_of, table_one
 from .cohort import Cohort, prepare
 from .cut_notes import record_cut_notes
-from .learn import Learned, learn
+from .learn import Learned, join, learn
 from .report import Comparison, compare_inputs, log_report
 from .screen import Screen, with_interval
 from .ui import HOST
@@ -69,19 +69,25 @@ def train(config: RunConfig, screen: Screen, *, resume: bool = False) -> Trained
         shutil.rmtree(config.folder / "checkpoints", ignore_errors=True)
     with open_record(client, config.tracking, config.name, resume=run_id) as record:
         write_json(config.folder / STATE, {"run_id": record.run_id, **_fingerprint(config, cohort)})
-        trained = _train(config, cohort, client, record, screen)
+        trained = _train(cohort, client, record, screen)
     (config.folder / STATE).unlink()
     return trained
 
 
-def _train(config: RunConfig, cohort: Cohort, client: "MlflowClient", record: Record, screen: Screen) -> Trained:
+def _train(cohort: Cohort, client: "MlflowClient", record: Record, screen: Screen) -> Trained:
+    config = cohort.config
     describe(record, config, cohort)
-    learned = learn(config, cohort, record, screen, "all inputs")
+    apart = config.model.fusion.apart and len(config.inputs) > 1
+    checkpoints = config.folder / "checkpoints"
+    learned = None if apart else learn(cohort, record, screen, "all inputs", checkpoints / "all")
     singles: dict[str, Learned] = {}
-    if config.evaluation.single_inputs and len(config.inputs) > 1:
+    if apart or (config.evaluation.single_inputs and len(config.inputs) > 1):
         for name in config.inputs:
             with open_record(client, config.tracking, f"{name} alone", parent=record) as child:
-                singles[name] = learn(config, cohort.only(name), child, screen, f"{name} alone")
+                singles[name] = learn(cohort.only(name), child, screen, f"{name} alone", checkpoints / f"only-{name}")
+    if learned is None:
+        screen.say("joining the inputs by what they say of the validation studies ...")
+        learned = join(cohort, singles, screen)
     screen.say("evaluating on the test studies ...")
     whole = learned.test[frozenset(cohort.inputs)]
     evaluation = evaluate(whole, config.target.task, learned.package.thresholds, config.evaluation.resamples)
@@ -90,7 +96,7 @@ def _train(config: RunConfig, cohort: Cohort, client: "MlflowClient", record: Re
     package = replace(learned.package, facts=facts)
     folder = config.folder / "package"
     package = replace(package, digest=save_package(package, folder))
-    log_report(record, config, cohort, learned, evaluation, comparison)
+    log_report(record, cohort, learned, evaluation, comparison)
     screen.say("packaging and registering ...")
     address = log_model(record, package, folder)
     headline = evaluate(learned.validation, config.target.task, package.thresholds, 100).headline.value
@@ -103,9 +109,7 @@ def _train(config: RunConfig, cohort: Cohort, client: "MlflowClient", record: Re
 
 def describe(record: Record, config: RunConfig, cohort: Cohort) -> None:
     """Log parameters, the resolved run file and the split; no path and no identifier is among them."""
-    settings = config.model_dump(mode="json", exclude={"cohort": {"root"}, "tracking": True, "output": True})
-    for name, one in cohort.inputs.items():
-        settings["inputs"][name] = one.portable()["settings"]
+    settings = shown_settings(config)
     record.parameters(flat(settings))
     record.document(settings, "config.json")
     record.tags({"cohort_digest": cohort.manifest.digest})
@@ -124,6 +128,14 @@ def describe(record: Record, config: RunConfig, cohort: Cohort) -> None:
     for part in ("train", "validation", "test"):
         table = cohort.manifest.table[cohort.manifest.table["part"] == part]
         record.dataset(table, f"{config.name}-{part}", digest([cohort.manifest.digest, part]), part)
+
+
+def shown_settings(config: RunConfig) -> dict[str, object]:
+    """Give the resolved run file without what only the training machine has: paths, and the address of the store."""
+    settings = config.model_dump(mode="json", exclude={"cohort": {"root"}, "tracking": True, "output": True})
+    for name, one in config.inputs.items():
+        settings["inputs"][name]["encoder"] = one.encoder.portable().model_dump(mode="json", exclude={"architecture"})
+    return settings
 
 
 def _facts(cohort: Cohort, evaluation: Evaluation, comparison: Comparison) -> dict[str, object]:

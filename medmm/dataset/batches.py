@@ -28,6 +28,11 @@ class Batches:
         self._target = target
         self._batch_size = batch_size
 
+    @property
+    def studies(self) -> int:
+        """How many there are."""
+        return len(self._rows)
+
     def __len__(self) -> int:
         return (len(self._rows) + self._batch_size - 1) // self._batch_size
 

@@ -1,9 +1,14 @@
 """Encoders by name, one table a kind."""
 
+from medmm.encoders.bag_of_words import BagOfWords
 from medmm.encoders.base import ImageEncoderSettings, TabularEncoderSettings, TextEncoderSettings
-from medmm.encoders.convolutional import DenseNet121, ResNet18
+from medmm.encoders.convolutional import DenseNet121, EfficientNetB0, I3ResNet152, ResNet18, ResNet50
 from medmm.encoders.ft_transformer import FTTransformer
+from medmm.encoders.huggingface_image import HuggingFaceImage
 from medmm.encoders.huggingface_text import HuggingFaceText
+from medmm.encoders.mlp import MLP
+from medmm.encoders.recurrent import Recurrent
+from medmm.encoders.swin import Swin
 from medmm.encoders.text_transformer import TextTransformer
 from medmm.encoders.vit import VisionTransformer
 from medmm.tables import Table
@@ -13,7 +18,12 @@ IMAGE_ENCODERS: Table[type[ImageEncoderSettings]] = Table(
     {
         "densenet121": DenseNet121,
         "resnet18": ResNet18,
+        "resnet50": ResNet50,
+        "i3_resnet152": I3ResNet152,
+        "efficientnet": EfficientNetB0,
         "vit": VisionTransformer,
+        "swin": Swin,
+        "huggingface": HuggingFaceImage,
     },
 )
 
@@ -21,6 +31,7 @@ TABULAR_ENCODERS: Table[type[TabularEncoderSettings]] = Table(
     "tabular encoder",
     {
         "ft_transformer": FTTransformer,
+        "mlp": MLP,
     },
 )
 
@@ -28,6 +39,8 @@ TEXT_ENCODERS: Table[type[TextEncoderSettings]] = Table(
     "text encoder",
     {
         "transformer": TextTransformer,
+        "recurrent": Recurrent,
+        "bag_of_words": BagOfWords,
         "huggingface": HuggingFaceText,
     },
 )

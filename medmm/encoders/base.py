@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from medmm.settings import Plain, Settings
 
@@ -16,8 +16,13 @@ class EncoderSettings(Settings):
     name: str
     """Which one."""
 
-    def initialise(self, network: "nn.Module") -> None:
-        """Load pretrained weights, before a training; a network that learns from scratch has none."""
+    def initialise(self, network: "nn.Module") -> str:
+        """Load pretrained weights, before a training; a network that learns from scratch has none.
+
+        Returns:
+            What a user must know of them, in one line; "" where there is nothing.
+        """
+        return ""
 
     def portable(self) -> Self:
         """Give the settings without what only the training machine has, such as a local path: they travel in the package."""
@@ -51,6 +56,9 @@ class TabularEncoderSettings(EncoderSettings):
 
 class TextEncoderSettings(EncoderSettings):
     """A network over notes, with the tokenizer that belongs to it."""
+
+    usual_tokens: ClassVar[int] = 128
+    """Tokens of a note that this encoder reads where the run file does not say."""
 
     @abstractmethod
     def fit(self, notes: Sequence[str], patients: Sequence[str], max_tokens: int) -> Plain:

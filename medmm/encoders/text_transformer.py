@@ -3,31 +3,23 @@
 Source: Gulati et al. 2020, Conformer, for convolution beside attention.
 """
 
-import re
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from string import ascii_lowercase
 from typing import Literal
 
 import torch
 from pydantic import Field
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import nn
 from torch.nn import functional
 
 from medmm.encoders.attention import attend, blocks, filled
 from medmm.encoders.base import TextEncoderSettings
-from medmm.readers.negation import Kind
-from medmm.readers.note_sections import SECTIONS
+from medmm.encoders.word_pieces import MARKERS, byte_pairs
 from medmm.settings import Plain
 from medmm.types import Tokens
 
-SPECIAL = ["[PAD]", "[UNK]"]  # padding has the id 0
-MARKERS = [*(f"[{name}]" for name in SECTIONS), *(f"[{end}{kind}]" for kind in Kind for end in ("", "/"))]
-"""Tokens of their own: a section begins; a negated or uncertain part begins, or ends."""
+__all__ = ["MARKERS", "TextTransformer"]
 
 PHRASE_TOKENS = 5  # a negation and what it negates, within reach of one convolution: few notes teach attention this
-WORD = re.compile(r"\w+|[^\w\s]")
 
 
 class TextTransformer(TextEncoderSettings):
@@ -53,37 +45,11 @@ class TextTransformer(TextEncoderSettings):
 
     def fit(self, notes: Sequence[str], patients: Sequence[str], max_tokens: int) -> Plain:
         """Learn the pieces of words."""
-        tokenizer = Tokenizer(models.BPE(unk_token=SPECIAL[1]))
-        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        # Byte pairs without a word mark: the trainers that add one number their pieces by the order of a hash table.
-        trainer = trainers.BpeTrainer(
-            vocab_size=self.vocabulary,
-            special_tokens=SPECIAL + MARKERS,
-            show_progress=False,
-            initial_alphabet=list(ascii_lowercase),
-        )
-        tokenizer.train_from_iterator(common_words(notes, patients, self.min_patients), trainer)
-        return {
-            "tokenizer": tokenizer.to_str(),
-            "tokens": tokenizer.get_vocab_size(),
-            "padding": 0,
-            "markers": {marker: tokenizer.token_to_id(marker) for marker in MARKERS},
-            "max_tokens": max_tokens,
-        }
+        return byte_pairs(notes, patients, self.vocabulary, self.min_patients, max_tokens)
 
     def build(self, width: int, state: Plain) -> nn.Module:
         """Build the network."""
         return _Notes(self, width, state["tokens"], state["max_tokens"])
-
-
-def common_words(notes: Sequence[str], patients: Sequence[str], min_patients: int) -> list[str]:
-    """Give the notes without the words that fewer than `min_patients` patients' notes hold."""
-    holders: dict[str, set[str]] = defaultdict(set)
-    for note, patient in zip(notes, patients, strict=True):
-        for word in WORD.findall(note.lower()):
-            holders[word].add(patient)
-    return [" ".join(word for word in WORD.findall(note.lower()) if len(holders[word]) >= min_patients) for note in notes]
 
 
 class _Notes(nn.Module):

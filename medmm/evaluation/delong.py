@@ -17,14 +17,13 @@ Source:
     Sun & Xu, IEEE Signal Processing Letters 21 (2014) 1389-1393: placements from ranks.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import rankdata
 
 from medmm.evaluation.tasks import has_both
-from medmm.types import Array, Scores
+from medmm.types import Array
 
 
 class Aurocs(NamedTuple):
@@ -62,21 +61,6 @@ def placements(probability: Array, target: Array) -> Array:
         placed[..., positive] = above / negatives
         placed[..., ~positive] = 1 - below / positives
     return placed
-
-
-def mean_placements(scores: Sequence[Scores]) -> Array:
-    """Average the placements of one method over its seeds, class by class.
-
-    Args:
-        scores: One a seed, of the same studies in the same order.
-
-    Returns:
-        (S, C); their mean over the positives is the mean over the seeds of the AUROC.
-    """
-    target = scores[0].target
-    probability = np.stack([one.probability for one in scores])  # (seeds, S, C)
-    columns = [placements(probability[..., c], target[:, c]).mean(axis=0) for c in range(target.shape[1])]
-    return np.stack(columns, axis=-1)
 
 
 def aurocs(placed: Array, target: Array, patient: Array) -> Aurocs:

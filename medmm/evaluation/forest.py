@@ -1,4 +1,4 @@
-"""What each subset of the inputs is worth: a forest plot."""
+"""What each subset of the inputs, or each method, is worth: a forest plot."""
 
 from collections.abc import Sequence
 
@@ -19,6 +19,20 @@ CELL_POINTS = (120, 165, 210)
 """Right ends of the columns of numbers, from the right end of the axes."""
 
 
+def methods_plot(rows: Sequence[tuple[str, Estimate, bool]]) -> Figure:
+    """Draw the AUROC of each method with its interval, in the order given, the first on top.
+
+    Args:
+        rows: Name of the method, its AUROC, and whether it fuses inputs, which is drawn in another colour.
+
+    Raises:
+        DataError: There is no row.
+    """
+    if not rows:
+        raise DataError("no method was evaluated, so there is nothing to draw: give at least one row")
+    return _forest("Evidence by method", [(name, one, COLOURS[int(fuses)]) for name, one, fuses in reversed(rows)])
+
+
 def inputs_plot(rows: Sequence[tuple[str, Estimate]]) -> Figure:
     """Draw the AUROC of each subset of inputs with its interval; the largest subset on top, then by value.
 
@@ -32,24 +46,29 @@ def inputs_plot(rows: Sequence[tuple[str, Estimate]]) -> Figure:
         raise DataError("no subset of inputs was evaluated, so there is nothing to draw: give at least one row")
     ordered = sorted(rows, key=lambda row: (row[0].count(JOINED), np.nan_to_num(row[1].value)))
     largest = ordered[-1][0].count(JOINED)
+    colours = [COLOURS[1] if largest and name.count(JOINED) == largest else COLOURS[0] for name, _ in ordered]
+    return _forest("Evidence by input", [(*row, colour) for row, colour in zip(ordered, colours, strict=True)])
+
+
+def _forest(title: str, rows: Sequence[tuple[str, Estimate, str]]) -> Figure:
+    """Draw rows of name, estimate and colour, the last on top."""
     figure = canvas(7.2, 1.5 + 0.34 * len(rows))
     axes = figure.add_subplot()
     dress(axes, f"AUROC [{LEVEL:.0%} interval, patients resampled]", "")
     axes.axvline(CHANCE, color=GREY, linewidth=0.8, linestyle=":")
-    for height, (name, estimate) in enumerate(ordered):
-        colour = COLOURS[1] if largest and name.count(JOINED) == largest else COLOURS[0]
+    for height, (_, estimate, colour) in enumerate(rows):
         axes.plot([estimate.low, estimate.high], [height, height], color=colour, linewidth=1.6, solid_capstyle="butt")
         axes.plot([estimate.value], [height], "s", color=colour, markersize=6)
         cells = (str(estimate), f"{estimate.studies:,}", f"{estimate.patients:,}")
         for text, offset in zip(cells, CELL_POINTS, strict=True):
             _beside(axes, text, height, offset)
-    axes.set_yticks(range(len(ordered)), [name for name, _ in ordered])
-    axes.set_ylim(-0.6, len(ordered) - 0.4)
+    axes.set_yticks(range(len(rows)), [name for name, *_ in rows])
+    axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    axes.set_title("Evidence by input", loc="left", fontsize=TITLE_POINTS, fontweight="bold")
+    axes.set_title(title, loc="left", fontsize=TITLE_POINTS, fontweight="bold")
     for text, offset in zip(("AUROC [interval]", "Studies", "Patients"), CELL_POINTS, strict=True):
-        _beside(axes, text, len(ordered) - 0.3, offset, GREY)
+        _beside(axes, text, len(rows) - 0.3, offset, GREY)
     return figure
 
 

@@ -15,10 +15,10 @@ import numpy as np
 from scipy.stats import norm
 
 from medmm.errors import DataError
-from medmm.evaluation.delong import aurocs, mean_placements
-from medmm.evaluation.evaluate import headline
+from medmm.evaluation.delong import aurocs
 from medmm.evaluation.intervals import LEVEL, RESAMPLES, Estimate, sample_and_resamples, summarise
 from medmm.evaluation.tasks import has_both
+from medmm.evaluation.within_folds import headline_within, mean_placements
 from medmm.types import Array, Scores
 
 ROUNDING = 1e-10
@@ -37,6 +37,8 @@ class Rated:
         scores: One a seed: the same studies in the same order, with the same targets.
         covers: (S,) bool, whether the method had its input at all for the study. Where it had not, the scores hold the
             prevalence of the training studies.
+        folds: For each seed (S,) whole numbers that tell folds apart: only studies of one fold are compared with each other.
+            Left out where one model scored all.
 
     Raises:
         DataError: There are no scores, or those of the seeds are not of the same studies.
@@ -45,6 +47,7 @@ class Rated:
     name: str
     scores: tuple[Scores, ...]
     covers: Array
+    folds: tuple[Array, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.scores:
@@ -56,6 +59,14 @@ class Rated:
             raise DataError(
                 f"covers of method {self.name!r} has shape {self.covers.shape}: give one value for {studies} studies"
             )
+        if self.folds and [fold.shape for fold in self.folds] != [(studies,)] * len(self.scores):
+            raise DataError(f"folds of method {self.name!r} are not one value a study for each seed: give the fold of each")
+
+    def some(self, keep: Array) -> Iterator[tuple[Scores, Array]]:
+        """Give for each seed the scores and the folds of the studies where keep (S,) is true."""
+        folds = self.folds or (np.zeros(len(self.covers), np.int64),) * len(self.scores)
+        for scores, fold in zip(self.scores, folds, strict=True):
+            yield scores.some(keep), fold[keep]
 
 
 @dataclass(frozen=True)
@@ -99,7 +110,7 @@ class Contrast:
 
 
 def auroc_of(rated: Rated, keep: Array, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
-    """Estimate the headline AUROC of a method: the mean over its seeds.
+    """Estimate the headline AUROC of a method within its folds: the mean over its seeds.
 
     Args:
         rated: The method.
@@ -260,11 +271,12 @@ def _notes(gain: Estimate, error: float, rarer: int, resamples: int) -> Iterator
 
 
 def _resampled(rated: Rated, keep: Array, weights: Array) -> Array:
-    return np.asarray(np.mean([headline(scores.some(keep), weights) for scores in rated.scores], axis=0))  # (1 + R,)
+    return np.asarray(np.mean([headline_within(*own, weights) for own in rated.some(keep)], axis=0))  # (1 + R,)
 
 
 def _placed(rated: Rated, keep: Array) -> Array:
-    return mean_placements([scores.some(keep) for scores in rated.scores])  # (S, C)
+    scores, folds = zip(*rated.some(keep), strict=True)
+    return mean_placements(scores, folds)  # (S, C)
 
 
 def _weights(patient: Array, resamples: int, seed: int) -> Array:

@@ -21,6 +21,9 @@ Found: TypeAlias = Evidence | Rejected | None
 Fields: TypeAlias = dict[str, Array]
 """Prepared arrays of one study by name; every study's have the same shapes and types."""
 
+FEW_PATIENTS = 1000
+"""Training patients below which a run that does not say otherwise gets networks of few weights, and inputs that learn apart."""
+
 Raw = TypeVar("Raw")
 
 
@@ -31,7 +34,11 @@ class InputSettings(Settings):
     """Which kind."""
 
     encoder: EncoderSettings
-    """The network."""
+    """The network; where left out, one that suits the kind and the number of training patients."""
+
+    @abstractmethod
+    def suited(self, patients: int) -> EncoderSettings:
+        """Give the encoder for a run that does not name one."""
 
     @abstractmethod
     def open(self, name: str, state: Plain = None) -> "Input[object]":
@@ -102,8 +109,9 @@ class Input(ABC, Generic[Raw]):
     def encoder(self, width: int) -> "nn.Module":
         """Build the network: prepared fields of the studies that have the input -> Tokens of `width`."""
 
-    def initialise(self, network: "nn.Module") -> None:
-        """Load pretrained weights into what `encoder` built."""
+    def initialise(self, network: "nn.Module") -> str:
+        """Load pretrained weights into what `encoder` built, and give a line about them; "" where there are none."""
+        return ""
 
     def key(self) -> Plain:
         """What `read` and `prepare` depend on besides the evidence: the key of the cache."""

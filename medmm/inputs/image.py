@@ -13,10 +13,10 @@ from medmm.cohort.scan import SeriesFound
 from medmm.cohort.studies import CohortSettings, Sources
 from medmm.encoders import IMAGE_ENCODERS
 from medmm.encoders.base import ImageEncoderSettings
-from medmm.encoders.convolutional import DenseNet121
+from medmm.encoders.convolutional import DenseNet121, ResNet18
 from medmm.encoders.several import THERE, Several
 from medmm.errors import Code, DataError, Rejected
-from medmm.inputs.base import Fields, Found, Input, InputSettings
+from medmm.inputs.base import FEW_PATIENTS, Fields, Found, Input, InputSettings
 from medmm.inputs.series_choice import Considered, SeriesChoice, choose
 from medmm.readers import open_image
 from medmm.readers.reading import AS_STORED, Reading
@@ -100,7 +100,7 @@ class ImageSettings(InputSettings):
     encoder: Annotated[SerializeAsAny[ImageEncoderSettings], BeforeValidator(named_choice("name", lambda: IMAGE_ENCODERS))] = (
         DenseNet121()
     )
-    """The network."""
+    """The network; where left out, densenet121, or below 1,000 training patients a resnet18 of 16 channels."""
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> Self:
@@ -113,6 +113,10 @@ class ImageSettings(InputSettings):
         if self.match == "file" and self.series != SeriesChoice():
             raise ValueError("rules of series choose by headers, so they cannot act with match: file")
         return self
+
+    def suited(self, patients: int) -> ImageEncoderSettings:
+        """Give the encoder for a run that does not name one."""
+        return ResNet18(channels=16) if patients < FEW_PATIENTS else DenseNet121()
 
     def open(self, name: str, state: Plain = None) -> Input[object]:
         """Make the input."""
@@ -200,7 +204,7 @@ class ImageInput(Input[Image]):
 
     def augment(self, fields: Mapping[str, Array], rng: np.random.Generator) -> Mapping[str, Array]:
         """Shift, rotate, scale, change contrast and add noise."""
-        if self._random is None:
+        if self._random is None or "image" not in fields:  # the kept features of a frozen backbone
             return fields
         self._random.set_random_state(seed=int(rng.integers(2**31)))
         image = fields["image"].astype(np.float32)
@@ -215,9 +219,9 @@ class ImageInput(Input[Image]):
         network = self.settings.encoder.build(width, self.settings.channels, self.settings.size)
         return network if self.settings.images == 1 else Several(network, width)
 
-    def initialise(self, network: "nn.Module") -> None:
-        """Load pretrained weights into what `encoder` built."""
-        self.settings.encoder.initialise(network.network if isinstance(network, Several) else network)
+    def initialise(self, network: "nn.Module") -> str:
+        """Load pretrained weights into what `encoder` built, and give a line about them; "" where there are none."""
+        return self.settings.encoder.initialise(network.network if isinstance(network, Several) else network)
 
     @cached_property
     def _random(self) -> "Compose | None":

@@ -11,8 +11,9 @@ from medmm.cohort.studies import CohortSettings, Sources
 from medmm.encoders import TABULAR_ENCODERS
 from medmm.encoders.base import TabularEncoderSettings
 from medmm.encoders.ft_transformer import FTTransformer
+from medmm.encoders.mlp import MLP
 from medmm.errors import Code, DataError, Rejected
-from medmm.inputs.base import Fields, Found, Input, InputSettings
+from medmm.inputs.base import FEW_PATIENTS, Fields, Found, Input, InputSettings
 from medmm.inputs.cells import check_category, check_number, unreadable_time
 from medmm.inputs.long_table import Column, Names, find_values
 from medmm.inputs.records import INDEX, ROW, TIME, UNREADABLE, By, known_rows
@@ -104,7 +105,11 @@ class TabularSettings(InputSettings):
     encoder: Annotated[
         SerializeAsAny[TabularEncoderSettings], BeforeValidator(named_choice("name", lambda: TABULAR_ENCODERS))
     ] = FTTransformer()
-    """The network."""
+    """The network; where left out, ft_transformer, or below 1,000 training patients mlp."""
+
+    def suited(self, patients: int) -> TabularEncoderSettings:
+        """Give the encoder for a run that does not name one."""
+        return MLP() if patients < FEW_PATIENTS else FTTransformer()
 
     @model_validator(mode="after")
     def _reads_something(self) -> Self:

@@ -8,11 +8,12 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from medmm.cohort.studies import CohortSettings, Sources
 from medmm.encoders import TEXT_ENCODERS
+from medmm.encoders.bag_of_words import BagOfWords
 from medmm.encoders.base import TextEncoderSettings
 from medmm.encoders.several import Several
 from medmm.encoders.text_transformer import TextTransformer
 from medmm.errors import Code, DataError, Rejected
-from medmm.inputs.base import Fields, Found, Input, InputSettings
+from medmm.inputs.base import FEW_PATIENTS, Fields, Found, Input, InputSettings
 from medmm.inputs.note_tokens import NoteTokenizer, pieces
 from medmm.inputs.records import ROW, UNREADABLE, By, known_rows
 from medmm.readers.note_sections import NOTE_END, SECTIONS, STATES_DIAGNOSIS, SectionName, join_notes, keep_sections
@@ -61,8 +62,8 @@ class TextSettings(InputSettings):
     """Tell the network where a section begins, and what is negated or uncertain, by tokens of their own. A pretrained encoder
     knows no such tokens and gets the words as they stand."""
 
-    max_tokens: int = Field(128, ge=8, le=8192)
-    """Longest note, or chunk of a note, in tokens."""
+    max_tokens: int | None = Field(None, ge=8, le=8192)
+    """Longest note, or chunk of a note, in tokens; where left out, what is usual for the encoder."""
 
     chunks: int = Field(1, ge=1, le=64)
     """Most chunks of `max_tokens` that a note is split into, an eighth of each shared with the next. With one, what follows is
@@ -72,13 +73,17 @@ class TextSettings(InputSettings):
     encoder: Annotated[SerializeAsAny[TextEncoderSettings], BeforeValidator(named_choice("name", lambda: TEXT_ENCODERS))] = (
         TextTransformer()
     )
-    """The network."""
+    """The network; where left out, transformer, or below 1,000 training patients bag_of_words."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.table is None) == (self.folder is None):
             raise ValueError("name a table or a folder, one of the two")
         return self
+
+    def suited(self, patients: int) -> TextEncoderSettings:
+        """Give the encoder for a run that does not name one."""
+        return BagOfWords() if patients < FEW_PATIENTS else TextTransformer()
 
     def open(self, name: str, state: Plain = None) -> Input[object]:
         """Make the input."""
@@ -134,7 +139,8 @@ class TextInput(Input[str]):
             raise DataError(f"no training study has the input {self.name!r}: correct its table, or leave the input out")
         mark = self.settings.mark
         texts = [" ".join(piece.text for piece in pieces(note, mark=mark) if not piece.is_marker) for _, note in notes]
-        state = self.settings.encoder.fit(texts, [patient for patient, _ in notes], self.settings.max_tokens)
+        encoder = self.settings.encoder
+        state = encoder.fit(texts, [patient for patient, _ in notes], self.settings.max_tokens or encoder.usual_tokens)
         return type(self)(self.name, self.settings, state)
 
     def prepare(self, raw: str) -> Fields:
@@ -146,9 +152,9 @@ class TextInput(Input[str]):
         network = self.settings.encoder.build(width, self.state)
         return network if self.settings.chunks == 1 else Several(network, width, self.settings.chunks)
 
-    def initialise(self, network: "nn.Module") -> None:
-        """Load pretrained weights into what `encoder` built."""
-        self.settings.encoder.initialise(network.network if isinstance(network, Several) else network)
+    def initialise(self, network: "nn.Module") -> str:
+        """Load pretrained weights into what `encoder` built, and give a line about them; "" where there are none."""
+        return self.settings.encoder.initialise(network.network if isinstance(network, Several) else network)
 
     @cached_property
     def _tokenizer(self) -> NoteTokenizer:

@@ -1,11 +1,15 @@
 """The network in Lightning's hands: steps, optimiser, validation loss. B studies, C classes."""
 
 import math
+from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 import lightning as L
 import torch
+from torch import nn
 
+from medmm.encoders.adapted import Adapted
 from medmm.model import DiagnosisModel
 from medmm.training.settings import TrainingSettings
 from medmm.types import Batch
@@ -28,9 +32,15 @@ class Learner(L.LightningModule):
         self._settings = settings
         self._steps = steps
 
+    def on_fit_start(self) -> None:
+        """Put all of the network into training mode; frozen parts leave it by themselves whenever they are run."""
+        self.train()
+
     def on_train_epoch_start(self) -> None:
-        """Fix all chance by seed and epoch, so that a resumed run goes the way of an unbroken one."""
+        """Fix all chance and what learns by seed and epoch, so that a resumed run goes the way of an unbroken one."""
         torch.manual_seed(self._settings.seed * 100_003 + self.current_epoch)
+        for encoder in adapted(self.model):
+            encoder.begin_epoch(self.current_epoch)
 
     def training_step(self, batch: Batch, _index: int) -> torch.Tensor:
         """Give the loss of the strategy."""
@@ -45,12 +55,8 @@ class Learner(L.LightningModule):
         self.log("validation_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.rows), prog_bar=True)
 
     def configure_optimizers(self) -> Any:
-        """AdamW; no decay on norms, biases and embeddings of a single row; warm-up, then a cosine."""
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": self._settings.weight_decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-        ]
+        """AdamW; slower towards the input of a backbone where its settings say so; warm-up, then a cosine."""
+        groups = parameter_groups(self.model, self._settings)
         optimizer = torch.optim.AdamW(groups, lr=self._settings.learning_rate)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step / max(1, self._steps)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
@@ -58,6 +64,31 @@ class Learner(L.LightningModule):
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move a batch."""
         return batch.to(device)
+
+
+def adapted(model: nn.Module) -> Iterator[Adapted]:
+    """Give the encoders of a model that have a backbone."""
+    return (part for part in model.modules() if isinstance(part, Adapted))
+
+
+def parameter_groups(model: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
+    """Group the weights that learn, now or in a later epoch, by their rate; the group of the full rate is the first.
+
+    There is no decay on norms, biases and embeddings of a single row.
+    """
+    shares = {weight: share for encoder in adapted(model) for weight, share in encoder.rates().items()}
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = defaultdict(list)
+    for weight in model.parameters():
+        if weight.requires_grad or weight in shares:
+            groups[shares.get(weight, 1.0), weight.ndim > 1].append(weight)
+    return [
+        {
+            "params": weights,
+            "lr": settings.learning_rate * share,
+            "weight_decay": settings.weight_decay if decays else 0.0,
+        }
+        for (share, decays), weights in sorted(groups.items(), key=lambda group: group[0], reverse=True)
+    ]
 
 
 def rate(progress: float) -> float:

@@ -1,0 +1,92 @@
+"""What the encoders from Hugging Face share: weights are read as safetensors only, and no foreign code is run."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from medmm.encoders.weights import own_weights
+from medmm.errors import ConfigError
+from medmm.settings import Plain
+
+UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, SafetensorError)
+"""How transformers says that a model is missing, damaged, or wants to run code of its own."""
+
+UNUSED = "pooler"
+"""Part of some models; what it gives is not used."""
+
+
+def read_config(model: str, repair: str) -> Any:
+    """Read the architecture of a local folder or hub name, of its part for images where it has several.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(model, trust_remote_code=False)
+    except UNREADABLE as reason:
+        raise ConfigError(f"encoder.model cannot be read ({type(reason).__name__}): {repair}") from reason
+    return getattr(config, "vision_config", config)
+
+
+def plain_config(config: Any) -> Plain:
+    """Give an architecture as plain data, complete, so that other defaults in a later version change nothing.
+
+    The path that it was read from is left out.
+    """
+    plain = json.loads(config.to_json_string(use_diff=False))
+    return {name: value for name, value in plain.items() if name != "_name_or_path"}
+
+
+def build_backbone(architecture: Plain) -> nn.Module:
+    """Build a backbone from its architecture, with random weights."""
+    from transformers import AutoConfig, AutoModel
+
+    config = dict(architecture)
+    whole = AutoConfig.for_model(config.pop("model_type"), **config)
+    network: nn.Module = AutoModel.from_config(whole, trust_remote_code=False, dtype=torch.float32)
+    return network
+
+
+def load_pretrained(backbone: nn.Module, model: str, repair: str) -> None:
+    """Load pretrained weights, all of them or none.
+
+    Args:
+        backbone: As `build_backbone` made it; it may have adapters, which stay as they are.
+        model: A local folder or hub name.
+        repair: What the user can do.
+
+    Raises:
+        ConfigError: There are no safetensors weights, or not those of this architecture.
+    """
+    from transformers import AutoModel
+
+    try:
+        pretrained, about = AutoModel.from_pretrained(
+            model,
+            config=backbone.config,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            dtype=torch.float32,
+        )
+    except UNREADABLE as reason:
+        raise ConfigError(f"encoder.model has no weights that can be read ({type(reason).__name__}): {repair}") from reason
+    missing = sorted(name for name in about["missing_keys"] if not name.startswith(f"{UNUSED}."))
+    if missing:
+        raise ConfigError(f"encoder.model lacks {len(missing)} weights of its architecture, first {missing[0]}: {repair}")
+    loaded = pretrained.state_dict()
+    for name, tensor in own_weights(backbone).items():
+        tensor.copy_(loaded[name])
+
+
+def layer_names(backbone: nn.Module) -> Sequence[str]:
+    """Name the layers: what stands before them belongs to the first stage, what follows to the last."""
+    lists = ((name, part) for name, part in backbone.named_modules() if isinstance(part, nn.ModuleList) and len(part) > 0)
+    name, layers = next(lists, ("", nn.ModuleList()))
+    return [f"{name}.{i}" for i in range(len(layers))]

@@ -1,0 +1,175 @@
+"""What one method says of one test fold: trained, or read again where an interrupted comparison had it already.
+
+Letters: S studies of the test fold, C classes.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from medmm.baselines import BASELINES, baseline
+from medmm.evaluation.evaluate import headline
+from medmm.evaluation.intervals import interval
+from medmm.files import write_bytes
+from medmm.fusion.base import FusionSettings
+from medmm.training.tracking import Record
+from medmm.types import Array, Scores
+
+from .cohort import Cohort
+from .learn import Learned, join, learn, make_scores
+from .report import number
+from .screen import Screen
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to a diagnosis.
+
+    Attributes:
+        name: As it is called everywhere.
+        kind: A fusion of all inputs, a network on one input, or a classical model on one input.
+        input: The only one it takes; "" for a fusion.
+        fusion: Its settings; None where it is none.
+    """
+
+    name: str
+    kind: Literal["fusion", "single", "baseline"]
+    input: str = ""
+    fusion: FusionSettings | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one method says of the test studies of one fold.
+
+    Attributes:
+        rows: (S,) index of each study.
+        probability: (S, C); the prevalence of the training studies where the method lacks its input.
+        covers: (S,) whether it had its input.
+    """
+
+    rows: Array
+    probability: Array
+    covers: Array
+
+    def of(self, rows: Array) -> tuple[Array, Array]:
+        """Give (R, C) probabilities of some of its studies, and (R,) whether the method had its input."""
+        order = np.argsort(self.rows)
+        place = order[np.searchsorted(self.rows, rows, sorter=order)]
+        return self.probability[place], self.covers[place]
+
+    def save(self, path: Path) -> None:
+        """Write it whole or not at all."""
+        buffer = io.BytesIO()
+        np.savez(buffer, rows=self.rows, probability=self.probability, covers=self.covers)
+        write_bytes(path, buffer.getvalue())
+
+
+def read_cell(path: Path) -> Cell | None:
+    """Give a cell that was saved; None where there is none."""
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as saved:
+        return Cell(saved["rows"], saved["probability"], saved["covers"])
+
+
+@dataclass
+class Fold:
+    """The trainings of one fold; a single input is trained once, though late fusion needs it too.
+
+    Attributes:
+        cohort: Divided for the fold.
+        checkpoints: Folder of this fold.
+        screen: Shows progress.
+        singles: Input -> the model that was trained on it alone.
+    """
+
+    cohort: Cohort
+    checkpoints: Path
+    screen: Screen
+    singles: dict[str, Learned] = field(default_factory=dict)
+
+    def cell(self, method: Method, record: Record, title: str) -> Cell:
+        """Train a method and let it speak of the test studies."""
+        rows = np.array(self.cohort.split["test"])
+        if method.kind == "baseline":
+            asked, said = self._baseline(method.input)
+        else:
+            learned = self.learned(method, record, title)
+            asked, said = learned.rows, learned.test[frozenset(learned.package.inputs)].probability
+        prevalence = self.cohort.target[list(self.cohort.split["train"])].mean(0)
+        probability = np.tile(prevalence, (len(rows), 1))
+        covers = np.isin(rows, asked)
+        place = {int(row): i for i, row in enumerate(asked)}
+        probability[covers] = said[[place[int(row)] for row in rows[covers]]]
+        cell = Cell(rows, probability, covers)
+        self._log(cell, record)
+        return cell
+
+    def learned(self, method: Method, record: Record, title: str) -> Learned:
+        """Train a network, unless it is that of a single input which was trained before."""
+        return self._fusion(method, record, title) if method.kind == "fusion" else self._single(method.input, record, title)
+
+    def _single(self, name: str, record: Record, title: str) -> Learned:
+        if name not in self.singles:
+            self.singles[name] = learn(self.cohort.only(name), record, self.screen, title, self.checkpoints / f"only-{name}")
+        return self.singles[name]
+
+    def _fusion(self, method: Method, record: Record, title: str) -> Learned:
+        assert method.fusion is not None
+        model = self.cohort.config.model.model_copy(update={"fusion": method.fusion})
+        cohort = replace(self.cohort, config=self.cohort.config.model_copy(update={"model": model}))
+        if not (method.fusion.apart and len(cohort.inputs) > 1):
+            return learn(cohort, record, self.screen, title, self.checkpoints / method.name.replace(" ", "-"))
+        singles = {name: self._single(name, record, f"{title} ({name})") for name in cohort.inputs}
+        return join(cohort, singles, self.screen)
+
+    def _baseline(self, name: str) -> tuple[Array, Array]:
+        only = self.cohort.only(name)
+        known = (*only.split["train"], *only.split["validation"])
+        said = baseline(
+            only.inputs[name],
+            only.studies,
+            only.prepared[name],
+            only.target,
+            known,
+            only.split["test"],
+            only.config.target.task,
+            only.config.training.seed,
+        )
+        return np.array(only.split["test"], np.int64), said
+
+    def _log(self, cell: Cell, record: Record) -> None:
+        scores: Scores = make_scores(self.cohort, tuple(cell.rows.tolist()), cell.probability)
+        estimate = number(interval(partial(headline, scores), scores.patient, self.cohort.config.evaluation.resamples))
+        names = {"value": "test/auroc", "low": "test/auroc_low", "high": "test/auroc_high"}
+        values = {names.get(name, f"test/auroc_{name}"): value for name, value in estimate.items() if value is not None}
+        record.measures({name: float(str(value)) for name, value in values.items()})
+
+
+def methods_of(cohort_inputs: Mapping[str, str], fusions: Sequence[FusionSettings], *, baselines: bool) -> tuple[Method, ...]:
+    """Name all methods: single inputs, their classical rivals, then the fusions, each of them once.
+
+    Args:
+        cohort_inputs: Input -> its kind.
+        fusions: The run's own first; another of its name takes part only with settings of its own.
+        baselines: Whether classical rivals take part.
+    """
+    methods = [Method(f"{name} alone", "single", name) for name in cohort_inputs]
+    if baselines:
+        methods += [
+            Method(f"{name}, {BASELINES[kind]}", "baseline", name) for name, kind in cohort_inputs.items() if kind in BASELINES
+        ]
+    own, *others = fusions
+    known: list[FusionSettings] = []
+    for fusion in [own, *(one for one in others if one.name != own.name or one.model_fields_set > {"name"})]:
+        if fusion not in known:
+            again = sum(one.name == fusion.name for one in known)
+            known.append(fusion)
+            methods.append(Method(fusion.name + (f" {again + 1}" if again else ""), "fusion", fusion=fusion))
+    return tuple(methods)
