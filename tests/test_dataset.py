@@ -36,6 +36,9 @@ class EchoSettings(InputSettings):
     factor: int = 1
     encoder: TabularEncoderSettings = FTTransformer()
 
+    def suited(self, patients: int) -> TabularEncoderSettings:
+        return self.encoder
+
     def open(self, name: str, state: Plain = None) -> Input[object]:
         return Echo(name, self, state)  # type: ignore[return-value]
 
