@@ -95,7 +95,7 @@ def train(cohort: Cohort, model: DiagnosisModel, prepared: PreparedInput, epochs
     fit(model, training, Batches(inputs, cohort.split["validation"], cohort.target, size), settings, folder, lambda *_: None)
     seconds = time.perf_counter() - start
     rows = cohort.split["test"]
-    logits, _ = predict(model, Batches(inputs, rows, None, size), [frozenset({"ct"})])
+    logits, _, _ = predict(model, Batches(inputs, rows, None, size), [frozenset({"ct"})])
     return seconds, float(roc_auc_score(np.asarray(cohort.target)[list(rows), 0], logits[frozenset({"ct"})][:, 0]))
 
 

@@ -201,7 +201,7 @@ def auroc_on(package: Package, root: Path, keep: Subset) -> float:
     prepared = {name: prepare_input(studies, one, root / "cache", 0) for name, one in package.inputs.items()}
     names = sorted(package.inputs)
     keep = keep & frozenset(names)
-    logits, present = predict(
+    logits, present, _ = predict(
         package.model, Batches(prepared, range(len(studies)), None, 64), [keep] if keep in subsets(names) else []
     )
     has = present[:, [names.index(name) for name in sorted(keep)]].any(1)

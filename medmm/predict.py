@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import chain, combinations
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,25 +20,42 @@ def subsets(inputs: Sequence[str]) -> list[Subset]:
     return [frozenset(some) for some in chain.from_iterable(combinations(names, size) for size in sizes)]
 
 
+class Predicted(NamedTuple):
+    """What a model says of S studies.
+
+    Attributes:
+        logits: Subset of inputs -> (S, C), freed from class weights.
+        present: (S, I) whether each input, in alphabetical order, was there.
+        conflict: (S,) in [0, 1], how far the inputs of a study contradict each other in the first subset asked for; None where
+            the fusion cannot tell.
+    """
+
+    logits: dict[Subset, Array]
+    present: Array
+    conflict: Array | None
+
+
 @torch.inference_mode()
-def predict(model: DiagnosisModel, batches: Iterable[Batch], keep: Sequence[Subset]) -> tuple[dict[Subset, Array], Array]:
+def predict(model: DiagnosisModel, batches: Iterable[Batch], keep: Sequence[Subset]) -> Predicted:
     """Give the logits of every study as if it had only some of its inputs; the encoders run once.
 
     Args:
         model: In evaluation mode, on the device where it is to run.
         batches: The studies.
-        keep: The subsets to ask for.
-
-    Returns:
-        Subset -> (S, C) logits, freed from class weights; and (S, I) whether each input, in alphabetical order, was there.
+        keep: The subsets to ask for, at least one.
     """
     model.eval()
     device = next(model.parameters()).device
     logits: dict[Subset, list[Array]] = {some: [] for some in keep}
     present: list[Array] = []
+    conflict: list[Array] = []
     for batch in batches:
         tokens = model.encode(batch.to(device))
         for some in keep:
-            logits[some].append(model.evidence(model.fuse(tokens, some).logits).float().cpu().numpy())
+            output = model.fuse(tokens, some)
+            logits[some].append(model.evidence(output.logits).float().cpu().numpy())
+            if some == keep[0] and output.fused.conflict is not None:
+                conflict.append(output.fused.conflict.float().cpu().numpy())
         present.append(np.stack([batch.present[name].numpy() for name in sorted(batch.present)], axis=1))
-    return {some: np.concatenate(parts) for some, parts in logits.items()}, np.concatenate(present)
+    joined = {some: np.concatenate(parts) for some, parts in logits.items()}
+    return Predicted(joined, np.concatenate(present), np.concatenate(conflict) if conflict else None)

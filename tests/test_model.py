@@ -101,11 +101,11 @@ def test_a_batch_in_which_one_study_alone_has_the_image_can_be_learned_from(hosp
 def test_hiding_an_input_is_the_same_as_a_study_that_lacks_it(hospital: Hospital, package: Package) -> None:
     batch = mixed(hospital)
     asked = subsets(["chest", "history", "labs"])
-    logits, _ = predict(package.model, [batch], asked)
+    logits, _, _ = predict(package.model, [batch], asked)
     for some in asked:
         absent = {name: has if name in some else torch.zeros_like(has) for name, has in batch.present.items()}
         left = torch.stack(list(absent.values())).any(0)
-        expected, _ = predict(package.model, [replace(batch, present=absent)], [EVERYTHING])
+        expected, _, _ = predict(package.model, [replace(batch, present=absent)], [EVERYTHING])
         # A study is encoded in another batch then, so sums may run in another order.
         np.testing.assert_allclose(logits[some][left], expected[EVERYTHING][left], atol=2e-6)
     assert not np.allclose(logits[frozenset({"labs"})], logits[frozenset({"history", "labs"})], atol=1e-3)
@@ -113,17 +113,17 @@ def test_hiding_an_input_is_the_same_as_a_study_that_lacks_it(hospital: Hospital
 
 def test_a_study_gets_the_same_logits_whatever_stands_beside_it(hospital: Hospital, package: Package) -> None:
     batch = mixed(hospital)
-    together, _ = predict(package.model, [batch], [EVERYTHING])
+    together, _, _ = predict(package.model, [batch], [EVERYTHING])
     for row in range(len(batch.rows)):
         fields = {n: {f: v[row : row + 1] for f, v in fields.items()} for n, fields in batch.inputs.items()}
         one = Batch(fields, {n: has[row : row + 1] for n, has in batch.present.items()}, None, batch.rows[row : row + 1])
-        alone, _ = predict(package.model, [one], [EVERYTHING])
+        alone, _, _ = predict(package.model, [one], [EVERYTHING])
         np.testing.assert_allclose(alone[EVERYTHING][0], together[EVERYTHING][row], atol=2e-6)
 
 
 def test_predict_joins_batches_in_order_and_tells_what_was_there(hospital: Hospital, package: Package) -> None:
     batches = [hospital.batch(hospital.studies[:5]), hospital.batch(hospital.studies[5:8])]
-    logits, present = predict(package.model, batches, [EVERYTHING])
+    logits, present, _ = predict(package.model, batches, [EVERYTHING])
     assert logits[EVERYTHING].shape == (8, 1)
     expected = [[name in study.evidence for name in sorted(EVERYTHING)] for study in hospital.studies[:8]]
     assert present.tolist() == expected
@@ -260,3 +260,19 @@ def test_a_penalty_of_the_fusion_counts_in_training_and_not_in_the_choice_of_a_c
     )
     assert model.loss(output, zero).item() == pytest.approx(np.log(2) + 0.5)
     assert model.joint_loss(output, zero).item() == pytest.approx(np.log(2))
+
+
+def test_a_fusion_that_tells_of_conflict_is_heard_and_another_is_not(hospital: Hospital, package: Package) -> None:
+    batch = mixed(hospital)
+    assert predict(package.model, [batch], [EVERYTHING]).conflict is None
+    torch.manual_seed(0)
+    settings = ModelSettings.model_validate({"width": 16, "fusion": "evidential"})
+    model = DiagnosisModel(settings, hospital.inputs, "binary", [3.0])
+    conflict = predict(model, [batch, batch], [EVERYTHING, frozenset({"labs"})]).conflict
+    assert conflict is not None
+    assert conflict.shape == (2 * len(batch.rows),)
+    several = torch.stack(list(batch.present.values())).sum(0).numpy() > 1
+    assert (conflict[: len(several)][several] > 0).all()
+    alone = predict(model, [batch], [frozenset({"labs"})]).conflict
+    assert alone is not None
+    assert (alone == 0).all()

@@ -44,9 +44,9 @@ def test_a_loaded_package_predicts_the_same_bit_for_bit(hospital: Hospital, pack
     loaded = load_package(saved)
     asked = subsets(["chest", "history", "labs"])
     batch = hospital.batch(hospital.studies[:12])
-    before, _ = predict(package.model, [batch], asked)
+    before, _, _ = predict(package.model, [batch], asked)
     # The inputs of the package prepare the studies too.
-    after, _ = predict(loaded.model, [replace(hospital, inputs=loaded.inputs).batch(hospital.studies[:12])], asked)
+    after, _, _ = predict(loaded.model, [replace(hospital, inputs=loaded.inputs).batch(hospital.studies[:12])], asked)
     for some in asked:
         assert np.array_equal(before[some], after[some])
         assert np.array_equal(package.probability(before[some]), loaded.probability(after[some]))

@@ -82,7 +82,7 @@ def evaluate_model(model: str, config: RunConfig, screen: Screen) -> Evaluated:
     learned_from = 0 if own else len(rows) - len(judged)
     rows = judged
     everything = frozenset(package.inputs)
-    logits, _ = predict(package.model, Batches(prepared, rows, None, config.training.batch_size), [everything])
+    logits, _, _ = predict(package.model, Batches(prepared, rows, None, config.training.batch_size), [everything])
     truth = np.array([studies[i].label for i in rows], dtype=np.float64)
     patients = np.array(patient_numbers(studies))[rows]
     scores = Scores(config.target.names, package.probability(logits[everything]), truth, patients)

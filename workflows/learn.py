@@ -33,6 +33,7 @@ class Learned:
         validation: Scores of the validation studies.
         test: Subset of inputs -> scores of the test studies, as if they had only these.
         present: (S, I) which inputs, in alphabetical order, each test study has.
+        conflict: (S,) how far the inputs of each test study contradict each other; None where the fusion cannot tell.
         rows: (S,) index of each test study.
     """
 
@@ -40,6 +41,7 @@ class Learned:
     validation: Scores
     test: Mapping[Subset, Scores]
     present: Array
+    conflict: Array | None
     rows: Array
 
 
@@ -91,7 +93,7 @@ def join(cohort: Cohort, singles: Mapping[str, Learned], screen: Screen) -> Lear
     prepared = _prepared(cohort, model, screen)
     rows = cohort.split["validation"]
     alone = [frozenset([name]) for name in model.fusion.inputs]
-    logits, present = predict(model, Batches(prepared, rows, None, cohort.config.training.batch_size), alone)
+    logits, present, _ = predict(model, Batches(prepared, rows, None, cohort.config.training.batch_size), alone)
     own = np.stack([logits[some] for some in alone], axis=1)  # (S, I, C)
     model.fusion.calibrate(own, present, cohort.target[list(rows)], cohort.config.target.task)
     return _speak(cohort, model, prepared)
@@ -125,7 +127,7 @@ def _speak(cohort: Cohort, model: DiagnosisModel, prepared: Mapping[str, Prepare
     config, task, everything = cohort.config, cohort.config.target.task, frozenset(cohort.inputs)
     batch_size = config.training.batch_size
     validation = Batches(prepared, cohort.split["validation"], None, batch_size)
-    logits, _ = predict(model, validation, [everything])
+    logits, _, _ = predict(model, validation, [everything])
     truth = cohort.target[list(cohort.split["validation"])]
     package = Package(
         name=config.name,
@@ -140,9 +142,9 @@ def _speak(cohort: Cohort, model: DiagnosisModel, prepared: Mapping[str, Prepare
     chosen = make_scores(cohort, cohort.split["validation"], package.probability(logits[everything]))
     package = replace(package, thresholds=choose_thresholds(chosen, task, config.evaluation.decision))
     rows = cohort.split["test"]
-    logits, present = predict(model, Batches(prepared, rows, None, batch_size), subsets(sorted(everything)))
+    logits, present, conflict = predict(model, Batches(prepared, rows, None, batch_size), subsets(sorted(everything)))
     test = {some: make_scores(cohort, rows, package.probability(values)) for some, values in logits.items()}
-    return Learned(package, chosen, test, present, np.array(rows))
+    return Learned(package, chosen, test, present, conflict, np.array(rows))
 
 
 def make_scores(cohort: Cohort, rows: tuple[int, ...], probability: Array) -> Scores:

@@ -140,4 +140,6 @@ def predictions(cohort: Cohort, learned: Learned, scores: Scores, thresholds: tu
         table[f"target_{name}"] = scores.target[:, column].astype(int)
         table[f"probability_{name}"] = scores.probability[:, column]
         table[f"decision_{name}"] = decided[:, column]
+    if learned.conflict is not None:
+        table["conflict"] = learned.conflict
     return table

@@ -105,7 +105,7 @@ def _score_batch(package: Package, studies: Sequence[tuple[Study, Mapping[str, F
         rows=torch.arange(len(studies)),
     )
     everything = frozenset(names)
-    logits, _ = predict(package.model, [batch], [everything])
+    logits, _, conflict = predict(package.model, [batch], [everything])
     probability = package.probability(logits[everything])  # (S, C)
     decision = decide(probability, package.thresholds, package.target.task)  # (S, C)
     return [
@@ -115,6 +115,7 @@ def _score_batch(package: Package, studies: Sequence[tuple[Study, Mapping[str, F
             **{f"probability_{name}": float(p) for name, p in zip(package.target.names, probability[i], strict=True)},
             **{f"decision_{name}": bool(d) for name, d in zip(package.target.names, decision[i], strict=True)},
             "inputs": sorted(prepared),
+            "conflict": None if conflict is None else float(conflict[i]),
             "model_digest": package.digest,
         }
         for i, (study, prepared) in enumerate(studies)

@@ -38,6 +38,7 @@ def scored(package: Package) -> pa.Schema:
             *((f"probability_{name}", pa.float64()) for name in package.target.names),
             *((f"decision_{name}", pa.bool_()) for name in package.target.names),
             ("inputs", pa.list_(pa.string())),
+            ("conflict", pa.float64()),  # between the inputs, in [0, 1]; null where the fusion cannot tell
             ("model_digest", pa.string()),
         ]
     )
