@@ -16,7 +16,7 @@ from medmm.config import RunConfig, parse_config
 from medmm.types import Array
 from medmm.workflows.compare import compare
 
-PATIENTS, CLASSES, REGIONS, SIDE = 560, 6, 8, 64
+PATIENTS, CLASSES, REGIONS, SIDE = 560, 6, 8, 32
 WORDS, TILTED, TILT = 3000, 60, 1.3
 SEEDS = (0, 1)
 

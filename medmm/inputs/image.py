@@ -75,8 +75,8 @@ class ImageSettings(InputSettings):
 
     images: int = Field(1, ge=1, le=64)
     """Most images of a study that are read. With more than one, each is encoded by itself and attention weighs them. An input
-    of 2D size then takes slices, evenly spaced over all series that pass; one of 3D size takes the series that pass, the
-    preferred ones first; and with `match: file` each file of a folder is an image, evenly spaced in the order of the names."""
+    of 2D size then takes slices, evenly spaced over all series that pass; one of 3D size takes as many of the series that
+    pass, by preference; with `match: file` each file of a folder is an image, evenly spaced in the order of their names."""
 
     reading: Reading = AS_STORED
     """Whether tilted stacks, PET units and screen windows of DICOM are turned into something else."""
