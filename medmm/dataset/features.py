@@ -61,6 +61,8 @@ def kept_features(
     path = folder / f"{one.name}-features" / key[:32]
     if not _is_whole(path):
         _fill(path, Batches({one.name: prepared}, rows.tolist(), None, batch_size), backbone.to(device), one.name, progress)
+    elif progress is not None:
+        progress(len(rows), len(rows))
     place = np.full_like(prepared.place, ABSENT)
     place[rows] = np.stack([np.zeros_like(rows), np.arange(len(rows))], axis=1)
     shard = {name: np.load(path / f"{name}.npy", mmap_mode="r") for name in json.loads((path / NOTES).read_text())}

@@ -65,7 +65,9 @@ def load_pretrained(backbone: nn.Module, model: str, repair: str) -> None:
         ConfigError: There are no safetensors weights, or not those of this architecture.
     """
     from transformers import AutoModel
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()  # of a second's work, amid the lines of a run
     try:
         pretrained, about = AutoModel.from_pretrained(
             model,
