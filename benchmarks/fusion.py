@@ -184,7 +184,7 @@ def trained(planted: SyntheticSettings, methods: Sequence[str], seed: int) -> It
         config = run_file(folder, seed, "late", leakage={"waive": {"labs.missing": "planted", "history.missing": "planted"}})
         cohort: Cohort = prepare(config, silent())
         with open_record(connect(config.tracking), config.tracking, "benchmark") as record:
-            fold = Fold(cohort, folder / "checkpoints", silent())
+            fold = Fold(cohort, lambda method: folder / "checkpoints" / method.name, silent())
             singles = {
                 frozenset({name}): fold.learned(Method(name, "single", name), record, name) for name in ("labs", "history")
             }
@@ -227,7 +227,7 @@ def run_file(folder: Path, seed: int, fusion: str, **changes: object) -> RunConf
         },
         "split": {"seed": seed},
         "model": {"width": 32, "fusion": fusion},
-        "training": {"epochs": 15, "patience": 5, "learning_rate": 2e-3, "batch_size": 32, "seed": seed},
+        "training": {"epochs": 12, "patience": 4, "learning_rate": 2e-3, "batch_size": 32, "seed": seed},
         "evaluation": {"resamples": 2000},
         "tracking": {"uri": f"sqlite:///{folder}/mlflow.db"},
         "output": str(folder / "runs"),

@@ -18,11 +18,11 @@ from medmm.workflows.compare import compare
 
 PATIENTS, CLASSES, REGIONS, SIDE = 560, 6, 8, 32
 WORDS, TILTED, TILT = 3000, 60, 1.3
-SEEDS = (0, 1)
+SEEDS = (0,)
 
 
 def run() -> list[Finding]:
-    """Compare on two such cohorts."""
+    """Compare on such a cohort."""
     rows: list[tuple[object, ...]] = []
     verdicts = []
     for seed in SEEDS:

@@ -41,7 +41,7 @@ def predict(model: DiagnosisModel, batches: Iterable[Batch], keep: Sequence[Subs
 
     Args:
         model: In evaluation mode, on the device where it is to run.
-        batches: The studies.
+        batches: The studies; there may be none.
         keep: The subsets to ask for, at least one.
     """
     model.eval()
@@ -57,5 +57,7 @@ def predict(model: DiagnosisModel, batches: Iterable[Batch], keep: Sequence[Subs
             if some == keep[0] and output.fused.conflict is not None:
                 conflict.append(output.fused.conflict.float().cpu().numpy())
         present.append(np.stack([batch.present[name].numpy() for name in sorted(batch.present)], axis=1))
-    joined = {some: np.concatenate(parts) for some, parts in logits.items()}
-    return Predicted(joined, np.concatenate(present), np.concatenate(conflict) if conflict else None)
+    none = np.empty((0, model.head.out_features), np.float32)
+    joined = {some: np.concatenate([none, *parts]) for some, parts in logits.items()}
+    has = np.concatenate([np.empty((0, len(model.encoders)), bool), *present])
+    return Predicted(joined, has, np.concatenate(conflict) if conflict else None)

@@ -54,7 +54,8 @@ class Evidence:
 
     Attributes:
         files: Of one image, or of several, one after the other.
-        counts: How many of the files belong to each image, where the input takes several; empty where it takes one.
+        counts: How many of the files belong to each image, where these are several volumes; empty where the files are one
+            image, or where each of them is one.
         cells: Column -> cell.
         text: The note.
     """

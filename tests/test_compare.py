@@ -4,17 +4,23 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from rich.console import Console
 
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.config import RunConfig, parse_config
-from medmm.errors import ConfigError
-from medmm.training.tracking import connect
+from medmm.dataset.batches import Batches
+from medmm.errors import ConfigError, DataError
+from medmm.fusion.base import pooled
+from medmm.training.tracking import connect, open_record
 from medmm.workflows import cells as cells_module
 from medmm.workflows.cells import Cell, Method, methods_of, read_cell
-from medmm.workflows.compare import Compared, compare, parts_of
+from medmm.workflows.cohort import Cohort, divide, open_export, prepare, share_out
+from medmm.workflows.compare import Compared, _set_up, compare, parts_of
 from medmm.workflows.comparison import PAGE
+from medmm.workflows.learn import Learned, join, learn
 from medmm.workflows.screen import Screen
 
 COMPLEMENTARY = SyntheticSettings(
@@ -97,8 +103,6 @@ def test_inputs_that_complete_each_other_are_worth_fusing(compared: tuple[Compar
 def test_every_study_is_judged_once_and_never_by_a_model_that_saw_its_patient(
     compared: tuple[Compared, RunConfig, str], hospital: Path
 ) -> None:
-    from medmm.workflows.cohort import divide, open_export
-
     made, config, _ = compared
     sources, intake = open_export(config, silent())
     seen: list[int] = []
@@ -238,3 +242,125 @@ def test_a_cell_comes_back_as_it_was_saved_and_is_asked_by_study(tmp_path: Path)
     assert probability.tolist() == [[0.2], [0.7]]
     assert covers.tolist() == [False, True]
     assert read_cell(tmp_path / "other.npz") is None
+
+
+def cells_of(config: RunConfig) -> dict[str, str]:
+    """Give the key of every training of a comparison, by part and method."""
+    bench = _set_up(config, silent())
+    return {f"{part.name}, {method.name}": bench.key(part, method) for part in bench.parts for method in bench.methods}
+
+
+def test_a_training_of_another_split_or_setting_has_another_key_and_place(hospital: Path, tmp_path: Path) -> None:
+    def keys(**settings: object) -> dict[str, str]:
+        return cells_of(run_file(hospital, tmp_path, compare={"methods": ["late"], **settings}))
+
+    five, two = keys(folds=5, seeds=[0, 1]), keys(folds=10, seeds=[0])
+    assert not set(five.values()) & set(two.values())
+    assert set(keys(folds=5, seeds=[0]).values()) < set(five.values())  # of a seed that is added, the others are known
+    plain = keys(folds=3, methods=["late", "concat"])
+    changed = keys(folds=3, methods=["late", {"name": "concat", "dropout": 0.5}])
+    same = {name for name in plain if plain[name] == changed[name]}
+    assert {name for name in plain if name not in same} == {name for name in plain if name.endswith("concat")}
+    assert len(set(plain.values())) == len(plain)
+
+
+def test_an_interrupted_comparison_of_other_folds_leaves_nothing_to_go_on_from(
+    hospital: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: list[Path] = []
+
+    def stop(_cohort: Cohort, _tell: object, _screen: Screen, _title: str, checkpoints: Path, **_: object) -> Learned:
+        places.append(checkpoints)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cells_module, "learn", stop)
+    for folds in (3, 2, 3):
+        with pytest.raises(KeyboardInterrupt):
+            compare(run_file(hospital, tmp_path, compare={"folds": folds, "methods": ["late"]}), silent())
+    assert places[0] == places[2]
+    assert places[0] != places[1]
+
+
+def test_studies_that_change_sides_in_a_column_are_trained_anew(tmp_path: Path) -> None:
+    make_cohort(tmp_path / "cohort", COMPLEMENTARY.model_copy(update={"patients": 60}))
+    table = pd.read_csv(tmp_path / "cohort" / "studies.csv", dtype=str, keep_default_na=False)
+    patients = sorted(set(table["patient_id"]))
+    side = {patient: ("train", "validation", "test")[i % 3] for i, patient in enumerate(patients)}
+    config = run_file(tmp_path / "cohort", tmp_path, split={"by": "column", "column": "side"})
+    keys = []
+    for swap in ({}, {"train": "test", "test": "train"}):
+        table["side"] = [swap.get(side[patient], side[patient]) for patient in table["patient_id"]]
+        table.to_csv(tmp_path / "cohort" / "studies.csv", index=False)
+        keys.append(set(cells_of(config).values()))
+    assert not keys[0] & keys[1]
+
+
+def test_another_question_gets_a_run_of_its_own_and_known_trainings(
+    compared: tuple[Compared, RunConfig, str], hospital: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, config, _ = compared
+    monkeypatch.setattr(cells_module.Fold, "cell", None)  # would raise
+    changed = config.model_copy(update={"compare": config.compare.model_copy(update={"margin": 0.4})})
+    again = compare(changed, silent())
+    assert again.run_page != made.run_page
+    assert again.comparison.verdict.kind == "not worth it"
+
+
+def test_too_many_folds_for_the_patients_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    make_cohort(tmp_path / "cohort", SyntheticSettings(patients=20, images=(), absent={}, seed=2))
+    with pytest.raises(DataError, match="choose fewer folds"):
+        compare(run_file(tmp_path / "cohort", tmp_path, compare={"folds": 15, "methods": ["late"]}), silent())
+
+
+def test_an_input_that_no_test_study_of_a_fold_has_says_the_prevalence_there(tmp_path: Path) -> None:
+    make_cohort(tmp_path / "cohort", SyntheticSettings(patients=60, images=(), absent={}, seed=4))
+    notes = pd.read_csv(tmp_path / "cohort" / "notes.csv", dtype=str, keep_default_na=False)
+    table = pd.read_csv(tmp_path / "cohort" / "studies.csv", dtype=str, keep_default_na=False)
+    config = run_file(tmp_path / "cohort", tmp_path, training={"epochs": 1, "patience": 1})
+    config = config.model_copy(update={"compare": config.compare.model_copy(update={"folds": 2})})
+    _, intake = open_export(config, silent())
+    sides, _ = share_out(parts_of(config)[0].config, intake.studies, intake.left_out)
+    tested = {intake.studies[i].study_id for i, side in sides.items() if side == "test"}
+    assert tested < set(table["study_id"])
+    notes[~notes["study_id"].isin(tested)].to_csv(tmp_path / "cohort" / "notes.csv", index=False)
+    waived = config.leakage.model_copy(update={"waive": {"history.missing": "planted", "labs.missing": "planted"}})
+    with pytest.raises(DataError, match="no training study has the input 'history'"):  # of the other fold
+        compare(config.model_copy(update={"leakage": waived}), silent())
+    bench = _set_up(config.model_copy(update={"leakage": waived}), silent())
+    part = bench.parts[0]
+    cohort = divide(part.config, bench.sources, bench.intake, silent(), labels=False)
+    fold = cells_module.Fold(cohort, lambda method: tmp_path / "checkpoints" / method.name, silent())
+    client = connect(config.tracking)
+    with open_record(client, config.tracking, "x") as record:
+        cell = fold.cell(cells_module.single("history"), record, "history")
+        baseline = fold.cell(Method("history, TF-IDF", "baseline", "history"), record, "history")
+    assert not cell.covers.any()
+    prevalence = cohort.target[list(cohort.split["train"])].mean()
+    assert (cell.probability == prevalence).all()
+    assert not baseline.covers.any()
+
+
+def test_a_joined_model_says_of_each_input_what_its_own_model_says(tmp_path: Path) -> None:
+    # Those who have notes are sick more often, so the classes of their model are weighted otherwise than those of all.
+    planted = SyntheticSettings(patients=120, images=(), absent={"note": 0.7}, absent_by_label={"note": -0.6}, seed=5)
+    make_cohort(tmp_path / "cohort", planted)
+    waive = {"history.missing": "planted", "labs.missing": "planted"}
+    config = run_file(
+        tmp_path / "cohort", tmp_path, training={"epochs": 2, "patience": 2}, leakage={"waive": waive}, model={"width": 16}
+    )
+    cohort = prepare(config, silent())
+    singles = {
+        name: learn(cohort.only(name), lambda *_: None, silent(), name, tmp_path / name, decides=False)
+        for name in cohort.inputs
+    }
+    joined = join(cohort, singles, silent()).package.model
+    assert not torch.allclose(joined.class_weight, singles["history"].package.model.class_weight, rtol=0.2)
+    for name, one in singles.items():
+        only = cohort.only(name)
+        batches = Batches(only.prepared, only.split["test"], None, 64)
+        (batch,) = batches
+        own = one.package.model
+        fields = own.encode(batch)
+        expected = own.evidence(own.auxiliary[name](pooled(fields[name])))
+        said = joined.evidence(joined.auxiliary[name](pooled(fields[name])))
+        torch.testing.assert_close(said, expected)

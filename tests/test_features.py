@@ -94,6 +94,20 @@ def test_features_that_were_damaged_are_computed_again(tmp_path: Path) -> None:
     assert told == [2, 4, 6]
 
 
+def test_features_of_another_architecture_with_the_same_weights_are_others(tmp_path: Path) -> None:
+    def of(heads: int) -> tuple[ImageInput, PreparedInput, torch.nn.Module]:
+        encoder = {"name": "vit", "hidden": 12, "layers": 1, "heads": heads, "patch": 16, "tuning": {"learn": "none"}}
+        one = ImageSettings.model_validate({"path": "dicom", "size": [32, 32], "encoder": encoder}).open("chest")
+        assert isinstance(one, ImageInput)
+        network = network_of(one)
+        return one, features(one, network, tmp_path), network
+
+    (_, three, network), (_, six, other) = of(3), of(6)
+    weights = [value for one in (network, other) for value in one.state_dict().values()]
+    assert all(torch.equal(a, b) for a, b in zip(weights, weights[len(weights) // 2 :], strict=False))
+    assert not np.allclose(three.shards[0]["features"], six.shards[0]["features"])
+
+
 @pytest.mark.parametrize("images", [1, 3])
 def test_training_batches_leave_features_as_they_are(tmp_path: Path, images: int) -> None:
     one = image_input(images)

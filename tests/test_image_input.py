@@ -10,10 +10,11 @@ from pydicom.uid import generate_uid
 from test_readers_dicom import FILM, save, save_stack
 
 from medmm.cohort.studies import CohortSettings, Sources, read_studies
+from medmm.dataset.cache import evidence_digests
 from medmm.errors import Code, DataError, Rejected
 from medmm.inputs.base import Found
 from medmm.inputs.image import ImageSettings
-from medmm.types import Evidence, Study
+from medmm.types import Evidence, Study, Volume
 
 FIRST, SECOND = generate_uid(), generate_uid()
 STUDIES = f"""patient_id,study_id,uid,picture
@@ -285,22 +286,37 @@ def several(folder: Path, images: int, **settings: object) -> list[Found]:
     return found(folder, images=images, **settings)
 
 
+def read_several(folder: Path, which: int, **settings: object) -> list[Volume]:
+    """Read the images of one study."""
+    given = {"path": "dicom", "column": "uid", "size": [16, 16], **settings}
+    one = ImageSettings.model_validate(given).open("chest")
+    sources, studies = export(folder)
+    evidence = one.gather(sources, studies)[which]
+    assert isinstance(evidence, Evidence)
+    read = one.read(evidence)
+    assert isinstance(read, tuple)
+    return [image.volume() for image in read]
+
+
 def test_an_input_of_several_flat_images_takes_slices_of_all_series_that_pass(hospital: Path) -> None:
     first, second, third = several(hospital, 8, size=[16, 16])
     assert files(first) == ["film1"]
     assert sorted(files(second)) == ["000", "001", "002", "film2"]
-    assert isinstance(second, Evidence)
-    assert second.counts == (1, 1, 1, 1)
     assert third is None
+    assert len(read_several(hospital, 1, images=8)) == 4
     assert files(several(hospital, 8, size=[16, 16], modality=["CT"])[1]) == ["000", "001", "002"]
 
 
-def test_more_slices_than_images_are_taken_evenly_spaced(tmp_path: Path) -> None:
+def test_more_slices_than_images_are_taken_evenly_spaced_through_the_body_whatever_their_names(tmp_path: Path) -> None:
     (tmp_path / "dicom").mkdir()
     told = {"StudyInstanceUID": SECOND, "PatientID": "p2", "SeriesInstanceUID": generate_uid()}
     save_stack(tmp_path / "dicom" / "ct", range(0, 20, 2), **told)
+    stack = sorted((tmp_path / "dicom" / "ct").iterdir())
+    for number, path in enumerate(stack):
+        path.rename(path.with_name(f"IM{(7 * number) % 10 + 1}"))
     # By hand: ten slices in three parts, the middle of each: floor(0.5 * 10 / 3), floor(1.5 * 10 / 3), floor(2.5 * 10 / 3).
-    assert files(several(tmp_path, 3, size=[16, 16])[1]) == ["001", "005", "008"]
+    heights = [one.affine[2, 3] for one in read_several(tmp_path, 1, images=3) if one.affine is not None]
+    assert heights == [2, 10, 16]
 
 
 def test_slices_with_a_gap_are_good_as_images_of_their_own_and_refused_as_a_volume(tmp_path: Path) -> None:
@@ -323,6 +339,29 @@ def test_an_input_of_several_volumes_takes_the_preferred_series(hospital: Path) 
         [{"second"}, {"third"}],
         [{"third"}, {"second"}],
     )
+    assert len(read_several(hospital, 1, images=2, size=[16, 16, 8], modality=["CT"])) == 2
+
+
+@pytest.mark.parametrize("rule", [{}, {"description": ["lung"]}])
+def test_slices_of_two_patients_in_one_series_are_never_images_of_one(tmp_path: Path, rule: dict[str, object]) -> None:
+    (tmp_path / "dicom").mkdir()
+    told = {"StudyInstanceUID": SECOND, "SeriesInstanceUID": generate_uid()}
+    save_stack(tmp_path / "dicom" / "a", [0, 2], PatientID="p2", SeriesDescription="lung", **told)
+    save_stack(tmp_path / "dicom" / "b", [4, 6], PatientID="p9", SeriesDescription="scout", **told)
+    found_code = code(several(tmp_path, 4, size=[16, 16], series=rule)[1])
+    assert found_code in {Code.MIXED_PATIENTS, Code.MIXED_SERIES}
+    paths = tuple(sorted((tmp_path / "dicom").rglob("0*")))
+    one = ImageSettings.model_validate({"path": "dicom", "size": [16, 16], "images": 4}).open("x")
+    with pytest.raises(Rejected, match="several patients"):
+        one.read(Evidence(files=paths))
+
+
+def test_files_that_break_a_rule_in_part_are_not_taken_as_images(tmp_path: Path) -> None:
+    (tmp_path / "dicom").mkdir()
+    told = {"StudyInstanceUID": SECOND, "PatientID": "p2", "SeriesInstanceUID": generate_uid()}
+    save_stack(tmp_path / "dicom" / "a", [0, 2, 4], SeriesDescription="lung", **told)
+    save_stack(tmp_path / "dicom" / "b", [6], SeriesDescription="secondary capture", **told)
+    assert code(several(tmp_path, 4, size=[16, 16], series={"description": ["lung"]})[1]) is Code.MIXED_SERIES
 
 
 def test_another_patients_series_among_several_rejects_the_study(hospital: Path) -> None:
@@ -342,9 +381,9 @@ def test_several_images_are_prepared_and_augmented_each_by_itself(hospital: Path
     fields = one.prepare(one.read(evidence))
     assert fields["image"].shape == (6, 1, 16, 16)
     assert fields["there"].tolist() == [1, 1, 1, 1, 0, 0]
-    for place, path in enumerate(evidence.files):
-        alone = ImageSettings.model_validate({"path": "dicom", "size": [16, 16], "window": [0, 1000]}).open("x")
-        assert np.array_equal(fields["image"][place], alone.prepare(alone.read(Evidence(files=(path,))))["image"])
+    alone = ImageSettings.model_validate({"path": "dicom", "size": [16, 16], "window": [0, 1000]}).open("x")
+    expected = [alone.prepare(alone.read(Evidence(files=(path,))))["image"].tobytes() for path in evidence.files]
+    assert sorted(expected) == sorted(image.tobytes() for image in fields["image"][:4])
     assert not fields["image"][4:].any()
     varied = one.augment(fields, np.random.default_rng(0))
     assert not varied["image"][4:].any()
@@ -352,11 +391,27 @@ def test_several_images_are_prepared_and_augmented_each_by_itself(hospital: Path
     assert fields["image"].dtype == np.float16  # what was prepared is not changed
 
 
-def test_pictures_of_a_folder_are_images_of_their_own(tmp_path: Path) -> None:
+def test_pictures_of_a_folder_are_images_of_their_own_and_other_files_none(tmp_path: Path) -> None:
     (tmp_path / "dicom" / "stack").mkdir(parents=True)
-    for name in ("a.png", "stack/1.png", "stack/2.png", "stack/3.png"):
-        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "dicom" / name)
-    first, second, third = several(tmp_path, 2, match="file", column="picture", size=[16, 16])
-    assert files(first) == ["a.png"]
-    assert files(second) == ["1.png", "3.png"]
-    assert third is None
+    for value, name in ((9, "a.png"), (1, "stack/2.png"), (2, "stack/10.png"), (3, "stack/11.png")):
+        Image.fromarray(np.full((8, 8), value, np.uint8)).save(tmp_path / "dicom" / name)
+    (tmp_path / "dicom" / "stack" / ".DS_Store").write_text("x")
+    (tmp_path / "dicom" / "stack" / "report.txt").write_text("no finding")
+    assert several(tmp_path, 2, match="file", column="picture", size=[16, 16])[2] is None
+    (only,) = read_several(tmp_path, 0, images=2, match="file", column="picture")
+    assert only.values.max() == 9
+    two = read_several(tmp_path, 1, images=2, match="file", column="picture")
+    assert [int(one.values.max()) for one in two] == [1, 3]  # 2 stands before 10, and the first and last of three are taken
+
+
+def test_a_study_is_known_again_under_other_names_of_its_files(tmp_path: Path) -> None:
+    digests = []
+    for names in (("1.png", "2.png"), ("9.png", "3.png")):
+        folder = tmp_path / names[0]
+        folder.mkdir()
+        for value, name in enumerate(names):
+            Image.fromarray(np.full((8, 8), value, np.uint8)).save(folder / name)
+        paths = tuple(sorted(folder.iterdir()))
+        studies = [Study(1, "p", "s", evidence={"x": Evidence(paths, counts)}) for counts in ((), (1, 1))]
+        digests.append(evidence_digests(studies, "x"))
+    assert digests[0] == digests[1]

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from medmm.cohort.studies import CohortSettings, Sources, read_studies
 from medmm.cohort.target import TargetSettings
 from medmm.encoders.several import Several
-from medmm.encoders.text_transformer import MARKERS
+from medmm.encoders.word_pieces import MARKERS
 from medmm.errors import Code, Rejected
 from medmm.inputs.base import Found, Input
 from medmm.inputs.note_tokens import NoteTokenizer, Piece, chunk_starts, pieces

@@ -238,8 +238,8 @@ def test_a_series_that_passes_in_part_is_neither_taken_nor_passed_over(
         save(tmp_path / str(number), ImagePositionPatient=[10, 20, 2.0 * number], **uid, **(some if number % 2 else others))
     (one,) = choose(scan(tmp_path).series, SeriesChoice.model_validate(rule), (), False)
     assert one.reason is None
-    assert one.problem is not None
-    assert one.problem.code is Code.MIXED_SERIES
+    assert one.unclear is not None
+    assert one.unclear.code is Code.MIXED_SERIES
 
 
 def test_no_reason_holds_a_text_of_a_header(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ Letters: S studies of the test fold, C classes.
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from medmm.training.tracking import Record
 from medmm.types import Array, Scores
 
 from .cohort import Cohort
-from .learn import Learned, join, learn, make_scores
+from .learn import Learned, Tell, join, learn, make_scores
 from .report import number
 from .screen import Screen
 
@@ -84,13 +84,13 @@ class Fold:
 
     Attributes:
         cohort: Divided for the fold.
-        checkpoints: Folder of this fold.
+        checkpoints: Gives the folder of a method's training, another one for every other setting of it.
         screen: Shows progress.
         singles: Input -> the model that was trained on it alone.
     """
 
     cohort: Cohort
-    checkpoints: Path
+    checkpoints: Callable[[Method], Path]
     screen: Screen
     singles: dict[str, Learned] = field(default_factory=dict)
 
@@ -113,11 +113,13 @@ class Fold:
 
     def learned(self, method: Method, record: Record, title: str) -> Learned:
         """Train a network, unless it is that of a single input which was trained before."""
-        return self._fusion(method, record, title) if method.kind == "fusion" else self._single(method.input, record, title)
+        return self._fusion(method, record, title) if method.kind == "fusion" else self._single(method, record.measures, title)
 
-    def _single(self, name: str, record: Record, title: str) -> Learned:
+    def _single(self, method: Method, tell: Tell, title: str) -> Learned:
+        name = method.input
         if name not in self.singles:
-            self.singles[name] = learn(self.cohort.only(name), record, self.screen, title, self.checkpoints / f"only-{name}")
+            place = self.checkpoints(method)
+            self.singles[name] = learn(self.cohort.only(name), tell, self.screen, title, place, decides=False)
         return self.singles[name]
 
     def _fusion(self, method: Method, record: Record, title: str) -> Learned:
@@ -125,13 +127,21 @@ class Fold:
         model = self.cohort.config.model.model_copy(update={"fusion": method.fusion})
         cohort = replace(self.cohort, config=self.cohort.config.model_copy(update={"model": model}))
         if not (method.fusion.apart and len(cohort.inputs) > 1):
-            return learn(cohort, record, self.screen, title, self.checkpoints / method.name.replace(" ", "-"))
-        singles = {name: self._single(name, record, f"{title} ({name})") for name in cohort.inputs}
-        return join(cohort, singles, self.screen)
+            return learn(cohort, record.measures, self.screen, title, self.checkpoints(method), decides=False)
+        singles: dict[str, Learned] = {}
+        for name in cohort.inputs:
+
+            def tell(measures: Mapping[str, float], epoch: int, name: str = name) -> None:
+                record.measures({f"{name}/{measure}": value for measure, value in measures.items()}, epoch)
+
+            singles[name] = self._single(single(name), tell, f"{title} ({name})")
+        return join(cohort, singles, self.screen, decides=False)
 
     def _baseline(self, name: str) -> tuple[Array, Array]:
         only = self.cohort.only(name)
         known = (*only.split["train"], *only.split["validation"])
+        if not known or not only.split["test"]:
+            return np.empty(0, np.int64), np.empty((0, only.target.shape[1]))
         said = baseline(
             only.inputs[name],
             only.studies,
@@ -152,6 +162,11 @@ class Fold:
         record.measures({name: float(str(value)) for name, value in values.items()})
 
 
+def single(name: str) -> Method:
+    """Name the network on one input."""
+    return Method(f"{name} alone", "single", name)
+
+
 def methods_of(cohort_inputs: Mapping[str, str], fusions: Sequence[FusionSettings], *, baselines: bool) -> tuple[Method, ...]:
     """Name all methods: single inputs, their classical rivals, then the fusions, each of them once.
 
@@ -160,7 +175,7 @@ def methods_of(cohort_inputs: Mapping[str, str], fusions: Sequence[FusionSetting
         fusions: The run's own first; another of its name takes part only with settings of its own.
         baselines: Whether classical rivals take part.
     """
-    methods = [Method(f"{name} alone", "single", name) for name in cohort_inputs]
+    methods = [single(name) for name in cohort_inputs]
     if baselines:
         methods += [
             Method(f"{name}, {BASELINES[kind]}", "baseline", name) for name, kind in cohort_inputs.items() if kind in BASELINES

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from medmm.dataset.cache import evidence_digests
 from medmm.errors import ConfigError
 from medmm.evaluation.evaluate import headline
 from medmm.evaluation.paired import Rated
-from medmm.files import digest, write_json
+from medmm.files import digest, digest_file, write_json
 from medmm.training.tracking import Record, connect, flat, open_record
 from medmm.types import Array, Scores
 
@@ -73,19 +74,24 @@ class Compared:
 
 @dataclass(frozen=True)
 class _Bench:
-    """What all trainings of a comparison share."""
+    """What all trainings of a comparison share; `sides` has a digest of which study is on which side, for each part."""
 
     config: RunConfig
     sources: Sources
     intake: Intake
     methods: Sequence[Method]
     parts: Sequence[Part]
+    sides: Mapping[str, str]
     folder: Path
+
+    def key(self, part: Part, method: Method) -> str:
+        """Give what names a training: it is another one wherever its split or a setting of its method is."""
+        settings = None if method.fusion is None else method.fusion.model_dump(mode="json")
+        return digest([part.seed, self.sides[part.name], method.kind, method.input, settings])[:32]
 
     def path(self, part: Part, method: Method) -> Path:
         """Tell where the cell of a method lies."""
-        settings = None if method.fusion is None else method.fusion.model_dump(mode="json")
-        return self.folder / "cells" / f"{digest([part.seed, part.fold, len(self.parts), method.name, settings])[:32]}.npz"
+        return self.folder / "cells" / f"{self.key(part, method)}.npz"
 
 
 def compare(config: RunConfig, screen: Screen, *, fresh: bool = False) -> Compared:
@@ -116,9 +122,10 @@ def compare(config: RunConfig, screen: Screen, *, fresh: bool = False) -> Compar
         + (f", of which {ready} were done before (--fresh trains them again)" if ready else "")
     )
     tracking = config.tracking.model_copy(update={"experiment": config.tracking.experiment or config.name})
-    with open_record(client, tracking, "comparison", resume=_earlier_run(bench.folder, client)) as record:
-        write_json(bench.folder / STATE, {"run_id": record.run_id})
-        settings = shown_settings(config)
+    settings = shown_settings(config)
+    asked = digest([settings["compare"], settings["evaluation"]])
+    with open_record(client, tracking, "comparison", resume=_earlier_run(bench.folder, asked, client)) as record:
+        write_json(bench.folder / STATE, {"run_id": record.run_id, "asked": asked})
         record.parameters(flat(settings))
         record.document(settings, "config.json")
         found = _train(bench, client, record, screen)
@@ -144,32 +151,45 @@ def parts_of(config: RunConfig) -> tuple[Part, ...]:
 
 def _set_up(config: RunConfig, screen: Screen) -> _Bench:
     sources, intake = open_export(config, screen)
-    sides, _ = share_out(parts_of(config)[0].config, intake.studies, intake.left_out)
-    learning = {intake.studies[i].patient_id for i, side in sides.items() if side == "train"}
+    sides = {part.name: share_out(part.config, intake.studies, intake.left_out)[0] for part in parts_of(config)}
+    first = next(iter(sides.values()))
+    learning = {intake.studies[i].patient_id for i, side in first.items() if side == "train"}
     config = settle(config, len(learning), screen)  # once, so that no fold has other networks than the next
     kinds = {name: one.kind for name, one in config.inputs.items()}
     methods = methods_of(kinds, [config.model.fusion, *config.compare.methods], baselines=config.compare.baselines)
-    exclude = {"cohort": {"root"}, "tracking": True, "output": True, "compare": True, "evaluation": True}
-    digests = {
+    folder = config.folder / "compare" / _fingerprint(config, intake)[:32]
+    digests = {name: digest(sorted(of_part.items())) for name, of_part in sides.items()}
+    return _Bench(config, sources, intake, methods, parts_of(config), digests, folder)
+
+
+def _fingerprint(config: RunConfig, intake: Intake) -> str:
+    """Give one digest of all that every training depends on; what only some depend on stands in the keys of the cells."""
+    kept = {"compare", "evaluation", "output", "split", "tracking"}
+    settings = config.model_dump(mode="json", exclude={**dict.fromkeys(kept, True), "cohort": {"root"}})
+    evidence = {
         name: list(intake.images[name].digests) if name in intake.images else evidence_digests(intake.studies, name)
         for name in config.inputs
     }
-    labels = [[patient, study.label] for patient, study in zip(patient_numbers(intake.studies), intake.studies, strict=True)]
-    key = digest([FORMAT, __version__, config.model_dump(mode="json", exclude=exclude), digests, labels])  # type: ignore[arg-type]
-    return _Bench(config, sources, intake, methods, parts_of(config), config.folder / "compare" / key[:32])
+    weights = [digest_file(path) for one in config.inputs.values() for path in one.encoder.files() if path.is_file()]
+    numbers = patient_numbers(intake.studies)
+    studies = [[n, str(study.time), study.label] for n, study in zip(numbers, intake.studies, strict=True)]
+    return digest([FORMAT, __version__, settings, evidence, weights, studies])
 
 
-def _earlier_run(folder: Path, client: "MlflowClient") -> str | None:
-    """Give the run of the same comparison, where the store still has it."""
+def _earlier_run(folder: Path, asked: str, client: "MlflowClient") -> str | None:
+    """Give the run of the very same comparison, where the store still has it."""
     from mlflow.exceptions import MlflowException
 
     if not (folder / STATE).is_file():
         return None
-    run_id = str(json.loads((folder / STATE).read_text())["run_id"])
+    state = json.loads((folder / STATE).read_text())
+    if state["asked"] != asked:
+        return None
     try:
-        return run_id if client.get_run(run_id).info.lifecycle_stage == "active" else None
+        run = client.get_run(str(state["run_id"]))
     except MlflowException:
         return None
+    return str(state["run_id"]) if run.info.lifecycle_stage == "active" else None
 
 
 def _train(bench: _Bench, client: "MlflowClient", record: Record, screen: Screen) -> dict[tuple[str, str], Cell]:
@@ -179,14 +199,14 @@ def _train(bench: _Bench, client: "MlflowClient", record: Record, screen: Screen
     for number, part in enumerate(bench.parts):
         known = {method.name: read_cell(bench.path(part, method)) for method in bench.methods}
         fold: Fold | None = None
-        checkpoints = bench.folder / "checkpoints" / f"{part.seed}-{part.fold}"
+        checkpoints = bench.folder / "checkpoints"
         for place, method in enumerate(bench.methods):
             cell = known[method.name]
             if cell is None:
                 if fold is None:
                     screen.say(f"{part.name} of {len(bench.parts) // len(bench.config.compare.seeds)}")
                     cohort = divide(part.config, bench.sources, bench.intake, screen, labels=number == 0)
-                    fold = Fold(cohort, checkpoints, screen)
+                    fold = Fold(cohort, partial(_checkpoint, bench, part), screen)
                 title = f"{number * len(bench.methods) + place + 1}/{whole} {method.name}"
                 with open_record(client, bench.config.tracking, f"{method.name}, {part.name}", parent=record) as child:
                     child.tags({"method": method.name, "kind": method.kind})
@@ -196,6 +216,10 @@ def _train(bench: _Bench, client: "MlflowClient", record: Record, screen: Screen
             found[part.name, method.name] = cell
         shutil.rmtree(checkpoints, ignore_errors=True)
     return found
+
+
+def _checkpoint(bench: _Bench, part: Part, method: Method) -> Path:
+    return bench.folder / "checkpoints" / bench.key(part, method)
 
 
 def _rated(bench: _Bench, cells: Mapping[tuple[str, str], Cell]) -> tuple[Rated, ...]:

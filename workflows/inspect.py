@@ -12,7 +12,7 @@ from medmm.config import RunConfig
 from medmm.inputs.image import ImageInput, ImageSettings
 from medmm.inputs.schema import Findings, check_tables
 from medmm.inputs.series_choice import Considered
-from medmm.types import Study
+from medmm.types import Evidence, Study
 
 from .cohort import HEADERS, take_in
 from .inspect_cohort import describe_cohort
@@ -134,11 +134,17 @@ def _subjects_of_studies(config: RunConfig, studies: Sequence[Study], weighed: W
             if name in study.rejected:
                 subjects.append(Subject(study.key, note, (), study.rejected[name]))
             elif name in study.evidence:
-                shown = study.evidence[name].images()
+                shown = _images(study.evidence[name], settings.images)
                 for place, files in enumerate(shown, start=1):
                     which = note if len(shown) == 1 else f"{note}, {place} of {len(shown)}"
                     subjects.append(Subject(study.key, which, files, None, settings.reading))
     return subjects
+
+
+def _images(evidence: Evidence, most: int) -> list[tuple[Path, ...]]:
+    """Give the files of each image of a study; where every file is one, the first of them."""
+    apart = most > 1 and not evidence.counts
+    return [(file,) for file in evidence.files[:most]] if apart else evidence.images()
 
 
 def _subjects_of_folder(found: Scan) -> list[Subject]:

@@ -1,8 +1,9 @@
 """One model: trained on the inputs of a cohort, calibrated on its validation studies, asked about its test studies."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -10,18 +11,22 @@ import torch
 from medmm.dataset.batches import Batches, TrainingBatches
 from medmm.dataset.cache import PreparedInput
 from medmm.dataset.features import backbone_of, kept_features
+from medmm.errors import DataError
 from medmm.evaluation.calibration import fit_temperature
 from medmm.evaluation.decision import choose_thresholds
+from medmm.evaluation.tasks import has_both
 from medmm.fusion.late import Late
 from medmm.model import DiagnosisModel, balanced_weights
 from medmm.package import Package
 from medmm.predict import Subset, predict, subsets
 from medmm.training.loop import fit
-from medmm.training.tracking import Record
 from medmm.types import Array, Scores
 
 from .cohort import Cohort
 from .screen import Screen
+
+Tell: TypeAlias = Callable[[Mapping[str, float], int], None]
+"""Told measures and the epoch that they are of, from 1; 0 for those of the whole."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +50,26 @@ class Learned:
     rows: Array
 
 
-def learn(cohort: Cohort, record: Record, screen: Screen, title: str, checkpoints: Path) -> Learned:
+def learn(cohort: Cohort, tell: Tell, screen: Screen, title: str, checkpoints: Path, *, decides: bool = True) -> Learned:
     """Train one model on the inputs of a cohort, and let it speak of the validation and test studies.
 
     Args:
         cohort: Ready to learn from.
-        record: Told the measures of each epoch.
+        tell: Told the measures of each epoch.
         screen: Shows progress.
         title: What the model is called there.
         checkpoints: Folder of this training alone; one that was broken off goes on from there.
+        decides: Whether it gets thresholds, for which the validation studies need every class.
+
+    Raises:
+        DataError: No training or validation study has any of the inputs.
     """
+    for part in ("train", "validation"):
+        if not cohort.split[part]:
+            raise DataError(
+                f"no {part} study has the input {' or '.join(map(repr, cohort.inputs))}, so no model can be trained on it: "
+                "leave the input out, or split otherwise"
+            )
     config = cohort.config
     model = new_model(cohort)
     for name, one in cohort.inputs.items():
@@ -66,7 +81,7 @@ def learn(cohort: Cohort, record: Record, screen: Screen, title: str, checkpoint
     with screen.step(f"training: {title}") as step:
 
         def report(epoch: int, measures: Mapping[str, float]) -> None:
-            record.measures(measures, epoch)
+            tell(measures, epoch)
             step(epoch, config.training.epochs, f"validation loss {measures['validation_loss']:.3f}")
 
         fitted = fit(
@@ -79,24 +94,27 @@ def learn(cohort: Cohort, record: Record, screen: Screen, title: str, checkpoint
             checkpoints,
             report,
         )
-    record.measures({"best_epoch": fitted.best_epoch, "epochs_run": fitted.epochs})
-    return _speak(cohort, model, prepared)
+    tell({"best_epoch": fitted.best_epoch, "epochs_run": fitted.epochs}, 0)
+    return _speak(cohort, model, prepared, decides=decides)
 
 
-def join(cohort: Cohort, singles: Mapping[str, Learned], screen: Screen) -> Learned:
+def join(cohort: Cohort, singles: Mapping[str, Learned], screen: Screen, *, decides: bool = True) -> Learned:
     """Make one model of those that were trained on each input alone; what joins them is fitted on the validation studies."""
     model = new_model(cohort).eval()
     assert isinstance(model.fusion, Late)
     for name, single in singles.items():
-        model.encoders[name].load_state_dict(single.package.model.encoders[name].state_dict())
-        model.auxiliary[name].load_state_dict(single.package.model.auxiliary[name].state_dict())
+        own = single.package.model
+        model.encoders[name].load_state_dict(own.encoders[name].state_dict())
+        model.auxiliary[name].load_state_dict(own.auxiliary[name].state_dict())
+        with torch.no_grad():  # each was weighted by the classes of the studies that have its input
+            model.auxiliary[name].bias += (model.class_weight / own.class_weight).log()  # type: ignore[operator]
     prepared = _prepared(cohort, model, screen)
     rows = cohort.split["validation"]
     alone = [frozenset([name]) for name in model.fusion.inputs]
     logits, present, _ = predict(model, Batches(prepared, rows, None, cohort.config.training.batch_size), alone)
-    own = np.stack([logits[some] for some in alone], axis=1)  # (S, I, C)
-    model.fusion.calibrate(own, present, cohort.target[list(rows)], cohort.config.target.task)
-    return _speak(cohort, model, prepared)
+    said = np.stack([logits[some] for some in alone], axis=1)  # (S, I, C)
+    model.fusion.calibrate(said, present, cohort.target[list(rows)], cohort.config.target.task)
+    return _speak(cohort, model, prepared, decides=decides)
 
 
 def new_model(cohort: Cohort) -> DiagnosisModel:
@@ -123,12 +141,13 @@ def _prepared(cohort: Cohort, model: DiagnosisModel, screen: Screen) -> dict[str
     return prepared
 
 
-def _speak(cohort: Cohort, model: DiagnosisModel, prepared: Mapping[str, PreparedInput]) -> Learned:
+def _speak(cohort: Cohort, model: DiagnosisModel, prepared: Mapping[str, PreparedInput], *, decides: bool) -> Learned:
     config, task, everything = cohort.config, cohort.config.target.task, frozenset(cohort.inputs)
     batch_size = config.training.batch_size
     validation = Batches(prepared, cohort.split["validation"], None, batch_size)
     logits, _, _ = predict(model, validation, [everything])
     truth = cohort.target[list(cohort.split["validation"])]
+    both = bool(has_both(truth).any())
     package = Package(
         name=config.name,
         cohort=config.cohort.model_copy(update={"root": Path()}),
@@ -136,11 +155,12 @@ def _speak(cohort: Cohort, model: DiagnosisModel, prepared: Mapping[str, Prepare
         inputs=cohort.inputs,
         model_settings=config.model,
         model=model,
-        temperature=fit_temperature(logits[everything], truth, task),
+        temperature=fit_temperature(logits[everything], truth, task) if both or decides else 1.0,
         thresholds=(),
     )
     chosen = make_scores(cohort, cohort.split["validation"], package.probability(logits[everything]))
-    package = replace(package, thresholds=choose_thresholds(chosen, task, config.evaluation.decision))
+    if decides:
+        package = replace(package, thresholds=choose_thresholds(chosen, task, config.evaluation.decision))
     rows = cohort.split["test"]
     logits, present, conflict = predict(model, Batches(prepared, rows, None, batch_size), subsets(sorted(everything)))
     test = {some: make_scores(cohort, rows, package.probability(values)) for some, values in logits.items()}

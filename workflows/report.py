@@ -35,7 +35,7 @@ class Single:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class InputComparison:
     """The fusion beside what less than it would give, in the headline metric on the test studies.
 
     Attributes:
@@ -63,7 +63,7 @@ def number(estimate: Estimate) -> dict[str, object]:
     return {**plain, "studies": estimate.studies, "patients": estimate.patients}
 
 
-def compare_inputs(config: RunConfig, learned: Learned, singles: Mapping[str, Learned]) -> Comparison:
+def compare_inputs(config: RunConfig, learned: Learned, singles: Mapping[str, Learned]) -> InputComparison:
     """Compare the fusion with single inputs and with itself when inputs are hidden."""
     task, resamples = config.target.task, config.evaluation.resamples
     names = sorted(config.inputs)
@@ -71,6 +71,8 @@ def compare_inputs(config: RunConfig, learned: Learned, singles: Mapping[str, Le
     whole = learned.test[everything]
     own: dict[str, Single] = {}
     for name, single in singles.items():
+        if not len(single.rows):
+            continue  # no test study has the input
         has = set(single.rows.tolist())
         fused = whole.some(np.array([row in has for row in learned.rows.tolist()]))
         alone = single.test[frozenset([name])]
@@ -80,14 +82,14 @@ def compare_inputs(config: RunConfig, learned: Learned, singles: Mapping[str, Le
         if some != everything:
             columns = [names.index(name) for name in sorted(some)]
             hidden[some] = _headline(scores.some(np.any(learned.present[:, columns], axis=1, keepdims=False)), resamples)
-    return Comparison(_headline(whole, resamples), own, hidden)
+    return InputComparison(_headline(whole, resamples), own, hidden)
 
 
 def _headline(scores: Scores, resamples: int) -> Estimate:
     return interval(partial(headline, scores), scores.patient, resamples)
 
 
-def log_report(record: Record, cohort: Cohort, learned: Learned, evaluation: Evaluation, comparison: Comparison) -> None:
+def log_report(record: Record, cohort: Cohort, learned: Learned, evaluation: Evaluation, comparison: InputComparison) -> None:
     """Log metrics with intervals, figures and tables of the test studies."""
     config = cohort.config
     task, thresholds = config.target.task, learned.package.thresholds
@@ -109,7 +111,7 @@ def log_report(record: Record, cohort: Cohort, learned: Learned, evaluation: Eva
         record.figure(inputs_plot(rows), "plots/inputs.png")
 
 
-def metrics(evaluation: Evaluation, comparison: Comparison | None = None) -> dict[str, float]:
+def metrics(evaluation: Evaluation, comparison: InputComparison | None = None) -> dict[str, float]:
     """Give the results under names for MLflow, whose UI makes a section of what stands before the slash.
 
     `test/auroc` comes with `test/auroc_low`, `_high`, `_studies` and `_patients`, and so does each of the AUROCs `alone/chest`

@@ -10,16 +10,17 @@ from medmm.config import RunConfig
 from medmm.errors import ConfigError
 from medmm.evaluation.evaluate import Evaluation, evaluate
 from medmm.evaluation.flowchart import flowchart
-from medmm.files import digest, write_json
+from medmm.files import digest, digest_file, write_json
 from medmm.package import card_text, save_package
 from medmm.registry import log_model, register
+from medmm.training.strategies.ogm_ge import OgmGe
 from medmm.training.tracking import SQLITE, Record, connect, flat, open_record
 
 from .characteristics import flow_of, page_of, table_one
 from .cohort import Cohort, prepare
 from .cut_notes import record_cut_notes
 from .learn import Learned, join, learn
-from .report import Comparison, compare_inputs, log_report
+from .report import InputComparison, compare_inputs, log_report
 from .screen import Screen, with_interval
 from .ui import HOST
 
@@ -47,7 +48,7 @@ class Trained:
     champion: bool
     run_page: str
     evaluation: Evaluation
-    comparison: Comparison
+    comparison: InputComparison
 
 
 def train(config: RunConfig, screen: Screen, *, resume: bool = False) -> Trained:
@@ -76,15 +77,22 @@ def train(config: RunConfig, screen: Screen, *, resume: bool = False) -> Trained
 
 def _train(cohort: Cohort, client: "MlflowClient", record: Record, screen: Screen) -> Trained:
     config = cohort.config
+    fusion = config.model.fusion
+    if isinstance(config.training.strategy, OgmGe) and (fusion.apart or not fusion.auxiliary_weight):
+        raise ConfigError(
+            "training.strategy: ogm_ge balances inputs that learn together, by heads of their own: choose another fusion than "
+            "late, and an auxiliary_weight above 0"
+        )
     describe(record, config, cohort)
-    apart = config.model.fusion.apart and len(config.inputs) > 1
+    apart = fusion.apart and len(config.inputs) > 1
     checkpoints = config.folder / "checkpoints"
-    learned = None if apart else learn(cohort, record, screen, "all inputs", checkpoints / "all")
+    learned = None if apart else learn(cohort, record.measures, screen, "all inputs", checkpoints / "all")
     singles: dict[str, Learned] = {}
     if apart or (config.evaluation.single_inputs and len(config.inputs) > 1):
         for name in config.inputs:
             with open_record(client, config.tracking, f"{name} alone", parent=record) as child:
-                singles[name] = learn(cohort.only(name), child, screen, f"{name} alone", checkpoints / f"only-{name}")
+                own = checkpoints / f"only-{name}"
+                singles[name] = learn(cohort.only(name), child.measures, screen, f"{name} alone", own, decides=False)
     if learned is None:
         screen.say("joining the inputs by what they say of the validation studies ...")
         learned = join(cohort, singles, screen)
@@ -138,7 +146,7 @@ def shown_settings(config: RunConfig) -> dict[str, object]:
     return settings
 
 
-def _facts(cohort: Cohort, evaluation: Evaluation, comparison: Comparison) -> dict[str, object]:
+def _facts(cohort: Cohort, evaluation: Evaluation, comparison: InputComparison) -> dict[str, object]:
     counts = {
         part: {"studies": len(rows), "patients": cohort.split.patients[part]} for part, rows in cohort.split.parts.items()
     }
@@ -159,7 +167,9 @@ def _cells(evaluation: Evaluation) -> list[dict[str, object]]:
 
 
 def _fingerprint(config: RunConfig, cohort: Cohort) -> dict[str, str]:
-    return {"config": digest(config.model_dump(mode="json", exclude={"output", "tracking"})), "data": cohort.manifest.digest}
+    settings = config.model_dump(mode="json", exclude={"output", "tracking"})
+    weights = [digest_file(path) for one in config.inputs.values() for path in one.encoder.files() if path.is_file()]
+    return {"config": digest([settings, weights]), "data": cohort.manifest.digest}
 
 
 def _interrupted_run(config: RunConfig, cohort: Cohort) -> str:

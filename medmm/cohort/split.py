@@ -266,4 +266,6 @@ def _needs_classes(studies: Sequence[Study], split: Split, part: str, settings: 
             "time": f"move split.dates, or raise split.fractions.{part}",
             "column": f"put patients of every class under {part!r} in split.column",
         }[settings.by]
+        if settings.folds is not None:
+            repair = "choose fewer folds (split.folds, or compare.folds of a comparison), or add patients"
         raise DataError(f"the {part} part has {split.patients[part]} patients and lacks a class: {repair}")

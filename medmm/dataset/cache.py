@@ -150,8 +150,8 @@ def _evidence_digest(evidence: Evidence | None) -> str | None:
     if evidence is None:
         return None
     if evidence.files:
-        files = [digest_file(path) if path.is_file() else "" for path in evidence.files]
-        return digest([files, evidence.counts] if evidence.counts else sorted(files))  # under any file names
+        images = [sorted(digest_file(path) if path.is_file() else "" for path in files) for files in evidence.images()]
+        return digest(sorted(images) if evidence.counts else images[0])  # under any file names
     return digest([dict(evidence.cells) if evidence.cells is not None else None, evidence.text])
 
 

@@ -57,7 +57,7 @@ def kept_features(
     """
     assert backbone.frozen
     rows = np.flatnonzero(prepared.place[:, 0] != ABSENT)
-    key = digest([FORMAT, __version__, one.key(), list(prepared.digests), _weights_digest(backbone.backbone)])
+    key = digest([FORMAT, __version__, one.portable(), list(prepared.digests), _weights_digest(backbone.backbone)])
     path = folder / f"{one.name}-features" / key[:32]
     if not _is_whole(path):
         _fill(path, Batches({one.name: prepared}, rows.tolist(), None, batch_size), backbone.to(device), one.name, progress)

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from medmm.settings import Plain, Settings
@@ -23,6 +24,10 @@ class EncoderSettings(Settings):
             What a user must know of them, in one line; "" where there is nothing.
         """
         return ""
+
+    def files(self) -> tuple[Path, ...]:
+        """Name the local files that `initialise` reads: their content is part of what a run depends on."""
+        return ()
 
     def portable(self) -> Self:
         """Give the settings without what only the training machine has, such as a local path: they travel in the package."""

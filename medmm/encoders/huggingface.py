@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -51,6 +52,11 @@ def build_backbone(architecture: Plain) -> nn.Module:
     whole = AutoConfig.for_model(config.pop("model_type"), **config)
     network: nn.Module = AutoModel.from_config(whole, trust_remote_code=False, dtype=torch.float32)
     return network
+
+
+def local_files(model: str) -> tuple[Path, ...]:
+    """Name the files of a local folder with a model; none for a name on the hub."""
+    return tuple(sorted(path for pattern in ("*.json", "*.safetensors") for path in Path(model).glob(pattern)))
 
 
 def load_pretrained(backbone: nn.Module, model: str, repair: str) -> None:

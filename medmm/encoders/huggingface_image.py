@@ -16,7 +16,15 @@ from torch import nn
 
 from medmm.encoders.adapted import Adapted, all_real
 from medmm.encoders.base import ImageEncoderSettings
-from medmm.encoders.huggingface import UNREADABLE, build_backbone, layer_names, load_pretrained, plain_config, read_config
+from medmm.encoders.huggingface import (
+    UNREADABLE,
+    build_backbone,
+    layer_names,
+    load_pretrained,
+    local_files,
+    plain_config,
+    read_config,
+)
 from medmm.encoders.tuning import Tuning, frozen_at_first
 from medmm.errors import ConfigError
 from medmm.settings import Plain
@@ -75,6 +83,10 @@ class HuggingFaceImage(ImageEncoderSettings):
         assert isinstance(network, Adapted)
         load_pretrained(network.backbone, self.model, REPAIR)
         return f"weights of {PurePath(self.model).name}, {self.tuning.learn} of the backbone learns"
+
+    def files(self) -> tuple[Path, ...]:
+        """Name the local files that `initialise` reads."""
+        return local_files(self.model)
 
     def portable(self) -> Self:
         """Keep the architecture, and of the model's name the last part: the weights stand in the package."""

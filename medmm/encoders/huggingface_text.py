@@ -1,7 +1,7 @@
 """A Hugging Face text encoder from a local folder or a hub name. B studies, L tokens, H hidden width."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Annotated, Literal, Self
 
 import torch
@@ -15,6 +15,7 @@ from medmm.encoders.huggingface import (
     build_backbone,
     layer_names,
     load_pretrained,
+    local_files,
     plain_config,
     read_config,
 )
@@ -80,6 +81,10 @@ class HuggingFaceText(TextEncoderSettings):
         assert isinstance(network, Adapted)
         load_pretrained(network.backbone, self.model, REPAIR)
         return f"weights of {PurePath(self.model).name}, {self.tuning.learn} of the backbone learns"
+
+    def files(self) -> tuple[Path, ...]:
+        """Name the local files that `initialise` reads."""
+        return local_files(self.model)
 
     def portable(self) -> Self:
         """Keep the last part of the model's name: architecture and tokenizer stand in the state, weights in the package."""

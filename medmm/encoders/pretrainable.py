@@ -44,6 +44,10 @@ class PretrainableImage(ImageEncoderSettings):
             )
         return ""
 
+    def files(self) -> tuple[Path, ...]:
+        """Name the local files that `initialise` reads."""
+        return () if self.weights is None else (self.weights,)
+
     def portable(self) -> Self:
         """Keep the last part of the file's name: that there were weights shapes the network, where they lay does not."""
         return self if self.weights is None else self.model_copy(update={"weights": Path(self.weights.name)})

@@ -13,11 +13,9 @@ from torch.nn import functional
 
 from medmm.encoders.attention import attend, blocks, filled
 from medmm.encoders.base import TextEncoderSettings
-from medmm.encoders.word_pieces import MARKERS, byte_pairs
+from medmm.encoders.word_pieces import byte_pairs
 from medmm.settings import Plain
 from medmm.types import Tokens
-
-__all__ = ["MARKERS", "TextTransformer"]
 
 PHRASE_TOKENS = 5  # a negation and what it negates, within reach of one convolution: few notes teach attention this
 

@@ -1,8 +1,8 @@
 """How a run is judged."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from medmm.evaluation.decision import DecisionSettings
 from medmm.evaluation.verdict import MARGIN
@@ -10,7 +10,9 @@ from medmm.fusion import FUSIONS
 from medmm.fusion.base import FusionSettings
 from medmm.settings import Settings, named_choice
 
-Method = Annotated[SerializeAsAny[FusionSettings], BeforeValidator(named_choice("name", lambda: FUSIONS))]
+METHODS = ("late", "transformer", "weighted", "concat")
+
+FusionChoice = Annotated[SerializeAsAny[FusionSettings], BeforeValidator(named_choice("name", lambda: FUSIONS))]
 
 
 class EvaluationSettings(Settings):
@@ -29,7 +31,7 @@ class EvaluationSettings(Settings):
 class CompareSettings(Settings):
     """What `medmm compare` trains, and how it judges."""
 
-    methods: tuple[Method, ...] = Field(("late", "transformer", "weighted", "concat"), validate_default=True, min_length=1)
+    methods: tuple[FusionChoice, ...] = Field(METHODS, validate_default=True, min_length=1)
     """Fusion methods to try beside that of the run: names, or blocks with settings."""
 
     folds: int = Field(5, ge=2, le=20)
@@ -44,3 +46,9 @@ class CompareSettings(Settings):
 
     margin: float = Field(MARGIN, gt=0, lt=0.5)
     """Smallest gain of AUROC that is worth the trouble of several inputs."""
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("each of the seeds stands once")
+        return self

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias
 
 import numpy as np
@@ -18,7 +17,8 @@ from medmm.encoders.several import THERE, Several
 from medmm.errors import Code, DataError, Rejected
 from medmm.inputs.base import FEW_PATIENTS, Fields, Found, Input, InputSettings
 from medmm.inputs.series_choice import Considered, SeriesChoice, choose
-from medmm.readers import open_image
+from medmm.readers import open_image, open_several
+from medmm.readers.formats import files_in
 from medmm.readers.reading import AS_STORED, Reading
 from medmm.readers.resample import prepare_image
 from medmm.readers.slices import Slices
@@ -75,8 +75,8 @@ class ImageSettings(InputSettings):
 
     images: int = Field(1, ge=1, le=64)
     """Most images of a study that are read. With more than one, each is encoded by itself and attention weighs them. An input
-    of 2D size then takes slices, evenly spaced over all series that pass; one of 3D size takes as many of the series that
-    pass, by preference; with `match: file` each file of a folder is an image, evenly spaced in the order of their names."""
+    of 2D size then takes slices, evenly spaced through the body in all series that pass; one of 3D size takes as many of the
+    series that pass, by preference; with `match: file` each file of a folder is an image."""
 
     reading: Reading = AS_STORED
     """Whether tilted stacks, PET units and screen windows of DICOM are turned into something else."""
@@ -178,8 +178,12 @@ class ImageInput(Input[Image]):
 
     def read(self, evidence: Evidence) -> Image:
         """Check the headers of the one volume of the files, or of each image; `prepare` decodes slices as it goes."""
-        images = tuple(open_image(files, self.settings.reading) for files in evidence.images())
-        return images if self.settings.images > 1 else images[0]
+        reading, most = self.settings.reading, self.settings.images
+        if most == 1:
+            return open_image(evidence.files, reading)
+        if not evidence.counts:
+            return tuple(open_several(evidence.files, reading, most))
+        return tuple(open_image(files, reading) for files in evidence.images())
 
     def fit(self, raws: Iterable[tuple[str, Image]]) -> Self:
         """Give the same input: preparation is fixed by the settings."""
@@ -248,14 +252,13 @@ class ImageInput(Input[Image]):
         if not taken:
             return None
         for one in taken:
+            if one.unclear is not None:
+                return one.unclear.at(f"{study.key}, input {self.name}")
             if one.problem is not None and not self._is_mended(one.problem):
                 return one.problem.at(f"{study.key}, input {self.name}")
-        if self.settings.images == 1:
-            return Evidence(files=taken[0].series.files)
-        if self._flat:
-            return _separate(list(chain.from_iterable(one.series.files for one in taken)), self.settings.images)
         files = [one.series.files for one in taken]
-        return Evidence(files=tuple(chain.from_iterable(files)), counts=tuple(map(len, files)))
+        apart = self.settings.images > 1 and not self._flat
+        return Evidence(files=tuple(chain.from_iterable(files)), counts=tuple(map(len, files)) if apart else ())
 
     @property
     def _flat(self) -> bool:
@@ -272,20 +275,9 @@ class ImageInput(Input[Image]):
             return None
         path = sources.path(f"{self.settings.path}/{key}")
         if path.is_dir():
-            files = tuple(sorted(file for file in path.rglob("*") if file.is_file() and not file.is_symlink()))
-            if not files:
-                return None
-            return Evidence(files=files) if self.settings.images == 1 else _separate(files, self.settings.images)
-        if not path.is_file():
-            return None
-        return Evidence(files=(path,)) if self.settings.images == 1 else _separate([path], self.settings.images)
-
-
-def _separate(files: Sequence[Path], most: int) -> Evidence:
-    """Take each file as an image: all of them, or `most` that lie evenly spaced."""
-    count = min(len(files), most)
-    taken = tuple(files[int((place + 0.5) * len(files) / count)] for place in range(count))
-    return Evidence(files=taken, counts=(1,) * count)
+            files = tuple(files_in(path))
+            return Evidence(files=files) if files else None
+        return Evidence(files=(path,)) if path.is_file() else None
 
 
 def random_transforms(settings: AugmentationSettings, size: Sequence[int]) -> "Compose | None":

@@ -39,7 +39,7 @@ WordRule: TypeAlias = Annotated[Wording, BeforeValidator(_listed)]
 
 
 class SeriesChoice(Settings):
-    """Rules by which one series of a study is chosen; a rule that is left out lets every series pass.
+    """Rules by which the series of a study are chosen; a rule that is left out lets every series pass.
 
     Words are compared without regard to case; `*` in a word stands for any text and `?` for one letter, and such a word has
     to match the whole text. A study of which no series passes lacks the input; `medmm inspect` says why.
@@ -111,13 +111,15 @@ class Considered:
         series: The series.
         passed: Whether it fulfils the rules, so that a preference decided.
         reason: Why it was left; None where it was taken.
-        problem: Why it must not be used, were it taken; None where nothing speaks against it.
+        problem: Why it must not be used as one image, were it taken; None where nothing speaks against it.
+        unclear: Why it must not be used at all, for only some of its files fulfil the rules; None where all do.
     """
 
     series: SeriesFound
     passed: bool
     reason: Reason | None
     problem: Rejected | None
+    unclear: Rejected | None = None
 
 
 def choose(
@@ -145,9 +147,9 @@ def choose(
         passing.sort(key=preference.key, reverse=preference.largest)
     taken = passing[:most]
     considered = []
-    for one, (reason, problem) in zip(ordered, against, strict=True):
+    for one, (reason, unclear) in zip(ordered, against, strict=True):
         behind = None if reason is not None or one in taken else _behind(one, taken[-1], rules)
-        considered.append(Considered(one, reason is None, reason or behind, problem or one.problem))
+        considered.append(Considered(one, reason is None, reason or behind, one.problem, unclear))
     return tuple(considered)
 
 

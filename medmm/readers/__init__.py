@@ -1,5 +1,6 @@
 """From files to volumes, tables and notes. The format of an image is decided by its content, never by its name."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from medmm.readers.raster import read_raster
 from medmm.readers.reading import AS_STORED, Reading
 from medmm.readers.slices import HeldSlices, Slices
 from medmm.types import Volume
+
+NUMBERED = re.compile(r"([^0-9]*)([0-9]*)")
+"""A name as words and numbers, so that 2 stands before 10."""
 
 
 def read_series(path: Path, reading: Reading = AS_STORED) -> list[Volume]:
@@ -83,6 +87,36 @@ def open_image(files: Sequence[Path], reading: Reading = AS_STORED) -> Slices:
     if len(volumes) > 1:
         raise Rejected(Code.MIXED_SERIES, "the series", f"{len(volumes)} volumes", "one image", "give each volume a file")
     return HeldSlices(volumes[0])
+
+
+def open_several(files: Sequence[Path], reading: Reading, most: int) -> list[Slices]:
+    """Check the headers of files that are each an image of their own, and open some of them, evenly spaced.
+
+    Files of other kinds are passed over where there are images.
+
+    Args:
+        files: Of one patient.
+        reading: As in `read_series`.
+        most: How many are opened; DICOM in the order of places in the body, others in that of their names.
+
+    Raises:
+        Rejected: EMPTY, NOT_AN_IMAGE, MIXED_SERIES where DICOM and other images are mixed; otherwise as `read_image`.
+    """
+    kinds = {file: format_of(file, f"file {number} of {len(files)}") for number, file in enumerate(files, start=1)}
+    images = [file for file, kind in kinds.items() if kind is not None]
+    if not images:
+        code = Code.NOT_AN_IMAGE if files else Code.EMPTY
+        raise Rejected(code, "the images", f"{len(files)} files, none an image", "DICOM, NIfTI, PNG or JPEG", "check the path")
+    for number, (file, kind) in enumerate(kinds.items(), start=1):
+        if kind is None and file.suffix.lower() in DICOM_SUFFIXES:
+            where = f"file {number} of {len(files)}"
+            raise Rejected(Code.MALFORMED, where, "no DICOM content", "DICOM, as its suffix says", "copy or export it again")
+    if all(kinds[file] is Format.DICOM for file in images):
+        return dicom.open_each(images, reading, most)
+    if any(kinds[file] is Format.DICOM for file in images):
+        raise Rejected(Code.MIXED_SERIES, "the images", "DICOM and other images", "one kind", "give each kind a folder")
+    ordered = sorted(images, key=lambda file: [(int(n or -1), text) for text, n in NUMBERED.findall(str(file))])
+    return [open_image([ordered[i]], reading) for i in dicom.evenly(len(ordered), most)]
 
 
 def _read_file(file: Path, kind: Format, where: str) -> list[Volume]:
