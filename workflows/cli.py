@@ -165,10 +165,10 @@ def compare(
     fresh: Annotated[bool, typer.Option("--fresh", help="Train again what an earlier comparison trained.")] = False,
     html: Annotated[Path | None, typer.Option(help="Also write the page to this file.", metavar="FILE")] = None,
 ) -> None:
-    """Is fusion worth it? Single inputs, classical models and fusions on the same folds of patients, and a verdict in words.
+    r"""Is fusion worth it? Single inputs, classical models and fusions on the same folds of patients, and a verdict in words.
 
-    Which fusions, how many folds and seeds: `compare:` in the run file, or compare.methods=[late,concat] compare.folds=3. After
-    Ctrl-C the same command goes on where it stopped.
+    Which fusions, folds and seeds is said under `compare:` in the run file, or here: 'compare.methods=\[late,concat]'
+    compare.folds=3. After Ctrl-C the same command goes on where it stopped.
     """
     from medmm.config import load_config
     from medmm.files import write_text
