@@ -360,7 +360,7 @@ def test_a_joined_model_says_of_each_input_what_its_own_model_says(tmp_path: Pat
         batches = Batches(only.prepared, only.split["test"], None, 64)
         (batch,) = batches
         own = one.package.model
-        fields = own.encode(batch)
-        expected = own.evidence(own.auxiliary[name](pooled(fields[name])))
-        said = joined.evidence(joined.auxiliary[name](pooled(fields[name])))
+        with torch.inference_mode():
+            expected = own.evidence(own.auxiliary[name](pooled(own.encoders[name](batch.inputs[name]))))
+            said = joined.evidence(joined.auxiliary[name](pooled(joined.encoders[name](batch.inputs[name]))))
         torch.testing.assert_close(said, expected)
