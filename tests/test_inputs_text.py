@@ -17,7 +17,7 @@ from medmm.encoders.word_pieces import MARKERS
 from medmm.errors import Code, Rejected
 from medmm.inputs.base import Found, Input
 from medmm.inputs.note_tokens import NoteTokenizer, Piece, chunk_starts, pieces
-from medmm.inputs.text import TextSettings
+from medmm.inputs.text import TextInput, TextSettings
 from medmm.readers.note_sections import NOTE_END, SECTIONS
 from medmm.types import Evidence
 
@@ -271,3 +271,20 @@ def test_a_pretrained_encoder_reads_chunks() -> None:
 
 def test_every_section_has_a_marker() -> None:
     assert {f"[{name}]" for name in SECTIONS} <= set(MARKERS)
+
+
+@pytest.mark.parametrize(
+    ("strike", "note", "kept"),
+    [
+        (["covid*"], "COVID-19 pneumonia, covid19 contact", " -19 pneumonia,   contact"),
+        (["covid-19", "sars-cov-2"], "Covid-19 after SARS-CoV-2; Covid-190 stays", "  after  ; Covid-190 stays"),
+        (["cough"], "coughing, no cough", "coughing, no  "),
+        (["a.b"], "a.b axb", "  axb"),
+        ([], "cough", "cough"),
+    ],
+)
+def test_struck_words_are_read_by_nothing(strike: list[str], note: str, kept: str) -> None:
+    settings = TextSettings.model_validate({"folder": "notes", "strike": strike})
+    one = settings.open("history")
+    assert isinstance(one, TextInput)
+    assert one._kept(note) == kept

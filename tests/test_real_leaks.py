@@ -61,11 +61,17 @@ def run_file(name: str, folder: Path, *overrides: str) -> RunConfig:
 
 
 def test_notes_that_name_the_disease_are_flagged(covid: Path) -> None:
-    config = run_file("covid_chest_xray", covid)
-    flagged = [one for one in found(config) if one.leaks]
-    assert [(one.check, one.name, one.verdict(config.leakage)) for one in flagged] == [
-        ("own words", "history.own_words", "waived")
-    ]
+    as_written = "inputs.history.strike=[]"
+    for waiver, verdict in (("leakage.waive={}", "LEAK"), ("leakage.waive={history.own_words: planted}", "waived")):
+        config = run_file("covid_chest_xray", covid, as_written, waiver)
+        flagged = [one for one in found(config) if one.leaks]
+        assert [(one.check, one.name, one.verdict(config.leakage)) for one in flagged] == [
+            ("own words", "history.own_words", verdict)
+        ]
+
+
+def test_notes_from_which_the_disease_is_struck_pass(covid: Path) -> None:
+    assert leaking(run_file("covid_chest_xray", covid)) == set()
 
 
 def test_what_gives_the_label_away_is_refused_by_name(covid: Path) -> None:

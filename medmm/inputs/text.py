@@ -1,5 +1,6 @@
 """Notes of a study: from a column of a table or from text files; those known at its time, oldest first."""
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal, Self
@@ -57,6 +58,10 @@ class TextSettings(InputSettings):
     """Sections that are never read, since they state the diagnosis or what follows from it. The findings of a report are read:
     they say what is seen, not what it is; leave them out too where the model shall judge the same image by itself. A note of
     which nothing is left is absent. A note without headings cannot be taken apart and is read whole."""
+
+    strike: tuple[str, ...] = ()
+    """Words that are struck from every note before anything reads it, such as the name of the disease where a leakage check
+    finds it; `*` stands for any letters and digits: covid*."""
 
     mark: bool = True
     """Tell the network where a section begins, and what is negated or uncertain, by tokens of their own. A pretrained encoder
@@ -157,13 +162,19 @@ class TextInput(Input[str]):
         return self.settings.encoder.initialise(network.network if isinstance(network, Several) else network)
 
     @cached_property
+    def _struck(self) -> "re.Pattern[str] | None":
+        words = "|".join(re.escape(word).replace(r"\*", r"\w*") for word in self.settings.strike)
+        return re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE) if words else None
+
+    @cached_property
     def _tokenizer(self) -> NoteTokenizer:
         return NoteTokenizer(self.state)
 
     def _kept(self, note: str) -> str:
         s = self.settings
         names = s.sections if s.sections is not None else [name for name in SECTIONS if name not in s.leave_out]
-        return keep_sections(note.replace(NOTE_END, " "), names)
+        kept = keep_sections(note.replace(NOTE_END, " "), names)
+        return kept if self._struck is None else self._struck.sub(" ", kept)
 
     def _file(self, sources: Sources, study: Study) -> Found:
         name = study.cells[self.settings.file] if self.settings.file else f"{study.study_id}.txt"
