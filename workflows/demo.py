@@ -58,8 +58,9 @@ def demo_config(out: Path) -> dict[str, object]:
                     "creatinine": {"unit": "umol/L", "range": [5, 2500]},
                     "haemoglobin": {"unit": "g/L", "range": [20, 260]},
                 },
+                "encoder": "ft_transformer",  # a token a cell and a word: what a fusion of all tokens works on
             },
-            "history": {"kind": "text", "table": "notes.csv", "max_tokens": 96},
+            "history": {"kind": "text", "table": "notes.csv", "max_tokens": 96, "encoder": "transformer"},
         },
         "split": {"fractions": {"train": 0.55, "validation": 0.2, "test": 0.25}},
         "model": {"width": 64, "fusion": {"name": "transformer", "modality_dropout": 0.2}},
