@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import BeforeValidator
 from safetensors import SafetensorError
 from torch import nn
 
+from medmm.encoders.adapted import Adapted
+from medmm.encoders.base import EncoderSettings
+from medmm.encoders.tuning import Tuning, frozen_at_first
 from medmm.encoders.weights import own_weights
 from medmm.errors import ConfigError
 from medmm.settings import Plain
@@ -18,6 +22,33 @@ UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, SafetensorError)
 
 UNUSED = "pooler"
 """Part of some models; what it gives is not used."""
+
+
+class HuggingFace(EncoderSettings):
+    """A pretrained encoder from a local folder or the hub; it stays as it is unless its tuning says otherwise."""
+
+    repair: ClassVar[str]
+    """What a user can do where the model cannot be read."""
+
+    model: str
+    """A local folder, or a name on the hub."""
+
+    tuning: Annotated[Tuning, BeforeValidator(frozen_at_first)] = Tuning(learn="none")
+    """How far the pretrained weights learn; where left out they stay as they are, and only what follows learns."""
+
+    def initialise(self, network: nn.Module) -> str:
+        """Load the pretrained weights.
+
+        Raises:
+            ConfigError: The folder or hub name holds no safetensors weights for this architecture.
+        """
+        assert isinstance(network, Adapted)
+        load_pretrained(network.backbone, self.model, self.repair)
+        return f"weights of {PurePath(self.model).name}, {self.tuning.learn} of the backbone learns"
+
+    def files(self) -> tuple[Path, ...]:
+        """Name the local files that `initialise` reads."""
+        return local_files(self.model)
 
 
 def read_config(model: str, repair: str) -> Any:

@@ -8,24 +8,22 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import Annotated, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
-from pydantic import BeforeValidator
 from torch import nn
 
 from medmm.encoders.adapted import Adapted, all_real
 from medmm.encoders.base import ImageEncoderSettings
 from medmm.encoders.huggingface import (
     UNREADABLE,
+    HuggingFace,
     build_backbone,
     layer_names,
-    load_pretrained,
-    local_files,
     plain_config,
     read_config,
 )
-from medmm.encoders.tuning import Tuning, frozen_at_first
+from medmm.encoders.tuning import Tuning
 from medmm.errors import ConfigError
 from medmm.settings import Plain
 from medmm.types import Tokens
@@ -37,17 +35,13 @@ IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 COLOURS = 3
 
 
-class HuggingFaceImage(ImageEncoderSettings):
+class HuggingFaceImage(HuggingFace, ImageEncoderSettings):
     """A pretrained encoder of 2D images. Its weights are read as safetensors only, and no code that comes with it is run."""
+
+    repair: ClassVar[str] = REPAIR
 
     name: Literal["huggingface"] = "huggingface"
     """Which one."""
-
-    model: str
-    """A local folder, or a name on the hub."""
-
-    tuning: Annotated[Tuning, BeforeValidator(frozen_at_first)] = Tuning(learn="none")
-    """How far the pretrained weights learn; where left out they stay as they are, and only what follows learns."""
 
     architecture: dict[str, Plain] | None = None
     """Filled in a package: what the network is built from there, without the model's folder."""
@@ -73,20 +67,6 @@ class HuggingFaceImage(ImageEncoderSettings):
             raise ConfigError(f"encoder.model takes images of {config['num_channels']} channel: set channels to 1")
         backbone = build_backbone(config)
         return _Pretrained(backbone, width, architecture, self.tuning)
-
-    def initialise(self, network: nn.Module) -> str:
-        """Load the pretrained weights.
-
-        Raises:
-            ConfigError: The folder or hub name holds no safetensors weights for this architecture.
-        """
-        assert isinstance(network, Adapted)
-        load_pretrained(network.backbone, self.model, REPAIR)
-        return f"weights of {PurePath(self.model).name}, {self.tuning.learn} of the backbone learns"
-
-    def files(self) -> tuple[Path, ...]:
-        """Name the local files that `initialise` reads."""
-        return local_files(self.model)
 
     def portable(self) -> Self:
         """Keep the architecture, and of the model's name the last part: the weights stand in the package."""

@@ -1,25 +1,22 @@
 """A Hugging Face text encoder from a local folder or a hub name. B studies, L tokens, H hidden width."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath
-from typing import Annotated, Literal, Self
+from pathlib import PurePath
+from typing import ClassVar, Literal, Self
 
 import torch
-from pydantic import BeforeValidator
 from torch import nn
 
 from medmm.encoders.adapted import Adapted
 from medmm.encoders.base import TextEncoderSettings
 from medmm.encoders.huggingface import (
     UNREADABLE,
+    HuggingFace,
     build_backbone,
     layer_names,
-    load_pretrained,
-    local_files,
     plain_config,
     read_config,
 )
-from medmm.encoders.tuning import Tuning, frozen_at_first
 from medmm.errors import ConfigError
 from medmm.settings import Plain
 from medmm.types import Tokens
@@ -27,20 +24,16 @@ from medmm.types import Tokens
 REPAIR = "give a folder with config.json, tokenizer.json and model.safetensors, or a hub name that can be reached"
 
 
-class HuggingFaceText(TextEncoderSettings):
+class HuggingFaceText(HuggingFace, TextEncoderSettings):
     """A pretrained encoder such as BERT. Its weights are read as safetensors only, and no code that comes with it is run.
 
     It gets headings and negations as the words of the note, for it has never seen a marker.
     """
 
+    repair: ClassVar[str] = REPAIR
+
     name: Literal["huggingface"] = "huggingface"
     """Which one."""
-
-    model: str
-    """A local folder, or a name on the hub."""
-
-    tuning: Annotated[Tuning, BeforeValidator(frozen_at_first)] = Tuning(learn="none")
-    """How far the pretrained weights learn; where left out they stay as they are, and only what follows learns."""
 
     def fit(self, notes: Sequence[str], patients: Sequence[str], max_tokens: int) -> Plain:
         """Take the tokenizer and the architecture that come with the model; nothing is learned.
@@ -71,20 +64,6 @@ class HuggingFaceText(TextEncoderSettings):
         """Build the network from its architecture, with random weights."""
         backbone = build_backbone(state["config"])
         return _Pretrained(backbone, state["config"]["hidden_size"], width, layer_names(backbone), self.tuning)
-
-    def initialise(self, network: nn.Module) -> str:
-        """Load the pretrained weights.
-
-        Raises:
-            ConfigError: The folder or hub name holds no safetensors weights for this architecture.
-        """
-        assert isinstance(network, Adapted)
-        load_pretrained(network.backbone, self.model, REPAIR)
-        return f"weights of {PurePath(self.model).name}, {self.tuning.learn} of the backbone learns"
-
-    def files(self) -> tuple[Path, ...]:
-        """Name the local files that `initialise` reads."""
-        return local_files(self.model)
 
     def portable(self) -> Self:
         """Keep the last part of the model's name: architecture and tokenizer stand in the state, weights in the package."""

@@ -130,11 +130,20 @@ def difference(
     Raises:
         DataError: The two are not scores of the same studies.
     """
+    check_same(scores_a, scores_b, "the two models")
+    return interval(lambda w: measure(scores_a, w) - measure(scores_b, w), scores_a.patient, resamples, seed, level=level)
+
+
+def check_same(scores_a: Scores, scores_b: Scores, whose: str) -> None:
+    """Make sure that two scores are of the same studies in the same order.
+
+    Raises:
+        DataError: They are not; the message says whose they are.
+    """
     for name, a, b in (
         ("classes", scores_a.classes, scores_b.classes),
         ("patients", scores_a.patient, scores_b.patient),
         ("targets", scores_a.target, scores_b.target),
     ):
         if not np.array_equal(a, b):
-            raise DataError(f"the {name} of the two models differ: compare scores of the same studies in the same order")
-    return interval(lambda w: measure(scores_a, w) - measure(scores_b, w), scores_a.patient, resamples, seed, level=level)
+            raise DataError(f"the {name} of {whose} differ: compare scores of the same studies in the same order")

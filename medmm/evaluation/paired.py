@@ -16,7 +16,7 @@ from scipy.stats import norm
 
 from medmm.errors import DataError
 from medmm.evaluation.delong import aurocs
-from medmm.evaluation.intervals import LEVEL, RESAMPLES, Estimate, sample_and_resamples, summarise
+from medmm.evaluation.intervals import LEVEL, RESAMPLES, Estimate, check_same, sample_and_resamples, summarise
 from medmm.evaluation.tasks import has_both
 from medmm.evaluation.within_folds import headline_within, mean_placements
 from medmm.types import Array, Scores
@@ -53,7 +53,7 @@ class Rated:
         if not self.scores:
             raise DataError(f"method {self.name!r} has no scores: give those of at least one seed")
         for scores in self.scores[1:]:
-            _check_same(self.scores[0], scores, f"two seeds of method {self.name!r}")
+            check_same(self.scores[0], scores, f"two seeds of method {self.name!r}")
         studies = len(self.scores[0].patient)
         if self.covers.shape != (studies,):
             raise DataError(
@@ -149,7 +149,7 @@ def contrasts(
         DataError: A method was not scored on the studies of the rival.
     """
     for method in methods:
-        _check_same(rival.scores[0], method.scores[0], f"{method.name!r} and {rival.name!r}")
+        check_same(rival.scores[0], method.scores[0], f"{method.name!r} and {rival.name!r}")
     if not methods:
         return ()
     studies = rival.scores[0].some(keep)
@@ -283,13 +283,3 @@ def _weights(patient: Array, resamples: int, seed: int) -> Array:
     if not len(patient):
         return np.empty((1 + resamples, 0), np.uint8)
     return sample_and_resamples(patient, resamples, seed)
-
-
-def _check_same(a: Scores, b: Scores, whose: str) -> None:
-    for what, left, right in (
-        ("classes", a.classes, b.classes),
-        ("patients", a.patient, b.patient),
-        ("targets", a.target, b.target),
-    ):
-        if not np.array_equal(left, right):
-            raise DataError(f"the {what} of {whose} differ: compare scores of the same studies in the same order")
