@@ -12,6 +12,7 @@ from medmm.config import RunConfig, load_config, parse_config
 from medmm.errors import ConfigError, MedmmError
 from medmm.fusion.transformer import TransformerSettings
 from medmm.training.strategies.supervised import Supervised
+from medmm.workflows.train import refuse_idle_strategy
 
 GOOD: dict[str, Any] = {
     "name": "chest",
@@ -279,3 +280,25 @@ def test_what_a_run_file_names_is_left_alone() -> None:
     assert settled.inputs["chest"] == config.inputs["chest"]
     assert settled.model == config.model
     assert settled.inputs["labs"] != config.inputs["labs"]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "fusion", "refused"),
+    [
+        ("ogm_ge", "late", True),
+        ("ogm_ge", {"name": "concat", "auxiliary_weight": 0}, True),
+        ("ogm_ge", "concat", False),
+        ("supervised", "late", False),
+    ],
+)
+def test_a_strategy_that_could_not_act_is_refused(strategy: str, fusion: object, refused: bool) -> None:
+    content = {**GOOD, "training": {"strategy": strategy}, "model": {"fusion": fusion}}
+    if refused:
+        with pytest.raises(ConfigError, match="ogm_ge balances inputs that learn together"):
+            refuse_idle_strategy(parse_config(content, "x"))
+    else:
+        refuse_idle_strategy(parse_config(content, "x"))
+
+
+def test_a_seed_of_a_comparison_stands_once() -> None:
+    assert "each of the seeds stands once" in refusal({**GOOD, "compare": {"seeds": [0, 1, 0]}})

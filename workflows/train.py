@@ -77,14 +77,9 @@ def train(config: RunConfig, screen: Screen, *, resume: bool = False) -> Trained
 
 def _train(cohort: Cohort, client: "MlflowClient", record: Record, screen: Screen) -> Trained:
     config = cohort.config
-    fusion = config.model.fusion
-    if isinstance(config.training.strategy, OgmGe) and (fusion.apart or not fusion.auxiliary_weight):
-        raise ConfigError(
-            "training.strategy: ogm_ge balances inputs that learn together, by heads of their own: choose another fusion than "
-            "late, and an auxiliary_weight above 0"
-        )
+    refuse_idle_strategy(config)
     describe(record, config, cohort)
-    apart = fusion.apart and len(config.inputs) > 1
+    apart = config.model.fusion.apart and len(config.inputs) > 1
     checkpoints = config.folder / "checkpoints"
     learned = None if apart else learn(cohort, record.measures, screen, "all inputs", checkpoints / "all")
     singles: dict[str, Learned] = {}
@@ -113,6 +108,20 @@ def _train(cohort: Cohort, client: "MlflowClient", record: Record, screen: Scree
     record.tags({"model": f"models:/{config.name}/{version}", "model_digest": package.digest})
     record.tags({"mlflow.note.content": card_text(package)})  # the description on the run's page
     return Trained(folder, f"models:/{config.name}/{version}", champion, record.address(), evaluation, comparison)
+
+
+def refuse_idle_strategy(config: RunConfig) -> None:
+    """Refuse a strategy that could not act with the fusion of the run.
+
+    Raises:
+        ConfigError: OGM-GE without inputs that learn together and have heads of their own.
+    """
+    fusion = config.model.fusion
+    if isinstance(config.training.strategy, OgmGe) and (fusion.apart or not fusion.auxiliary_weight):
+        raise ConfigError(
+            "training.strategy: ogm_ge balances inputs that learn together, by heads of their own: choose another fusion than "
+            "late, and an auxiliary_weight above 0"
+        )
 
 
 def describe(record: Record, config: RunConfig, cohort: Cohort) -> None:
