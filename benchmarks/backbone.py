@@ -25,6 +25,7 @@ from medmm.dataset.features import backbone_of, kept_features
 from medmm.model import DiagnosisModel
 from medmm.predict import predict
 from medmm.training.loop import fit
+from medmm.training.strategies.base import Situation
 from medmm.workflows.cohort import Cohort, prepare
 from medmm.workflows.learn import new_model
 from medmm.workflows.screen import Screen
@@ -92,7 +93,10 @@ def train(cohort: Cohort, model: DiagnosisModel, prepared: PreparedInput, epochs
         return TrainingBatches(inputs, cohort.split["train"], cohort.target, size, inputs=cohort.inputs, seed=0, epoch=epoch)
 
     start = time.perf_counter()
-    fit(model, training, Batches(inputs, cohort.split["validation"], cohort.target, size), settings, folder, lambda *_: None)
+    objective = settings.strategy.build(model, Situation())
+    fit(
+        objective, training, Batches(inputs, cohort.split["validation"], cohort.target, size), settings, folder, lambda *_: None
+    )
     seconds = time.perf_counter() - start
     rows = cohort.split["test"]
     logits, _, _ = predict(model, Batches(inputs, rows, None, size), [frozenset({"ct"})])

@@ -18,6 +18,7 @@ from medmm.model import DiagnosisModel, ModelSettings
 from medmm.training.learner import rate
 from medmm.training.loop import fit
 from medmm.training.settings import TrainingSettings
+from medmm.training.strategies.base import Situation
 from medmm.types import Batch
 
 if TYPE_CHECKING:
@@ -98,12 +99,20 @@ def train_ours(data: Data) -> None:
 
     validation = Batches(prepared, range(STUDIES, STUDIES + VALIDATION), data.target.numpy(), size)
     with tempfile.TemporaryDirectory() as temporary:
-        fit(new_model(), training, validation, SETTINGS, Path(temporary), lambda epoch, measures: None)
+        fit(
+            SETTINGS.strategy.build(new_model(), Situation()),
+            training,
+            validation,
+            SETTINGS,
+            Path(temporary),
+            lambda epoch, measures: None,
+        )
 
 
 def train_bare(data: Data, epoch_batches: Callable[[], Iterable[Batch]]) -> None:
     """Train with the least code that does the same steps."""
     model = new_model().train()
+    objective = SETTINGS.strategy.build(model, Situation())
     groups = [
         {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": SETTINGS.weight_decay},
         {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
@@ -113,14 +122,15 @@ def train_bare(data: Data, epoch_batches: Callable[[], Iterable[Batch]]) -> None
     for _ in range(SETTINGS.epochs):
         for batch in epoch_batches():
             optimizer.zero_grad()
-            SETTINGS.strategy.loss(model, batch).backward()
+            objective.loss(batch).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), SETTINGS.gradient_clip)
             optimizer.step()
             scheduler.step()
         model.eval()
         with torch.inference_mode():
             for rows in torch.arange(STUDIES, STUDIES + VALIDATION).chunk(VALIDATION // SETTINGS.batch_size):
-                model.loss(model(_batch(data.images[rows], data.target[rows])), data.target[rows])
+                batch = _batch(data.images[rows], data.target[rows])
+                model.loss(model(batch), batch)
         model.train()
 
 

@@ -106,22 +106,41 @@ class DiagnosisModel(nn.Module):
         """Encode, fuse and classify."""
         return self.fuse(self.encode(batch))
 
-    def loss(self, output: Output, target: torch.Tensor) -> torch.Tensor:
-        """Give the mean loss of a batch, the inputs' own heads and the fusion's penalty included. Target (B, C)."""
-        total = self.joint_loss(output, target)
+    def loss(self, output: Output, batch: Batch) -> torch.Tensor:
+        """Give the mean loss of the labelled studies, the inputs' own heads, the penalties of fusion and rules included."""
+        total = self.joint_loss(output, batch)
         if output.fused.penalty is not None:
             total = total + output.fused.penalty
+        if batch.bounds is not None:
+            total = total + breach(self.log_odds(output.logits), batch.bounds)
         weight = self.fusion_settings.auxiliary_weight
         if weight and len(self.auxiliary) > 1:
+            assert batch.target is not None
             for name, logits in output.auxiliary.items():
-                has = output.has[name]
-                own = torch.where(has, self._loss(logits, target), 0.0).sum() / has.sum().clamp(min=1)
+                has = output.has[name] & batch.labelled
+                own = torch.where(has, self.study_losses(logits, batch.target), 0.0).sum() / has.sum().clamp(min=1)
                 total = total + weight * own / len(self.auxiliary)
         return total
 
-    def joint_loss(self, output: Output, target: torch.Tensor) -> torch.Tensor:
+    def joint_loss(self, output: Output, batch: Batch) -> torch.Tensor:
         """Give the mean loss of the diagnosis alone, without penalties and the inputs' own heads: what chooses a checkpoint."""
-        return self._loss(output.logits, target).mean()
+        assert batch.target is not None
+        return self.study_losses(output.logits, batch.target).sum() / batch.labelled.sum().clamp(min=1)
+
+    def study_losses(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Give the loss (B,) of each study; 0 where its target is not known (NaN)."""
+        known = ~target.isnan().any(1)
+        return torch.where(known, self._loss(logits, torch.where(known[:, None], target, 0.0)), 0.0)
+
+    def log_odds(self, logits: torch.Tensor) -> torch.Tensor:
+        """Give the log odds (B, C) of each class, freed from the class weights of the loss."""
+        free = self.evidence(logits)
+        if self.task != "multiclass":
+            return free
+        others = torch.stack(
+            [free[:, [k for k in range(free.shape[1]) if k != c]].logsumexp(1) for c in range(free.shape[1])], 1
+        )
+        return free - others
 
     def evidence(self, logits: torch.Tensor) -> torch.Tensor:
         """Give logits (B, C) freed from the class weights of the loss, so that they speak of the cohort's own prevalence.
@@ -135,6 +154,17 @@ class DiagnosisModel(nn.Module):
             return functional.cross_entropy(logits, target, weight=self.class_weight, reduction="none")
         loss = functional.binary_cross_entropy_with_logits(logits, target, pos_weight=self.class_weight, reduction="none")
         return loss.mean(1)
+
+
+def breach(log_odds: torch.Tensor, bounds: torch.Tensor) -> torch.Tensor:
+    """Give the mean penalty of studies whose log odds (B, C) lie outside their bounds (B, C, 3).
+
+    It grows with the distance in log odds, so that a certain answer far outside feels the same pull as one near the bound.
+    """
+    lower, upper = (bounds[..., k].clamp(1e-6, 1 - 1e-6).logit() for k in range(2))
+    below = torch.where(bounds[..., 0] > 0, torch.relu(lower - log_odds), 0.0)
+    above = torch.where(bounds[..., 1] < 1, torch.relu(log_odds - upper), 0.0)
+    return ((below + above) * bounds[..., 2]).sum(1).mean()
 
 
 def balanced_weights(target: Array, task: Task, limit: float = 20.0) -> tuple[float, ...]:

@@ -136,24 +136,44 @@ class Batch:
     Attributes:
         inputs: Input name -> field -> (B, ...) prepared tensors; rows of absent inputs hold filler.
         present: Input name -> (B,) bool.
-        target: (B, C); None at scoring.
+        target: (B, C), NaN for a study without a label; None at scoring.
         rows: (B,) index of each study in its list.
+        group: (B,) number of the group, such as the site, that each study belongs to, -1 for none; None where nobody asks.
+        bounds: (B, C, 3) lower and upper probability that clinical rules allow, and the weight of a breach; None without rules.
+        views: Further augmentations of `inputs`, stronger ones.
     """
 
     inputs: Mapping[str, Mapping[str, torch.Tensor]]
     present: Mapping[str, torch.Tensor]
     target: torch.Tensor | None
     rows: torch.Tensor
+    group: torch.Tensor | None = None
+    bounds: torch.Tensor | None = None
+    views: tuple[Mapping[str, Mapping[str, torch.Tensor]], ...] = ()
+
+    @property
+    def labelled(self) -> torch.Tensor:
+        """Which studies have a label: (B,) bool."""
+        assert self.target is not None
+        return ~self.target.isnan().any(1)
 
     def to(self, device: torch.device) -> Self:
-        """Move every tensor to a device."""
+        """Move what a network computes with to a device."""
 
         def move(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
 
-        inputs = {name: move(fields) for name, fields in self.inputs.items()}
-        target = None if self.target is None else self.target.to(device, non_blocking=True)
-        return replace(self, inputs=inputs, present=move(self.present), target=target)
+        def move_inputs(inputs: Mapping[str, Mapping[str, torch.Tensor]]) -> dict[str, dict[str, torch.Tensor]]:
+            return {name: move(fields) for name, fields in inputs.items()}
+
+        optional = {"target": self.target, "group": self.group, "bounds": self.bounds}
+        return replace(
+            self,
+            inputs=move_inputs(self.inputs),
+            present=move(self.present),
+            views=tuple(move_inputs(view) for view in self.views),
+            **move({name: tensor for name, tensor in optional.items() if tensor is not None}),
+        )
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from medmm.model import DiagnosisModel, ModelSettings
 from medmm.training.learner import adapted, parameter_groups
 from medmm.training.loop import fit
 from medmm.training.settings import TrainingSettings
+from medmm.training.strategies.base import Situation
 
 WIDTH = 16
 SMALL: dict[str, dict[str, object]] = {
@@ -268,7 +269,8 @@ def train(folder: Path, report: Report, tuning: Mapping[str, object]) -> Diagnos
     def training(epoch: Callable[[], int]) -> Batches:
         return TrainingBatches(prepared, range(12), target, 4, inputs={"chest": one}, seed=0, epoch=epoch)
 
-    fit(model, training, Batches(prepared, range(12), target, 4), settings, folder, report)
+    objective = settings.strategy.build(model, Situation())
+    fit(objective, training, Batches(prepared, range(12), target, 4), settings, folder, report)
     return model
 
 

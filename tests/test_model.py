@@ -65,8 +65,7 @@ def test_the_filler_changes_no_bit_of_a_training_step(hospital: Hospital, packag
         torch.manual_seed(0)
         model = DiagnosisModel(package.model_settings, hospital.inputs, "binary", [2.0]).train()
         torch.manual_seed(1)  # of dropout
-        assert batch.target is not None
-        model.loss(model(batch), batch.target).backward()
+        model.loss(model(batch), batch).backward()
         return [p.grad for p in model.parameters()]
 
     batch = mixed(hospital)
@@ -94,8 +93,7 @@ def test_a_batch_in_which_one_study_alone_has_the_image_can_be_learned_from(hosp
     batch = replace(batch, present={**batch.present, "chest": alone})
     torch.manual_seed(0)
     model = DiagnosisModel(package.model_settings, hospital.inputs, "binary", [2.0]).train()
-    assert batch.target is not None
-    assert model.loss(model(batch), batch.target).isfinite()
+    assert model.loss(model(batch), batch).isfinite()
 
 
 def test_hiding_an_input_is_the_same_as_a_study_that_lacks_it(hospital: Hospital, package: Package) -> None:
@@ -149,6 +147,11 @@ def small_model(
     return DiagnosisModel(settings, made, task, weight)
 
 
+def known(target: torch.Tensor, bounds: torch.Tensor | None = None) -> Batch:
+    """Give a batch of which nothing but the truth, and what rules allow, is known."""
+    return Batch({}, {}, target, torch.arange(len(target)), bounds=bounds)
+
+
 def fitted_logits(model: DiagnosisModel, target: torch.Tensor) -> torch.Tensor:
     """Minimise the model's own loss over one free row of logits that all studies share: (1, C)."""
     free = torch.zeros(1, target.shape[1], requires_grad=True)
@@ -157,7 +160,7 @@ def fitted_logits(model: DiagnosisModel, target: torch.Tensor) -> torch.Tensor:
     def closure() -> torch.Tensor:
         search.zero_grad()
         logits = free.expand(len(target), -1)
-        loss = model.loss(Output(logits, {}, {}, Fused(logits)), target)
+        loss = model.loss(Output(logits, {}, {}, Fused(logits)), known(target))
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
@@ -242,14 +245,14 @@ def test_the_loss_agrees_with_its_formula(
     w = np.array(weight)
     # Input a stands in studies 0 and 2; b in none and adds nothing; each has the weight 0.4 / 2.
     expected = by_hand(joint, target, w).mean() + 0.4 / 2 * by_hand(a, target, w)[has].mean()
-    assert model.loss(output, torch.from_numpy(target)).item() == pytest.approx(expected, rel=1e-5)
+    assert model.loss(output, known(torch.from_numpy(target))).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_single_input_has_no_loss_of_its_own() -> None:
     model = small_model("binary", [1.0])
     zero = torch.zeros(2, 1)
     output = Output(zero, {"labs": zero + 50}, {"labs": torch.tensor([True, True])}, Fused(torch.zeros(2, 8)))
-    assert model.loss(output, zero).item() == pytest.approx(np.log(2))
+    assert model.loss(output, known(zero)).item() == pytest.approx(np.log(2))
 
 
 def test_a_penalty_of_the_fusion_counts_in_training_and_not_in_the_choice_of_a_checkpoint() -> None:
@@ -258,8 +261,42 @@ def test_a_penalty_of_the_fusion_counts_in_training_and_not_in_the_choice_of_a_c
     output = Output(
         zero, {"labs": zero}, {"labs": torch.tensor([True, True])}, Fused(torch.zeros(2, 8), penalty=torch.tensor(0.5))
     )
-    assert model.loss(output, zero).item() == pytest.approx(np.log(2) + 0.5)
-    assert model.joint_loss(output, zero).item() == pytest.approx(np.log(2))
+    assert model.loss(output, known(zero)).item() == pytest.approx(np.log(2) + 0.5)
+    assert model.joint_loss(output, known(zero)).item() == pytest.approx(np.log(2))
+
+
+def test_a_study_without_a_label_weighs_nothing() -> None:
+    model = small_model("binary", [3.0], inputs=("a", "b"), auxiliary=0.4)
+    logits = torch.tensor([[1.0], [-2.0], [50.0]], requires_grad=True)
+    has = {"a": torch.tensor([True, False, True]), "b": torch.tensor([False, False, True])}
+    output = Output(logits, dict.fromkeys("ab", logits), has, Fused(torch.zeros(3, 8)))
+    loss = model.loss(output, known(torch.tensor([[1.0], [0.0], [np.nan]])))
+    # By hand: 3 log(1 + e^-1) and log(1 + e^-2); of the labelled, input a stands in the first alone, b in none.
+    first, second = 3 * np.log1p(np.exp(-1)), np.log1p(np.exp(-2))
+    assert loss.item() == pytest.approx((first + second) / 2 + 0.4 / 2 * first, rel=1e-6)
+    loss.backward()
+    assert logits.grad is not None
+    assert logits.grad[2].item() == 0
+    assert model.loss(output, known(torch.full((3, 1), np.nan))).item() == 0
+
+
+def test_a_breach_of_a_bound_costs_its_distance_in_log_odds() -> None:
+    model = small_model("binary", [2.0])
+    logits = torch.tensor([[0.0], [0.0], [3.0]]) + np.log(2)  # the weight of the loss adds log 2
+    bounds = torch.tensor([[[0.8, 1, 2.0]], [[0, 0.5, 1.0]], [[0, 0.9, 1.0]]])
+    output = Output(logits, {}, {}, Fused(logits))
+    plain = model.loss(output, known(torch.ones(3, 1)))
+    ruled = model.loss(output, known(torch.ones(3, 1), bounds))
+    # By hand: log odds 0, 0 and 3; log 4 - 0 twice, nothing, 3 - log 9 once.
+    assert (ruled - plain).item() == pytest.approx((2 * np.log(4) + 3 - np.log(9)) / 3, rel=1e-5)
+
+
+def test_log_odds_of_a_class_are_against_all_others() -> None:
+    model = small_model("multiclass", [1.0, 1.0, 1.0])
+    logits = torch.tensor([[1.0, -2.0, 0.5], [30.0, 0.0, -30.0]])
+    p = logits.double().softmax(1)
+    torch.testing.assert_close(model.log_odds(logits)[0].double(), (p / (1 - p)).log()[0], rtol=1e-5, atol=1e-5)
+    assert model.log_odds(logits)[1].tolist() == pytest.approx([30, -30, -60], rel=1e-5)
 
 
 def test_a_fusion_that_tells_of_conflict_is_heard_and_another_is_not(hospital: Hospital, package: Package) -> None:

@@ -7,8 +7,8 @@ from conftest import Hospital
 
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.training.strategies import STRATEGIES
-from medmm.training.strategies.base import StrategySettings
-from medmm.training.strategies.ogm_ge import OgmGe
+from medmm.training.strategies.base import Situation, StrategySettings
+from medmm.training.strategies.ogm_ge import Balanced, OgmGe
 from medmm.training.strategies.supervised import Supervised
 from medmm.types import Batch, Tokens
 
@@ -30,7 +30,7 @@ class TestStrategy:
         optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
         losses = []
         for _ in range(25):
-            loss = strategy(name).loss(model, batch)
+            loss = strategy(name).build(model, Situation()).loss(batch)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -40,7 +40,7 @@ class TestStrategy:
     def test_an_input_that_no_study_has_gets_no_gradient(self, name: str, hospital: Hospital) -> None:
         model = model_of(hospital).train()
         batch = hospital.batch([study for study in hospital.studies if "ct" not in study.evidence][:6])
-        strategy(name).loss(model, batch).backward()
+        strategy(name).build(model, Situation()).loss(batch).backward()
         assert all(p.grad is None or not p.grad.any() for p in model.encoders["ct"].parameters())
         assert any(p.grad is not None and p.grad.any() for p in model.encoders["labs"].parameters())
 
@@ -63,7 +63,7 @@ def test_the_encoder_of_an_input_that_is_ahead_keeps_less_of_its_gradient(hospit
     assert batch.target is not None
     for name, logit in (("chest", float(np.log(4))), ("labs", 0.0), ("history", 0.0)):
         certain(model, name, logit)
-    rates = OgmGe(strength=0.5).rates(model, model.encode(batch), batch.target)
+    rates = Balanced(model, OgmGe(strength=0.5)).rates(model.encode(batch), batch.target)
     # By hand: chest gives the truth 0.8, the others 0.5 each; its lead is 1.6, theirs 0.5 / 0.65.
     assert rates == pytest.approx({"chest": 1 - np.tanh(0.8), "ct": 1.0, "history": 1.0, "labs": 1.0})
 
@@ -75,7 +75,7 @@ def test_gradients_are_scaled_by_those_rates(hospital: Hospital) -> None:
         model = model_of(hospital).eval()
         for name, logit in (("chest", float(np.log(4))), ("labs", 0.0), ("history", 0.0)):
             certain(model, name, logit)
-        one.loss(model, batch).backward()
+        one.build(model, Situation()).loss(batch).backward()
         return {name: next(model.encoders[name].parameters()).grad for name in ("chest", "labs")}  # type: ignore[misc]
 
     plain, slowed = gradients(Supervised()), gradients(OgmGe(noise=False))
@@ -106,4 +106,4 @@ def test_a_study_with_one_input_alone_has_nobody_to_outrun(hospital: Hospital) -
         name: one if name == "chest" else Tokens(one.values, torch.zeros_like(one.mask))
         for name, one in model.encode(batch).items()
     }
-    assert set(OgmGe().rates(model, only, batch.target).values()) == {1.0}
+    assert set(Balanced(model, OgmGe()).rates(only, batch.target).values()) == {1.0}

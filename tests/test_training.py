@@ -23,6 +23,7 @@ from medmm.training.checkpoint import SafeCheckpoints
 from medmm.training.learner import rate
 from medmm.training.loop import LAST, Fitted, fit
 from medmm.training.settings import TrainingSettings
+from medmm.training.strategies.base import Situation
 
 TRAINING, VALIDATION = range(26), range(26, 40)
 EPOCHS = 6
@@ -68,7 +69,7 @@ def train(
         return TrainingBatches(prepared, TRAINING, target, size, inputs={"labs": one}, seed=seed, epoch=told)
 
     validation = Batches(prepared, VALIDATION, target, settings.batch_size)
-    return fit(model, training, validation, settings, folder, report), model
+    return fit(settings.strategy.build(model, Situation()), training, validation, settings, folder, report), model
 
 
 def train_and_die(folder: str) -> None:
@@ -218,7 +219,7 @@ def test_the_best_weights_come_back_and_not_the_last(tmp_path: Path) -> None:
         train(tmp_path / "short", fail, **changes)
     last = torch.load(tmp_path / "short" / LAST, weights_only=True)["state_dict"]
     for name, tensor in stopped.state_dict().items():
-        assert torch.equal(tensor, last[f"model.{name}"])
+        assert torch.equal(tensor, last[f"objective.model.{name}"])
     assert not stopped.training
 
 

@@ -12,7 +12,7 @@ from medmm.cohort.leakage import Finding, idle_waivers, refuse_leaks
 from medmm.cohort.manifest import Manifest, make_manifest
 from medmm.cohort.persons import Persons
 from medmm.cohort.proof import Proof
-from medmm.cohort.split import PARTS, Split, prove, split_studies
+from medmm.cohort.split import PARTS, Split, prove, split_studies, without_label
 from medmm.cohort.studies import Sources, read_studies
 from medmm.config import RunConfig
 from medmm.dataset.cache import PreparedInput, prepare_input
@@ -28,6 +28,9 @@ from .cut_notes import tell_cut_notes
 from .leaks import Series, across, notes_of, persons_of, series_of, telling
 from .screen import Screen
 from .violations import tell_violations
+
+UNLABELLED = "unlabelled"
+"""Part of the studies that learn without a label, in the table of a run's studies."""
 
 HEADERS = Path("cache", "headers")
 """Where, in the folder of a run or of scores, the headers of image folders are remembered."""
@@ -47,6 +50,7 @@ class Cohort:
         target: (S, C) of all studies, NaN where there is no label.
         manifest: What went in.
         proof: What the run can show for its split.
+        unlabelled: Indices of studies without a label that learn beside those of the split; empty where nobody asked for them.
     """
 
     config: RunConfig
@@ -58,6 +62,7 @@ class Cohort:
     target: Array
     manifest: Manifest
     proof: Proof
+    unlabelled: tuple[int, ...] = ()
 
     def sides(self) -> dict[int, str]:
         """Give the part of each study that is in use."""
@@ -74,6 +79,7 @@ class Cohort:
             split=prove(self.studies, parts),
             inputs={name: self.inputs[name]},
             prepared={name: self.prepared[name]},
+            unlabelled=tuple(i for i in self.unlabelled if has[i]),
         )
 
 
@@ -112,6 +118,7 @@ class Intake:
         series: Of image inputs.
         images: Image inputs, prepared; empty where pixels were not looked at.
         persons: Who stands under several identifiers.
+        unlabelled: Whether studies without a label are to learn too; their images are prepared then.
     """
 
     studies: tuple[Study, ...]
@@ -119,9 +126,17 @@ class Intake:
     series: Series
     images: Mapping[str, PreparedInput]
     persons: Persons
+    unlabelled: bool = False
+
+    @property
+    def unusable(self) -> dict[int, str]:
+        """Index of a study that not even learns without a label -> why, in a word."""
+        return unusable(self.studies, self.left_out, unlabelled=self.unlabelled)
 
 
-def take_in(config: RunConfig, sources: Sources, images: Iterable[Input[object]], screen: Screen) -> Intake:
+def take_in(
+    config: RunConfig, sources: Sources, images: Iterable[Input[object]], screen: Screen, *, unlabelled: bool = False
+) -> Intake:
     """Find the studies of a run, decode their images, and find out who is who.
 
     Args:
@@ -129,15 +144,21 @@ def take_in(config: RunConfig, sources: Sources, images: Iterable[Input[object]]
         sources: Its export.
         images: Image inputs, which learn nothing, so that they may be looked at before the split.
         screen: Shows progress.
+        unlabelled: Prepare the images of studies without a label too.
     """
     studies, left_out = find(config, sources)
     prepared: dict[str, PreparedInput] = {}
     for one in images:
-        prepared[one.name] = prepare_one(config, one, studies, left_out, screen)
+        prepared[one.name] = prepare_one(config, one, studies, unusable(studies, left_out, unlabelled=unlabelled), screen)
         left_out |= {i: reason.code.value for i, reason in prepared[one.name].rejected.items()}
     series = series_of(config, sources, studies)
     persons = persons_of(config, studies, series, prepared)
-    return Intake(_joined(studies, persons, config), left_out, series, prepared, persons)
+    return Intake(_joined(studies, persons, config), left_out, series, prepared, persons, unlabelled)
+
+
+def unusable(studies: Sequence[Study], left_out: Mapping[int, str], *, unlabelled: bool) -> dict[int, str]:
+    """Give the studies that are left out, without those that can learn without a label where `unlabelled`."""
+    return {i: why for i, why in left_out.items() if not (unlabelled and why == NO_LABEL and studies[i].evidence)}
 
 
 def prepare_one(
@@ -149,18 +170,23 @@ def prepare_one(
         return prepare_input(kept, one, config.folder / "cache", None if one.settings.kind == "image" else 0, step)
 
 
-def prepare(config: RunConfig, screen: Screen) -> Cohort:
-    """Find, split, check, fit and prepare the studies of a run.
+def prepare(config: RunConfig, screen: Screen, *, unlabelled: bool = False) -> Cohort:
+    """Find, split, check, fit and prepare the studies of a run; with `unlabelled` those without a label too.
 
     Raises:
         DataError: Too little is left to learn from, or the data leak.
     """
-    sources, intake = open_export(config, screen)
+    sources, intake = open_export(config, screen, unlabelled=unlabelled)
     return divide(config, sources, intake, screen)
 
 
-def open_export(config: RunConfig, screen: Screen) -> tuple[Sources, Intake]:
+def open_export(config: RunConfig, screen: Screen, *, unlabelled: bool = False) -> tuple[Sources, Intake]:
     """Find the studies of a run and decode their images: all that no split can change.
+
+    Args:
+        config: The run.
+        screen: Shows progress.
+        unlabelled: Take in studies without a label too, even where the strategy has no use for them.
 
     Raises:
         DataError: A table, column or folder is missing.
@@ -169,7 +195,8 @@ def open_export(config: RunConfig, screen: Screen) -> tuple[Sources, Intake]:
     sources = Sources.open(config.cohort, memory=config.folder / HEADERS)
     tell_violations(config, sources, screen)
     images = [settings.open(name) for name, settings in config.inputs.items() if isinstance(settings, ImageSettings)]
-    return sources, take_in(config, sources, images, screen)
+    wanted = unlabelled or config.training.strategy.unlabelled > 0
+    return sources, take_in(config, sources, images, screen, unlabelled=wanted)
 
 
 def divide(config: RunConfig, sources: Sources, intake: Intake, screen: Screen, *, labels: bool = True) -> Cohort:
@@ -189,27 +216,34 @@ def divide(config: RunConfig, sources: Sources, intake: Intake, screen: Screen, 
     sides, of_no_part = share_out(config, studies, intake.left_out)
     left_out = {**intake.left_out, **of_no_part}
     config = settle(config, len({studies[i].patient_id for i, side in sides.items() if side == "train"}), screen)
+    unlabelled = _unlabelled(config, intake, sides)
     screen.say("looking for leaks ...")
-    findings = leaks(config, sources, intake, sides, labels=labels)
+    findings = leaks(config, sources, intake, {**sides, **dict.fromkeys(unlabelled, "train")}, labels=labels)
     refuse_leaks(findings, config.leakage)
     if labels and (idle := idle_waivers(findings, config.leakage)):
         screen.say(f"leakage.waive lets nothing pass under {', '.join(idle)}: correct the name, or take it out")
-    training = [study for i, study in enumerate(studies) if sides.get(i) == "train"]
+    training = [study for i, study in enumerate(studies) if sides.get(i) == "train" or i in unlabelled]
+    unused = {i: why for i, why in left_out.items() if i not in unlabelled}
     inputs: dict[str, Input[object]] = {}
     prepared: dict[str, PreparedInput] = {}
     for name, settings in config.inputs.items():
         inputs[name] = _fit(settings.open(name), training)
-        prepared[name] = intake.images.get(name) or prepare_one(config, inputs[name], studies, left_out, screen)
+        prepared[name] = intake.images.get(name) or prepare_one(config, inputs[name], studies, unused, screen)
         tell_cut_notes(name, prepared[name], screen)
-        left_out |= {i: reason.code.value for i, reason in prepared[name].rejected.items()}
+        rejected = {i: reason.code.value for i, reason in prepared[name].rejected.items()}
+        left_out, unused = left_out | rejected, unused | rejected
     sides = {i: side for i, side in sides.items() if i not in left_out}
+    unlabelled = tuple(i for i in unlabelled if i not in unused)
+    if unlabelled:
+        screen.say(f"{len(unlabelled):,} studies without a label learn too; none is of a patient of validation or test")
     studies = tuple(_with_rejections(study, i, prepared) for i, study in enumerate(studies))
     split = prove(studies, {part: tuple(i for i, side in sides.items() if side == part) for part in PARTS})
     target = _target(studies, len(config.target.names))
-    manifest = make_manifest(studies, sides, left_out, {name: one.digests for name, one in prepared.items()})
+    parts = {**sides, **dict.fromkeys(unlabelled, UNLABELLED)}
+    manifest = make_manifest(studies, parts, left_out, {name: one.digests for name, one in prepared.items()})
     classes, persons, leakage = config.target.names, intake.persons, config.leakage
     proof = Proof(split, config.split, classes, target, persons, findings, leakage, manifest.digest)
-    return Cohort(config, studies, left_out, split, inputs, prepared, target, manifest, proof)
+    return Cohort(config, studies, left_out, split, inputs, prepared, target, manifest, proof, unlabelled)
 
 
 def settle(config: RunConfig, patients: int, screen: Screen) -> RunConfig:
@@ -246,12 +280,21 @@ def leaks(
     config: RunConfig, sources: Sources, intake: Intake, sides: Mapping[int, str], *, labels: bool = True
 ) -> list[Finding]:
     """Make all checks of a split, or without `labels` those of what stands on two sides; test labels are never seen."""
-    learning = [i for i, side in sides.items() if side != "test"]
+    learning = [i for i, side in sides.items() if side != "test" and intake.studies[i].label is not None]
     notes = notes_of(config, intake.studies)
     found = across(intake.studies, intake.series, intake.images, notes, intake.persons, sides)
     if not labels:
         return found
     return [*found, *telling(config, sources, intake.studies, intake.series, intake.images, notes, learning)]
+
+
+def _unlabelled(config: RunConfig, intake: Intake, sides: Mapping[int, str]) -> tuple[int, ...]:
+    """Give the studies that may learn without a label."""
+    if not intake.unlabelled:
+        return ()
+    usable = [i for i in intake.left_out if i not in intake.unusable]
+    split = prove(intake.studies, {part: tuple(i for i, side in sides.items() if side == part) for part in PARTS})
+    return without_label(intake.studies, split, usable, config.split)
 
 
 def _joined(studies: Sequence[Study], persons: Persons, config: RunConfig) -> tuple[Study, ...]:

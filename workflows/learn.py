@@ -1,6 +1,6 @@
 """One model: trained on the inputs of a cohort, calibrated on its validation studies, asked about its test studies."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -11,7 +11,7 @@ import torch
 from medmm.dataset.batches import Batches, TrainingBatches
 from medmm.dataset.cache import PreparedInput
 from medmm.dataset.features import backbone_of, kept_features
-from medmm.errors import DataError
+from medmm.errors import ConfigError, DataError
 from medmm.evaluation.calibration import fit_temperature
 from medmm.evaluation.decision import choose_thresholds
 from medmm.evaluation.tasks import has_both
@@ -19,7 +19,9 @@ from medmm.fusion.late import Late
 from medmm.model import DiagnosisModel, balanced_weights
 from medmm.package import Package
 from medmm.predict import Subset, predict, subsets
+from medmm.tables import nearest
 from medmm.training.loop import fit
+from medmm.training.strategies.base import Situation
 from medmm.types import Array, Scores
 
 from .cohort import Cohort
@@ -72,11 +74,14 @@ def learn(cohort: Cohort, tell: Tell, screen: Screen, title: str, checkpoints: P
             )
     config = cohort.config
     model = new_model(cohort)
+    initialised = set()
     for name, one in cohort.inputs.items():
         if said := one.initialise(model.encoders[name]):
             screen.say(f"{name}: {said}")
+            initialised.add(name)
     prepared = _prepared(cohort, model, screen)
-    size, seed = config.training.batch_size, config.training.seed
+    strategy, size, seed = config.training.strategy, config.training.batch_size, config.training.seed
+    groups, group = groups_of(cohort, strategy.group_columns)
     validation = Batches(prepared, cohort.split["validation"], cohort.target, size)
     with screen.step(f"training: {title}") as step:
 
@@ -85,9 +90,19 @@ def learn(cohort: Cohort, tell: Tell, screen: Screen, title: str, checkpoints: P
             step(epoch, config.training.epochs, f"validation loss {measures['validation_loss']:.3f}")
 
         fitted = fit(
-            model,
+            strategy.build(model, Situation(groups, frozenset(initialised))),
             lambda epoch: TrainingBatches(
-                prepared, cohort.split["train"], cohort.target, size, inputs=cohort.inputs, seed=seed, epoch=epoch
+                prepared,
+                cohort.split["train"],
+                cohort.target,
+                size,
+                inputs=cohort.inputs,
+                seed=seed,
+                epoch=epoch,
+                views=strategy.views,
+                group=group,
+                unlabelled=cohort.unlabelled,
+                share=strategy.unlabelled,
             ),
             validation,
             config.training,
@@ -124,6 +139,32 @@ def new_model(cohort: Cohort) -> DiagnosisModel:
     weight = balanced_weights(target, task) if config.model.class_weight == "balanced" else (1.0,) * target.shape[1]
     torch.manual_seed(config.training.seed)
     return DiagnosisModel(config.model, cohort.inputs, task, weight)
+
+
+def groups_of(cohort: Cohort, columns: Sequence[str]) -> tuple[tuple[str, ...], Array | None]:
+    """Give the names of the groups that columns of the studies table make among the studies that learn, and each study's.
+
+    Returns:
+        Names, and (S,) the number of each study's group, -1 where a cell is empty or the group unknown; none without columns.
+
+    Raises:
+        ConfigError: The table has no such column, or there are fewer than two groups.
+    """
+    if not columns:
+        return (), None
+    known = list(cohort.studies[0].cells)
+    for column in columns:
+        if column not in known:
+            raise ConfigError(f"training.strategy: the studies table has no column {column!r}: {nearest(column, known)}")
+    own = [" ".join(cells) if all(cells := [study.cells[column] for column in columns]) else "" for study in cohort.studies]
+    learning = (*cohort.split["train"], *cohort.unlabelled)
+    names = tuple(sorted({own[i] for i in learning} - {""}))
+    if len(names) < 2:
+        raise ConfigError(
+            f"training.strategy: the training studies are of {len(names)} group by {' and '.join(map(repr, columns))}, "
+            "two or more are needed: name another column, or choose another strategy"
+        )
+    return names, np.array([names.index(one) if one in names else -1 for one in own])
 
 
 def _prepared(cohort: Cohort, model: DiagnosisModel, screen: Screen) -> dict[str, PreparedInput]:

@@ -13,7 +13,6 @@ from medmm.evaluation.flowchart import flowchart
 from medmm.files import digest, digest_file, write_json
 from medmm.package import card_text, save_package
 from medmm.registry import log_model, register
-from medmm.training.strategies.ogm_ge import OgmGe
 from medmm.training.tracking import SQLITE, Record, connect, flat, open_record
 
 from .characteristics import flow_of, page_of, table_one
@@ -116,11 +115,11 @@ def refuse_idle_strategy(config: RunConfig) -> None:
     Raises:
         ConfigError: OGM-GE without inputs that learn together and have heads of their own.
     """
-    fusion = config.model.fusion
-    if isinstance(config.training.strategy, OgmGe) and (fusion.apart or not fusion.auxiliary_weight):
+    fusion, strategy = config.model.fusion, config.training.strategy
+    if strategy.together and (fusion.apart or not fusion.auxiliary_weight):
         raise ConfigError(
-            "training.strategy: ogm_ge balances inputs that learn together, by heads of their own: choose another fusion than "
-            "late, and an auxiliary_weight above 0"
+            f"training.strategy: {strategy.name} balances inputs that learn together, by heads of their own: choose another "
+            "fusion than late, and an auxiliary_weight above 0"
         )
 
 

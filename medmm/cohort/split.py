@@ -153,6 +153,34 @@ def prove(studies: Sequence[Study], parts: Mapping[str, tuple[int, ...]], left_o
     return Split(parts, {part: len(members) for part, members in patients.items()}, shared, left_out or {})
 
 
+def without_label(
+    studies: Sequence[Study], split: Split, candidates: Sequence[int], settings: SplitSettings
+) -> tuple[int, ...]:
+    """Give those of the candidates that may learn though they have no label: none of whom the other parts know anything.
+
+    Left out are studies of a patient of validation or test; with a split by group those of a group there, with a split by time
+    those of the time of validation or later, with a split by column those whose cell does not say train.
+
+    Args:
+        studies: All, patients who are one person having one identifier.
+        split: Of the labelled ones.
+        candidates: Indices of those without a label.
+        settings: As the split was made.
+    """
+    others = [i for part in PARTS[1:] for i in split[part]]
+    patients = {studies[i].patient_id for i in others}
+    free = [i for i in candidates if studies[i].patient_id not in patients]
+    if settings.by == "column":
+        return tuple(i for i in free if studies[i].cells[settings.column or ""] == PARTS[0])
+    if settings.by == "group":
+        groups = {studies[i].cells[settings.column or ""] for i in others}
+        return tuple(i for i in free if studies[i].cells[settings.column or ""] not in groups)
+    if settings.by == "time":
+        start = min(studies[i].time or datetime.max for i in others)
+        return tuple(i for i in free if (studies[i].time or datetime.max) < start)
+    return tuple(free)
+
+
 def _rows_of_two(studies: Sequence[Study], parts: Mapping[str, tuple[int, ...]]) -> str:
     """Give a row in each of two parts of the first patient who stands in both."""
     first: dict[str, tuple[str, int]] = {}

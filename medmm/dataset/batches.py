@@ -1,6 +1,8 @@
 """Prepared studies as batches: gathered from the shards into one array a field, shuffled and augmented by seed and epoch."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -9,6 +11,9 @@ from medmm.dataset.cache import PreparedInput
 from medmm.inputs import Inputs
 from medmm.types import Array, Batch
 
+Augment: TypeAlias = Callable[[str, Mapping[str, Array], int], Mapping[str, Array]]
+"""Input, fields of a study, its index -> the fields varied."""
+
 
 class Batches:
     """Batches of some studies, again in every epoch.
@@ -16,7 +21,7 @@ class Batches:
     Args:
         prepared: Every input of all studies.
         rows: Indices of the studies to give.
-        target: (S, C) of all studies; None at scoring.
+        target: (S, C) of all studies, NaN where there is no label; None at scoring.
         batch_size: Most studies of a batch.
     """
 
@@ -40,7 +45,14 @@ class Batches:
         for start in range(0, len(self._rows), self._batch_size):
             yield self._batch(self._rows[start : start + self._batch_size], None)
 
-    def _batch(self, rows: Array, augment: Callable[[str, Mapping[str, Array], int], Mapping[str, Array]] | None) -> Batch:
+    def _batch(self, rows: Array, augment: Augment | None) -> Batch:
+        inputs, present = self._inputs_of(rows, augment)
+        target = None if self._target is None else torch.from_numpy(self._target[rows].astype(np.float32))
+        return Batch(inputs, present, target, torch.from_numpy(rows))
+
+    def _inputs_of(
+        self, rows: Array, augment: Augment | None
+    ) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, torch.Tensor]]:
         inputs: dict[str, dict[str, torch.Tensor]] = {}
         present: dict[str, torch.Tensor] = {}
         for name, one in self._prepared.items():
@@ -49,8 +61,7 @@ class Batches:
                 found = [fields and dict(augment(name, fields, row)) for fields, row in zip(found, rows, strict=True)]
             inputs[name] = stack(found)
             present[name] = torch.tensor([fields is not None for fields in found])
-        target = None if self._target is None else torch.from_numpy(self._target[rows].astype(np.float32))
-        return Batch(inputs, present, target, torch.from_numpy(rows))
+        return inputs, present
 
 
 class TrainingBatches(Batches):
@@ -60,6 +71,11 @@ class TrainingBatches(Batches):
         inputs: The fitted inputs, which augment.
         seed: Of the run.
         epoch: Tells the number of the epoch that starts.
+        views: Further, stronger augmentations of each study.
+        group: (S,) number of each study's group, -1 for none; None where nobody asks.
+        bounds: (S, C, 3) what clinical rules allow; None without rules.
+        unlabelled: Indices of studies without a label, which come beside those of `rows`.
+        share: How many of them come with each labelled study.
     """
 
     def __init__(
@@ -72,11 +88,21 @@ class TrainingBatches(Batches):
         inputs: Inputs,
         seed: int,
         epoch: Callable[[], int],
+        views: int = 0,
+        group: Array | None = None,
+        bounds: Array | None = None,
+        unlabelled: Sequence[int] = (),
+        share: int = 0,
     ) -> None:
         super().__init__(prepared, rows, target, batch_size)
         self._inputs = inputs
         self._seed = seed
         self._epoch = epoch
+        self._views = views
+        self._group = group
+        self._bounds = bounds
+        self._unlabelled = np.asarray(unlabelled, dtype=np.int64)
+        self._share = share
 
     def __len__(self) -> int:
         lone = len(self._rows) > 1 and len(self._rows) % self._batch_size == 1
@@ -84,13 +110,37 @@ class TrainingBatches(Batches):
 
     def __iter__(self) -> Iterator[Batch]:
         epoch = self._epoch()
-        order = np.random.default_rng([self._seed, epoch]).permutation(self._rows)
+        rng = np.random.default_rng([self._seed, epoch])
+        order = rng.permutation(self._rows)
+        others = self._others(rng)
+        size = self._batch_size
+        for number in range(len(self)):  # a lone last study has no batch statistics; another epoch brings it
+            rows = order[number * size : (number + 1) * size]
+            yield self._varied(np.append(rows, others[number * size * self._share :][: len(rows) * self._share]), epoch)
 
-        def augment(name: str, fields: Mapping[str, Array], row: int) -> Mapping[str, Array]:
+    def _others(self, rng: np.random.Generator) -> Array:
+        """Draw the unlabelled studies of an epoch: each once before any comes twice."""
+        wanted = len(self._rows) * self._share
+        if not wanted or not len(self._unlabelled):
+            return np.empty(0, np.int64)
+        rounds = -(-wanted // len(self._unlabelled))
+        return np.concatenate([rng.permutation(self._unlabelled) for _ in range(rounds)])[:wanted]
+
+    def _varied(self, rows: Array, epoch: int) -> Batch:
+        def weak(name: str, fields: Mapping[str, Array], row: int) -> Mapping[str, Array]:
             return self._inputs[name].augment(fields, np.random.default_rng([self._seed, epoch, row]))
 
-        for number in range(len(self)):  # a lone last study has no batch statistics; another epoch brings it
-            yield self._batch(order[number * self._batch_size : (number + 1) * self._batch_size], augment)
+        batch = self._batch(rows, weak)
+        views = []
+        for view in range(self._views):
+
+            def strong(name: str, fields: Mapping[str, Array], row: int, view: int = view) -> Mapping[str, Array]:
+                return self._inputs[name].perturb(fields, np.random.default_rng([self._seed, epoch, row, view + 1]))
+
+            views.append(self._inputs_of(rows, strong)[0])
+        group = None if self._group is None else torch.from_numpy(self._group[rows])
+        bounds = None if self._bounds is None else torch.from_numpy(self._bounds[rows].astype(np.float32))
+        return replace(batch, views=tuple(views), group=group, bounds=bounds)
 
 
 def stack(found: Sequence[Mapping[str, Array] | None]) -> dict[str, torch.Tensor]:

@@ -105,6 +105,10 @@ class Input(ABC, Generic[Raw]):
         """Vary prepared arrays by chance, for training; an input that has no augmentation gives them back."""
         return fields
 
+    def perturb(self, fields: Mapping[str, Array], rng: np.random.Generator) -> Mapping[str, Array]:
+        """Vary prepared arrays strongly, as far as their meaning bears it, for methods that compare a study with itself."""
+        return self.augment(fields, rng)
+
     @abstractmethod
     def encoder(self, width: int) -> "nn.Module":
         """Build the network: prepared fields of the studies that have the input -> Tokens of `width`."""

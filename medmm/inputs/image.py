@@ -16,6 +16,7 @@ from medmm.encoders.convolutional import DenseNet121, ResNet18
 from medmm.encoders.several import THERE, Several
 from medmm.errors import Code, DataError, Rejected
 from medmm.inputs.base import FEW_PATIENTS, Fields, Found, Input, InputSettings
+from medmm.inputs.perturbation import blank_features
 from medmm.inputs.series_choice import Considered, SeriesChoice, choose
 from medmm.readers import open_image, open_several
 from medmm.readers.formats import files_in
@@ -28,6 +29,10 @@ from medmm.types import Array, Evidence, Study, Volume
 if TYPE_CHECKING:
     from monai.transforms.compose import Compose
     from torch import nn
+
+
+BLANK = 0.3
+"""Side of the box that a strong augmentation blanks."""
 
 
 class AugmentationSettings(Settings):
@@ -47,6 +52,24 @@ class AugmentationSettings(Settings):
 
     contrast: float = Field(0.1, ge=0, lt=1)
     """Largest change of gamma about 1."""
+
+    blank: float = Field(0.0, ge=0, lt=1)
+    """Side of a box that is blanked with noise, as a share of each side.
+
+    Source: DeVries and Taylor 2017, Cutout.
+    """
+
+    def stronger(self) -> Self:
+        """Give changes thrice as large, none below a usual size, and a blanked box."""
+        usual = AugmentationSettings()
+        return type(self)(
+            shift=min(0.3, 3 * max(self.shift, usual.shift)),
+            rotation_degrees=min(45.0, 3 * max(self.rotation_degrees, usual.rotation_degrees)),
+            scale=min(0.3, 3 * max(self.scale, usual.scale)),
+            noise=3 * max(self.noise, usual.noise),
+            contrast=min(0.5, 3 * max(self.contrast, usual.contrast)),
+            blank=max(self.blank, BLANK),
+        )
 
 
 class ImageSettings(InputSettings):
@@ -210,13 +233,14 @@ class ImageInput(Input[Image]):
         """Shift, rotate, scale, change contrast and add noise."""
         if self._random is None or "image" not in fields:  # the kept features of a frozen backbone
             return fields
-        self._random.set_random_state(seed=int(rng.integers(2**31)))
-        image = fields["image"].astype(np.float32)
-        if THERE not in fields:
-            return {**fields, "image": np.asarray(self._random(image))}
-        for place in np.flatnonzero(fields[THERE]):
-            image[place] = self._random(image[place])
-        return {**fields, "image": image}
+        return _varied(fields, self._random, rng)
+
+    def perturb(self, fields: Mapping[str, Array], rng: np.random.Generator) -> Mapping[str, Array]:
+        """Do the same thrice as far, and blank a box; of a frozen backbone blank some of the kept features."""
+        if "image" not in fields:
+            return blank_features(fields, rng)
+        assert self._strong is not None
+        return _varied(fields, self._strong, rng)
 
     def encoder(self, width: int) -> "nn.Module":
         """Build the network."""
@@ -230,6 +254,10 @@ class ImageInput(Input[Image]):
     @cached_property
     def _random(self) -> "Compose | None":
         return random_transforms(self.settings.augmentation, self.settings.size)
+
+    @cached_property
+    def _strong(self) -> "Compose | None":
+        return random_transforms(self.settings.augmentation.stronger(), self.settings.size)
 
     def _keys(self, sources: Sources, studies: Sequence[Study]) -> list[str]:
         """Give the cell of every study that joins it to its image."""
@@ -283,7 +311,7 @@ class ImageInput(Input[Image]):
 def random_transforms(settings: AugmentationSettings, size: Sequence[int]) -> "Compose | None":
     """Make the random part of the MONAI pipeline, which follows the deterministic one; None where nothing is random."""
     from monai.transforms.compose import Compose
-    from monai.transforms.intensity.array import RandAdjustContrast, RandGaussianNoise
+    from monai.transforms.intensity.array import RandAdjustContrast, RandCoarseDropout, RandGaussianNoise
     from monai.transforms.spatial.array import RandAffine
 
     radians = float(np.deg2rad(settings.rotation_degrees))
@@ -302,4 +330,17 @@ def random_transforms(settings: AugmentationSettings, size: Sequence[int]) -> "C
         steps.append(RandAdjustContrast(prob=1.0, gamma=(1 - settings.contrast, 1 + settings.contrast)))
     if settings.noise:
         steps.append(RandGaussianNoise(prob=1.0, std=settings.noise))
+    if settings.blank:
+        box = [max(1, round(settings.blank * side)) for side in size]
+        steps.append(RandCoarseDropout(holes=1, spatial_size=box, prob=1.0))
     return Compose(steps) if steps else None
+
+
+def _varied(fields: Mapping[str, Array], chance: "Compose", rng: np.random.Generator) -> dict[str, Array]:
+    chance.set_random_state(seed=int(rng.integers(2**31)))
+    image = fields["image"].astype(np.float32)
+    if THERE not in fields:
+        return {**fields, "image": np.asarray(chance(image))}
+    for place in np.flatnonzero(fields[THERE]):
+        image[place] = chance(image[place])
+    return {**fields, "image": image}

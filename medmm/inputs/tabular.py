@@ -16,11 +16,12 @@ from medmm.errors import Code, DataError, Rejected
 from medmm.inputs.base import FEW_PATIENTS, Fields, Found, Input, InputSettings
 from medmm.inputs.cells import check_category, check_number, unreadable_time
 from medmm.inputs.long_table import Column, Names, find_values
+from medmm.inputs.perturbation import shake_cells
 from medmm.inputs.records import INDEX, ROW, TIME, UNREADABLE, By, known_rows
 from medmm.inputs.statistics import NEED_TIMES, Statistic
 from medmm.inputs.summary import Summary, summarise
 from medmm.settings import Plain, Settings, named_choice
-from medmm.types import Evidence, Study
+from medmm.types import Array, Evidence, Study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -209,6 +210,10 @@ class TabularInput(Input[Cells]):
                 number[i], known[i] = (float(raw[name]) - centre) / scale, 1
         codes = [self._code(name, raw[name]) for name in self.settings.categorical]
         return {"number": number, "known": known, "category": np.array(codes, np.int32)}
+
+    def perturb(self, fields: Mapping[str, Array], rng: np.random.Generator) -> Mapping[str, Array]:
+        """Hide some cells and shake numbers."""
+        return shake_cells(fields, rng)
 
     def encoder(self, width: int) -> "nn.Module":
         """Build the network."""

@@ -1,10 +1,11 @@
 """Notes of a study: from a column of a table or from text files; those known at its time, oldest first."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
+import numpy as np
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from medmm.cohort.studies import CohortSettings, Sources
@@ -16,11 +17,12 @@ from medmm.encoders.text_transformer import TextTransformer
 from medmm.errors import Code, DataError, Rejected
 from medmm.inputs.base import FEW_PATIENTS, Fields, Found, Input, InputSettings
 from medmm.inputs.note_tokens import NoteTokenizer, pieces
+from medmm.inputs.perturbation import blank_features, lose_words
 from medmm.inputs.records import ROW, UNREADABLE, By, known_rows
 from medmm.readers.note_sections import NOTE_END, SECTIONS, STATES_DIAGNOSIS, SectionName, join_notes, keep_sections
 from medmm.readers.notes import read_note
 from medmm.settings import Plain, named_choice
-from medmm.types import Evidence, Study
+from medmm.types import Array, Evidence, Study
 
 if TYPE_CHECKING:
     from torch import nn
@@ -151,6 +153,10 @@ class TextInput(Input[str]):
     def prepare(self, raw: str) -> Fields:
         """Split into tokens: {"ids": (L,), "mask": (L,), "cut": (1,)}, or (P, L) for several chunks."""
         return self._tokenizer.fields(raw, self.settings.chunks, mark=self.settings.mark)
+
+    def perturb(self, fields: Mapping[str, Array], rng: np.random.Generator) -> Mapping[str, Array]:
+        """Take some words out; blank some of the kept features of a frozen backbone."""
+        return blank_features(fields, rng) if "features" in fields else lose_words(fields, rng, self.state["padding"])
 
     def encoder(self, width: int) -> "nn.Module":
         """Build the network."""

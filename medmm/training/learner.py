@@ -1,34 +1,32 @@
-"""The network in Lightning's hands: steps, optimiser, validation loss. B studies, C classes."""
+"""An objective in Lightning's hands: steps, optimiser, validation loss."""
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
 from typing import Any
 
 import lightning as L
 import torch
 from torch import nn
 
-from medmm.encoders.adapted import Adapted
-from medmm.model import DiagnosisModel
-from medmm.training.settings import TrainingSettings
+from medmm.training.objective import Objective, adapted
+from medmm.training.settings import LoopSettings
 from medmm.types import Batch
 
 WARM_UP = 0.1  # share of the steps in which the learning rate rises
 
 
 class Learner(L.LightningModule):
-    """Trains a `DiagnosisModel` by the strategy of its settings.
+    """Minimises an objective.
 
     Args:
-        model: The network.
+        objective: What learns, and what is minimised.
         settings: The loop.
         steps: Training steps of the whole run, for the learning rate.
     """
 
-    def __init__(self, model: DiagnosisModel, settings: TrainingSettings, steps: int) -> None:
+    def __init__(self, objective: Objective, settings: LoopSettings, steps: int) -> None:
         super().__init__()
-        self.model = model
+        self.objective = objective
         self._settings = settings
         self._steps = steps
 
@@ -39,24 +37,26 @@ class Learner(L.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Fix all chance and what learns by seed and epoch, so that a resumed run goes the way of an unbroken one."""
         torch.manual_seed(self._settings.seed * 100_003 + self.current_epoch)
-        for encoder in adapted(self.model):
-            encoder.begin_epoch(self.current_epoch)
+        self.objective.begin_epoch(self.current_epoch)
 
     def training_step(self, batch: Batch, _index: int) -> torch.Tensor:
-        """Give the loss of the strategy."""
-        loss = self._settings.strategy.loss(self.model, batch)
+        """Give the loss of a step."""
+        loss = self.objective.loss(batch)
         self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch.rows), prog_bar=True)
         return loss
 
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Let the objective follow the step."""
+        self.objective.end_step()
+
     def validation_step(self, batch: Batch, _index: int) -> None:
-        """Log the loss of the joint head alone, the measure that chooses the checkpoint."""
-        assert batch.target is not None
-        loss = self.model.joint_loss(self.model(batch), batch.target)
+        """Log the measure that chooses the checkpoint."""
+        loss = self.objective.validation_loss(batch)
         self.log("validation_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.rows), prog_bar=True)
 
     def configure_optimizers(self) -> Any:
         """AdamW; slower towards the input of a backbone where its settings say so; warm-up, then a cosine."""
-        groups = parameter_groups(self.model, self._settings)
+        groups = parameter_groups(self.objective, self._settings)
         optimizer = torch.optim.AdamW(groups, lr=self._settings.learning_rate)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step / max(1, self._steps)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
@@ -66,19 +66,14 @@ class Learner(L.LightningModule):
         return batch.to(device)
 
 
-def adapted(model: nn.Module) -> Iterator[Adapted]:
-    """Give the encoders of a model that have a backbone."""
-    return (part for part in model.modules() if isinstance(part, Adapted))
-
-
-def parameter_groups(model: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
+def parameter_groups(network: nn.Module, settings: LoopSettings) -> list[dict[str, Any]]:
     """Group the weights that learn, now or in a later epoch, by their rate; the group of the full rate is the first.
 
     There is no decay on norms, biases and embeddings of a single row.
     """
-    shares = {weight: share for encoder in adapted(model) for weight, share in encoder.rates().items()}
+    shares = {weight: share for encoder in adapted(network) for weight, share in encoder.rates().items()}
     groups: dict[tuple[float, bool], list[nn.Parameter]] = defaultdict(list)
-    for weight in model.parameters():
+    for weight in network.parameters():
         if weight.requires_grad or weight in shares:
             groups[shares.get(weight, 1.0), weight.ndim > 1].append(weight)
     return [

@@ -15,17 +15,17 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from medmm.dataset.batches import Batches
 from medmm.errors import DataError
-from medmm.model import DiagnosisModel
 from medmm.training.checkpoint import SafeCheckpoints
 from medmm.training.learner import Learner
-from medmm.training.settings import TrainingSettings
+from medmm.training.objective import Objective
+from medmm.training.settings import LoopSettings
 
 LAST = "last.ckpt"
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """How a training ended; the model holds the best weights.
+    """How a training ended; the objective holds the best weights.
 
     Attributes:
         epochs: Epochs that were run.
@@ -51,20 +51,20 @@ class _Report(Callback):
 
 
 def fit(
-    model: DiagnosisModel,
+    objective: Objective,
     training: Callable[[Callable[[], int]], Batches],
     validation: Batches,
-    settings: TrainingSettings,
+    settings: LoopSettings,
     folder: Path,
     report: Callable[[int, Mapping[str, float]], None],
 ) -> Fitted:
-    """Train until the validation loss stops falling, and put the best weights into the model.
+    """Train until the validation loss stops falling, and put the best weights into the objective.
 
     A checkpoint of the last epoch lies in `folder`; where one is there already, training goes on from it and ends with
     the weights of a run that was never broken.
 
     Args:
-        model: The network; changed in place.
+        objective: What learns, and what is minimised; changed in place.
         training: Makes the training batches, given what tells the number of the epoch.
         validation: Batches that choose the best epoch.
         settings: The loop.
@@ -77,18 +77,19 @@ def fit(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips are not this command's
     trainer = _trainer(settings, folder, report)
     batches = training(lambda: trainer.current_epoch)
-    learner = Learner(model, settings, steps=len(batches) * settings.epochs)
+    learner = Learner(objective, settings, steps=len(batches) * settings.epochs)
     if not _is_finished(folder, settings):
         _fit(trainer, learner, batches, validation, folder / LAST)
     last = _load(folder / LAST)
     (chosen,) = (state for state in last["callbacks"].values() if state.get("monitor") and "best_model_path" in state)
     best = _load(folder / Path(chosen["best_model_path"]).name)
     learner.load_state_dict(best["state_dict"])
-    model.eval().cpu()
+    objective.finish()
+    objective.eval().cpu()
     return Fitted(last["epoch"] + 1, best["epoch"] + 1, float(chosen["best_model_score"]))
 
 
-def precision(settings: TrainingSettings) -> Any:
+def precision(settings: LoopSettings) -> Any:
     """Give Lightning's name of the number format that fits the machine."""
     if settings.precision != "auto":
         return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[settings.precision]
@@ -97,7 +98,7 @@ def precision(settings: TrainingSettings) -> Any:
     return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
 
 
-def _trainer(settings: TrainingSettings, folder: Path, report: Callable[[int, Mapping[str, float]], None]) -> L.Trainer:
+def _trainer(settings: LoopSettings, folder: Path, report: Callable[[int, Mapping[str, float]], None]) -> L.Trainer:
     folder.mkdir(parents=True, exist_ok=True)
     best = ModelCheckpoint(folder, "best", monitor="validation_loss", mode="min", save_weights_only=True)
     last = ModelCheckpoint(folder, LAST.removesuffix(".ckpt"), every_n_epochs=1, save_on_train_epoch_end=True)
@@ -130,7 +131,7 @@ def _fit(trainer: L.Trainer, learner: Learner, batches: Batches, validation: Bat
         raise KeyboardInterrupt from None
 
 
-def _is_finished(folder: Path, settings: TrainingSettings) -> bool:
+def _is_finished(folder: Path, settings: LoopSettings) -> bool:
     """Tell whether the last checkpoint is already the end: going on from it would add an epoch."""
     if not (folder / LAST).exists():
         return False

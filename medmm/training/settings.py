@@ -10,13 +10,8 @@ from medmm.training.strategies.base import StrategySettings
 from medmm.training.strategies.supervised import Supervised
 
 
-class TrainingSettings(Settings):
+class LoopSettings(Settings):
     """The loop."""
-
-    strategy: Annotated[SerializeAsAny[StrategySettings], BeforeValidator(named_choice("name", lambda: STRATEGIES))] = (
-        Supervised()
-    )
-    """What a training step is."""
 
     epochs: int = Field(30, ge=1)
     """Passes over the training studies, at most."""
@@ -50,3 +45,12 @@ class TrainingSettings(Settings):
         if self.patience > self.epochs:
             raise ValueError(f"patience {self.patience} exceeds epochs {self.epochs}, so it could never act")
         return self
+
+
+class TrainingSettings(LoopSettings):
+    """The loop, and what a step of it is."""
+
+    strategy: Annotated[SerializeAsAny[StrategySettings], BeforeValidator(named_choice("name", lambda: STRATEGIES))] = (
+        Supervised()
+    )
+    """What a training step is."""

@@ -1,20 +1,68 @@
-"""What a way to fine-tune owes: the loss of a training step."""
+"""What a way to fine-tune owes: settings that build an objective over the network of a run."""
 
 from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
 from medmm.model import DiagnosisModel
 from medmm.settings import Settings
+from medmm.training.objective import Objective
 from medmm.types import Batch
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a way to fine-tune may know of the run besides the network.
+
+    Attributes:
+        groups: Names of the groups that `Batch.group` counts.
+        initialised: Inputs whose encoders did not start from random weights.
+    """
+
+    groups: tuple[str, ...] = ()
+    initialised: frozenset[str] = frozenset()
 
 
 class StrategySettings(Settings):
     """A way to fine-tune, by name."""
 
+    views: ClassVar[int] = 0
+    """Further, stronger augmentations that it wants of each study."""
+
+    together: ClassVar[bool] = False
+    """Whether it acts on inputs that learn together only, so that a fusion of inputs that learn apart leaves it idle."""
+
     name: str
     """Which one."""
 
+    @property
+    def group_columns(self) -> tuple[str, ...]:
+        """Columns of the studies table whose values together make the groups that it wants to know."""
+        return ()
+
+    @property
+    def unlabelled(self) -> int:
+        """Unlabelled studies that it wants for each labelled one; 0 for none."""
+        return 0
+
     @abstractmethod
-    def loss(self, model: DiagnosisModel, batch: Batch) -> torch.Tensor:
-        """Give the loss of one training step, a scalar."""
+    def build(self, model: DiagnosisModel, situation: Situation) -> "Strategy":
+        """Make the objective that trains `model`."""
+
+
+class Strategy(Objective):
+    """Trains the network of a run.
+
+    Args:
+        model: The network; it holds what was learned after `finish`.
+    """
+
+    def __init__(self, model: DiagnosisModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def validation_loss(self, batch: Batch) -> torch.Tensor:
+        """Give the loss of the joint head alone."""
+        return self.model.joint_loss(self.model(batch), batch)

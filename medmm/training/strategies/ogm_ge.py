@@ -6,14 +6,14 @@ Source: Peng et al. 2022, Balanced Multimodal Learning via On-the-fly Gradient M
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 
 from medmm.fusion.base import pooled, present
 from medmm.model import DiagnosisModel
-from medmm.training.strategies.base import StrategySettings
+from medmm.training.strategies.base import Situation, Strategy, StrategySettings
 from medmm.types import Batch, Task, Tokens
 
 
@@ -22,6 +22,8 @@ class OgmGe(StrategySettings):
 
     How far is told by the inputs' own heads, so the fusion needs an `auxiliary_weight` above 0.
     """
+
+    together: ClassVar[bool] = True
 
     name: Literal["ogm_ge"] = "ogm_ge"
     """Which one."""
@@ -32,16 +34,33 @@ class OgmGe(StrategySettings):
     noise: bool = True
     """Add noise of the gradient's own size, which makes up for what slowing down takes from generalisation."""
 
-    def loss(self, model: DiagnosisModel, batch: Batch) -> torch.Tensor:
+    def build(self, model: DiagnosisModel, situation: Situation) -> "Balanced":
+        """Make the objective that trains `model`."""
+        return Balanced(model, self)
+
+
+class Balanced(Strategy):
+    """Scales what each encoder learns.
+
+    Args:
+        model: The network.
+        settings: How strongly.
+    """
+
+    def __init__(self, model: DiagnosisModel, settings: OgmGe) -> None:
+        super().__init__(model)
+        self._settings = settings
+
+    def loss(self, batch: Batch) -> torch.Tensor:
         """Give the loss of one training step, a scalar."""
         assert batch.target is not None
-        tokens = model.encode(batch)
-        rates = self.rates(model, tokens, batch.target)
-        slowed = {name: Tokens(_slow(one.values, rates[name], self.noise), one.mask) for name, one in tokens.items()}
-        return model.loss(model.fuse(slowed), batch.target)
+        tokens = self.model.encode(batch)
+        rates = self.rates(tokens, batch.target)
+        slowed = {name: Tokens(_slow(one.values, rates[name], self._settings.noise), one.mask) for name, one in tokens.items()}
+        return self.model.loss(self.model.fuse(slowed), batch)
 
     @torch.no_grad()
-    def rates(self, model: DiagnosisModel, tokens: Mapping[str, Tokens], target: torch.Tensor) -> dict[str, float]:
+    def rates(self, tokens: Mapping[str, Tokens], target: torch.Tensor) -> dict[str, float]:
         """Give the share of its gradient that each encoder keeps: 1 - tanh(strength * lead) for one that is ahead, else 1.
 
         The lead is the mean probability that an input's own head gives to the truth, over the mean of the other inputs' means.
@@ -50,14 +69,14 @@ class OgmGe(StrategySettings):
         for name, one in tokens.items():
             has = present(one)
             if bool(has.any()):
-                logits = model.auxiliary[name](pooled(one)[has])
-                certain[name] = float(_truth(logits, target[has], model.task).mean())
+                logits = self.model.auxiliary[name](pooled(one)[has])
+                certain[name] = float(_truth(logits, target[has], self.model.task).mean())
         rates = dict.fromkeys(tokens, 1.0)
         for name, own in certain.items():
             others = [value for other, value in certain.items() if other != name]
             lead = own / max(sum(others) / len(others), 1e-6) if others else 0.0
             if lead > 1:
-                rates[name] = 1 - float(torch.tanh(torch.tensor(self.strength * lead)))
+                rates[name] = 1 - float(torch.tanh(torch.tensor(self._settings.strength * lead)))
         return rates
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 
 from medmm.model import DiagnosisModel
-from medmm.training.strategies.base import StrategySettings
+from medmm.training.strategies.base import Situation, Strategy, StrategySettings
 from medmm.types import Batch
 
 
@@ -15,7 +15,11 @@ class Supervised(StrategySettings):
     name: Literal["supervised"] = "supervised"
     """Which one."""
 
-    def loss(self, model: DiagnosisModel, batch: Batch) -> torch.Tensor:
-        """Give the loss of one training step, a scalar."""
-        assert batch.target is not None
-        return model.loss(model(batch), batch.target)
+    def build(self, model: DiagnosisModel, situation: Situation) -> Strategy:
+        """Make the objective that trains `model`."""
+        return _Labelled(model)
+
+
+class _Labelled(Strategy):
+    def loss(self, batch: Batch) -> torch.Tensor:
+        return self.model.loss(self.model(batch), batch)
