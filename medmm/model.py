@@ -132,6 +132,11 @@ class DiagnosisModel(nn.Module):
         known = ~target.isnan().any(1)
         return torch.where(known, self._loss(logits, torch.where(known[:, None], target, 0.0)), 0.0)
 
+    def said(self, logits: torch.Tensor) -> torch.Tensor:
+        """Give what logits (B, C) say, freed from class weights: the probability of each class."""
+        free = self.evidence(logits)
+        return free.softmax(1) if self.task == "multiclass" else free.sigmoid()
+
     def log_odds(self, logits: torch.Tensor) -> torch.Tensor:
         """Give the log odds (B, C) of each class, freed from the class weights of the loss."""
         free = self.evidence(logits)

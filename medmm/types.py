@@ -157,6 +157,10 @@ class Batch:
         assert self.target is not None
         return ~self.target.isnan().any(1)
 
+    def seen(self, view: int) -> Self:
+        """Give the batch as one of its further augmentations shows it."""
+        return replace(self, inputs=self.views[view], views=())
+
     def to(self, device: torch.device) -> Self:
         """Move what a network computes with to a device."""
 

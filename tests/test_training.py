@@ -23,6 +23,7 @@ from medmm.training.checkpoint import SafeCheckpoints
 from medmm.training.learner import rate
 from medmm.training.loop import LAST, Fitted, fit
 from medmm.training.settings import TrainingSettings
+from medmm.training.strategies import STRATEGIES
 from medmm.training.strategies.base import Situation
 
 TRAINING, VALIDATION = range(26), range(26, 40)
@@ -43,15 +44,19 @@ def digest_of(model: torch.nn.Module) -> str:
 def train(
     folder: Path, report: Report = lambda _epoch, _measures: None, orders: list[int] | None = None, **changes: Any
 ) -> tuple[Fitted, DiagnosisModel]:
-    """Train a small network with dropout on forty studies of two numbers; `orders` takes the epochs that fix an order."""
+    """Train a small network with dropout on forty studies of two numbers; `orders` takes the epochs that fix an order.
+
+    Strategies that learn without labels have twenty more.
+    """
     given = {"epochs": EPOCHS, "patience": EPOCHS, "batch_size": 8, "learning_rate": 3e-3, "accelerator": "cpu"}
     settings = TrainingSettings.model_validate({**given, **changes})
     rng = np.random.default_rng(0)
-    number = rng.normal(size=(40, 2)).astype(np.float32)
-    fields = {"number": number, "known": np.ones((40, 2), np.uint8), "category": np.zeros((40, 0), np.int32)}
-    place = np.stack([np.zeros(40, int), np.arange(40)], axis=1)
+    number = rng.normal(size=(60, 2)).astype(np.float32)
+    fields = {"number": number, "known": np.ones((60, 2), np.uint8), "category": np.zeros((60, 0), np.int32)}
+    place = np.stack([np.zeros(60, int), np.arange(60)], axis=1)
     prepared = {"labs": PreparedInput(place, (fields,), {}, [])}
-    target = (number[:, :1] + rng.normal(size=(40, 1)) > 0).astype(float)
+    target = (number[:, :1] + rng.normal(size=(60, 1)) > 0).astype(float)
+    target[40:] = np.nan
     labs = TabularSettings.model_validate(
         {"table": "x", "numeric": {"a": {}, "b": {}}, "encoder": {"layers": 1, "name": "ft_transformer"}}
     )
@@ -65,11 +70,31 @@ def train(
                 orders.append(epoch())
             return epoch()
 
-        size, seed = settings.batch_size, settings.seed
-        return TrainingBatches(prepared, TRAINING, target, size, inputs={"labs": one}, seed=seed, epoch=told)
+        strategy = settings.strategy
+        return TrainingBatches(
+            prepared,
+            TRAINING,
+            target,
+            settings.batch_size,
+            inputs={"labs": one},
+            seed=settings.seed,
+            epoch=told,
+            views=strategy.views,
+            group=np.arange(60) % 2,
+            unlabelled=range(40, 60),
+            share=strategy.unlabelled,
+            repeats=strategy.repeats,
+        )
 
     validation = Batches(prepared, VALIDATION, target, settings.batch_size)
-    return fit(settings.strategy.build(model, Situation()), training, validation, settings, folder, report), model
+    return fit(
+        settings.strategy.build(model, Situation(("a", "b"), frozenset({"labs"}))),
+        training,
+        validation,
+        settings,
+        folder,
+        report,
+    ), model
 
 
 def train_and_die(folder: str) -> None:
@@ -141,6 +166,31 @@ def test_a_run_broken_off_in_any_epoch_ends_with_the_same_weights(
     fitted, model = train(tmp_path)
     assert digest_of(model) == unbroken[1]
     assert fitted == unbroken[0]
+
+
+OPTIONS: dict[str, dict[str, object]] = {
+    "adversarial": {"method": "pgd"},
+    "domain_adversarial": {"column": "site"},
+    "group_dro": {"columns": ["site"]},
+    "pseudo_labels": {"precision": 0.6},
+}
+
+
+@pytest.mark.parametrize("name", [*STRATEGIES, "free"])
+def test_every_strategy_broken_off_ends_with_the_weights_of_an_unbroken_run(tmp_path: Path, name: str) -> None:
+    strategy = {"name": name, **OPTIONS.get(name, {})} if name != "free" else {"name": "adversarial", "method": "free"}
+
+    def fail(epoch: int, _measures: Mapping[str, float]) -> None:
+        if epoch == 3:
+            raise _PowerCutError
+
+    whole, model = train(tmp_path / "whole", strategy=strategy)
+    with pytest.raises(_PowerCutError):
+        train(tmp_path / "broken", fail, strategy=strategy)
+    again, same = train(tmp_path / "broken", strategy=strategy)
+    assert whole == again
+    assert digest_of(model) == digest_of(same)
+    assert all(weight.isfinite().all() for weight in model.parameters())
 
 
 def test_every_epoch_has_an_order_of_its_own_and_a_resumed_run_takes_up_the_next(tmp_path: Path) -> None:

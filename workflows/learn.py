@@ -74,11 +74,9 @@ def learn(cohort: Cohort, tell: Tell, screen: Screen, title: str, checkpoints: P
             )
     config = cohort.config
     model = new_model(cohort)
-    initialised = set()
     for name, one in cohort.inputs.items():
         if said := one.initialise(model.encoders[name]):
             screen.say(f"{name}: {said}")
-            initialised.add(name)
     prepared = _prepared(cohort, model, screen)
     strategy, size, seed = config.training.strategy, config.training.batch_size, config.training.seed
     groups, group = groups_of(cohort, strategy.group_columns)
@@ -90,7 +88,7 @@ def learn(cohort: Cohort, tell: Tell, screen: Screen, title: str, checkpoints: P
             step(epoch, config.training.epochs, f"validation loss {measures['validation_loss']:.3f}")
 
         fitted = fit(
-            strategy.build(model, Situation(groups, frozenset(initialised))),
+            strategy.build(model, Situation(groups)),
             lambda epoch: TrainingBatches(
                 prepared,
                 cohort.split["train"],
@@ -103,6 +101,7 @@ def learn(cohort: Cohort, tell: Tell, screen: Screen, title: str, checkpoints: P
                 group=group,
                 unlabelled=cohort.unlabelled,
                 share=strategy.unlabelled,
+                repeats=strategy.repeats,
             ),
             validation,
             config.training,

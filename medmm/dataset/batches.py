@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import repeat
 from typing import TypeAlias
 
 import numpy as np
@@ -76,6 +77,7 @@ class TrainingBatches(Batches):
         bounds: (S, C, 3) what clinical rules allow; None without rules.
         unlabelled: Indices of studies without a label, which come beside those of `rows`.
         share: How many of them come with each labelled study.
+        repeats: How often each batch comes in a row.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class TrainingBatches(Batches):
         bounds: Array | None = None,
         unlabelled: Sequence[int] = (),
         share: int = 0,
+        repeats: int = 1,
     ) -> None:
         super().__init__(prepared, rows, target, batch_size)
         self._inputs = inputs
@@ -103,10 +106,11 @@ class TrainingBatches(Batches):
         self._bounds = bounds
         self._unlabelled = np.asarray(unlabelled, dtype=np.int64)
         self._share = share
+        self._repeats = repeats
 
     def __len__(self) -> int:
         lone = len(self._rows) > 1 and len(self._rows) % self._batch_size == 1
-        return super().__len__() - lone
+        return (super().__len__() - lone) * self._repeats
 
     def __iter__(self) -> Iterator[Batch]:
         epoch = self._epoch()
@@ -114,9 +118,10 @@ class TrainingBatches(Batches):
         order = rng.permutation(self._rows)
         others = self._others(rng)
         size = self._batch_size
-        for number in range(len(self)):  # a lone last study has no batch statistics; another epoch brings it
+        for number in range(len(self) // self._repeats):  # a lone last study has no batch statistics; another epoch brings it
             rows = order[number * size : (number + 1) * size]
-            yield self._varied(np.append(rows, others[number * size * self._share :][: len(rows) * self._share]), epoch)
+            batch = self._varied(np.append(rows, others[number * size * self._share :][: len(rows) * self._share]), epoch)
+            yield from repeat(batch, self._repeats)
 
     def _others(self, rng: np.random.Generator) -> Array:
         """Draw the unlabelled studies of an epoch: each once before any comes twice."""

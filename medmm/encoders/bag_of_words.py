@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from medmm.encoders.base import TextEncoderSettings
+from medmm.encoders.embedded import Embedded
 from medmm.encoders.word_pieces import MARKERS, SPECIAL, common_words
 from medmm.settings import Plain
 from medmm.types import Tokens
@@ -110,6 +111,7 @@ class _Counted(nn.Module):
         markers[list(state.get("markers", {}).values())] = True
         for name, values in (("rarity", rarity), ("pull", pull), ("keys", keys), ("markers", markers)):
             self.register_buffer(name, values, persistent=False)  # they stand in the state
+        self.embedded = Embedded()
         self.dropout = nn.Dropout(settings.dropout)
         self.project = nn.Linear(len(rarity), width)
         nn.init.normal_(self.project.weight, std=FIRST_WEIGHT)
@@ -117,7 +119,7 @@ class _Counted(nn.Module):
 
     def forward(self, fields: Mapping[str, torch.Tensor]) -> Tokens:
         weighed = self.weigh(fields["ids"].long(), fields["mask"] > 0)  # (B, W)
-        values = self.project(self.dropout(weighed * self.pull))[:, None]  # (B, 1, D)
+        values = self.project(self.dropout(self.embedded(weighed * self.pull)))[:, None]  # (B, 1, D)
         return Tokens(values, torch.ones(values.shape[:2], dtype=torch.bool, device=values.device))
 
     def weigh(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ from torch import nn
 
 from medmm.encoders.attention import attend, blocks
 from medmm.encoders.base import TabularEncoderSettings
+from medmm.encoders.embedded import Embedded
 from medmm.types import Tokens
 
 
@@ -41,6 +42,7 @@ class _FeatureTokens(nn.Module):
         self.slope = nn.Parameter(torch.randn(numeric, width) / width**0.5)
         self.column = nn.Parameter(torch.randn(numeric + len(categories), width) / width**0.5)
         self.category = nn.ModuleList(nn.Embedding(codes, width, padding_idx=0) for codes in categories)
+        self.embedded = Embedded()
         self.blocks = blocks(width, settings.layers, settings.heads, settings.dropout)
 
     def forward(self, fields: Mapping[str, torch.Tensor]) -> Tokens:
@@ -48,4 +50,4 @@ class _FeatureTokens(nn.Module):
         parts = [fields["number"][..., None] * self.slope]  # (B, F, D)
         parts += [embed(codes[:, [g]]) for g, embed in enumerate(self.category)]  # (B, 1, D) each
         mask = torch.cat([fields["known"] > 0, codes > 0], dim=1)  # (B, F + G)
-        return attend(self.blocks, Tokens(torch.cat(parts, dim=1) + self.column, mask))
+        return attend(self.blocks, Tokens(self.embedded(torch.cat(parts, dim=1) + self.column), mask))

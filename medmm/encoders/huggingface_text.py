@@ -9,6 +9,7 @@ from torch import nn
 
 from medmm.encoders.adapted import Adapted
 from medmm.encoders.base import TextEncoderSettings
+from medmm.encoders.embedded import Embedded
 from medmm.encoders.huggingface import (
     UNREADABLE,
     HuggingFace,
@@ -17,6 +18,7 @@ from medmm.encoders.huggingface import (
     plain_config,
     read_config,
 )
+from medmm.encoders.tuning import Tuning
 from medmm.errors import ConfigError
 from medmm.settings import Plain
 from medmm.types import Tokens
@@ -71,7 +73,12 @@ class HuggingFaceText(HuggingFace, TextEncoderSettings):
 
 
 class _Pretrained(Adapted):
+    def __init__(self, backbone: nn.Module, hidden: int, width: int, starts: Sequence[str], tuning: Tuning) -> None:
+        super().__init__(backbone, hidden, width, starts, tuning)
+        self.embedded = Embedded()
+
     def _run(self, fields: Mapping[str, torch.Tensor]) -> Tokens:
         mask = fields["mask"] > 0  # (B, L)
-        hidden = self.backbone(input_ids=fields["ids"].long(), attention_mask=mask.long()).last_hidden_state  # (B, L, H)
+        words = self.embedded(self.backbone.get_input_embeddings()(fields["ids"].long()))  # type: ignore[operator]
+        hidden = self.backbone(inputs_embeds=words, attention_mask=mask.long()).last_hidden_state  # (B, L, H)
         return Tokens(hidden, mask)

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from medmm.encoders.attention import filled
 from medmm.encoders.base import TabularEncoderSettings
+from medmm.encoders.embedded import Embedded
 from medmm.types import Tokens
 
 
@@ -55,6 +56,7 @@ class _Cells(nn.Module):
         self.wave = nn.Parameter(torch.randn(numeric, 2 * settings.frequencies, settings.cell) / settings.frequencies**0.5)
         self.wave_bias = nn.Parameter(torch.zeros(numeric, settings.cell))
         self.category = nn.ModuleList(nn.Embedding(codes, settings.cell, padding_idx=0) for codes in categories)
+        self.embedded = Embedded()
         cells = numeric + len(categories)
         layers: list[nn.Module] = []
         features = cells * (settings.cell + 1)  # every cell and whether it is known
@@ -75,6 +77,8 @@ class _Cells(nn.Module):
         categories = [embed(codes[:, g]) for g, embed in enumerate(self.category)]  # (B, E) each
         there = torch.cat([known, codes > 0], dim=1)  # (B, F + G)
         flags = there.to(number.dtype)
-        deep = self.deep(torch.cat([(numbers * known[..., None]).flatten(1), *categories, flags], dim=1))
-        values = self.norm(deep + self.linear(torch.cat([number, flags, *categories], dim=1)))  # (B, D)
+        plain, waved = number.shape[1], numbers.shape[1] * (numbers.shape[2] + 1)
+        cells = self.embedded(torch.cat([number, (numbers * known[..., None]).flatten(1), *categories], dim=1))
+        deep = self.deep(torch.cat([cells[:, plain:], flags], dim=1))
+        values = self.norm(deep + self.linear(torch.cat([cells[:, :plain], flags, cells[:, waved:]], dim=1)))  # (B, D)
         return filled(Tokens(values[:, None], there.any(1, keepdim=True)))  # (B, 1, D)

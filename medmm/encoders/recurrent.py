@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from medmm.encoders.attention import filled
 from medmm.encoders.base import TextEncoderSettings
+from medmm.encoders.embedded import Embedded
 from medmm.encoders.word_pieces import byte_pairs
 from medmm.settings import Plain
 from medmm.types import Tokens
@@ -57,6 +58,7 @@ class _Reader(nn.Module):
     def __init__(self, settings: Recurrent, width: int, tokens: int) -> None:
         super().__init__()
         self.token = nn.Embedding(tokens, width, padding_idx=0)
+        self.embedded = Embedded()
         self.dropout = nn.Dropout(settings.dropout)
         between = settings.dropout if settings.layers > 1 else 0.0
         kind = {"gru": nn.GRU, "lstm": nn.LSTM}[settings.cell]
@@ -66,7 +68,7 @@ class _Reader(nn.Module):
 
     def forward(self, fields: Mapping[str, torch.Tensor]) -> Tokens:
         mask = fields["mask"] > 0  # (B, L)
-        words = self.dropout(self.token(fields["ids"].long()))  # (B, L, D)
+        words = self.dropout(self.embedded(self.token(fields["ids"].long())))  # (B, L, D)
         lengths = mask.sum(1).clamp(min=1).cpu()
         packed = pack_padded_sequence(words, lengths, batch_first=True, enforce_sorted=False)
         read, _ = pad_packed_sequence(self.cells(packed)[0], batch_first=True, total_length=mask.shape[1])  # (B, L, 2 hidden)

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from medmm.encoders.attention import attend, blocks, filled
 from medmm.encoders.base import TextEncoderSettings
+from medmm.encoders.embedded import Embedded
 from medmm.encoders.word_pieces import byte_pairs
 from medmm.settings import Plain
 from medmm.types import Tokens
@@ -55,10 +56,11 @@ class _Notes(nn.Module):
         super().__init__()
         self.token = nn.Embedding(tokens, width, padding_idx=0)
         self.position = nn.Parameter(torch.randn(max_tokens, width) / width**0.5)
+        self.embedded = Embedded()
         self.phrase = nn.Conv1d(width, width, PHRASE_TOKENS, padding="same")
         self.blocks = blocks(width, settings.layers, settings.heads, settings.dropout)
 
     def forward(self, fields: Mapping[str, torch.Tensor]) -> Tokens:
-        words = filled(Tokens(self.token(fields["ids"].long()), fields["mask"] > 0))  # (B, L, D)
+        words = filled(Tokens(self.embedded(self.token(fields["ids"].long())), fields["mask"] > 0))  # (B, L, D)
         phrases = functional.gelu(self.phrase(words.values.transpose(1, 2)).transpose(1, 2))
         return attend(self.blocks, Tokens(words.values + phrases + self.position, words.mask))

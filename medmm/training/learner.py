@@ -54,6 +54,10 @@ class Learner(L.LightningModule):
         loss = self.objective.validation_loss(batch)
         self.log("validation_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.rows), prog_bar=True)
 
+    def on_validation_epoch_end(self) -> None:
+        """Let the objective look back on the validation batches."""
+        self.objective.end_validation()
+
     def configure_optimizers(self) -> Any:
         """AdamW; slower towards the input of a backbone where its settings say so; warm-up, then a cosine."""
         groups = parameter_groups(self.objective, self._settings)

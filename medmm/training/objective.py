@@ -33,6 +33,9 @@ class Objective(nn.Module, ABC):
     def end_step(self) -> None:
         """Follow a step of the optimiser."""
 
+    def end_validation(self) -> None:
+        """Follow the validation batches of an epoch, before its checkpoint is written."""
+
     def finish(self) -> None:
         """Hand over what was learned, once the weights of the best epoch are back."""
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 
+from medmm.encoders.tuning import Tuning
 from medmm.model import DiagnosisModel
 from medmm.settings import Settings
 from medmm.training.objective import Objective
@@ -18,11 +19,11 @@ class Situation:
 
     Attributes:
         groups: Names of the groups that `Batch.group` counts.
-        initialised: Inputs whose encoders did not start from random weights.
+        taken: Inputs whose whole encoder comes from another run.
     """
 
     groups: tuple[str, ...] = ()
-    initialised: frozenset[str] = frozenset()
+    taken: frozenset[str] = frozenset()
 
 
 class StrategySettings(Settings):
@@ -36,6 +37,16 @@ class StrategySettings(Settings):
 
     name: str
     """Which one."""
+
+    @property
+    def tuning(self) -> Tuning | None:
+        """How far backbones with pretrained weights learn, in place of what the run file says; None leaves that to it."""
+        return None
+
+    @property
+    def repeats(self) -> int:
+        """How many steps in a row it takes on each batch."""
+        return 1
 
     @property
     def group_columns(self) -> tuple[str, ...]:

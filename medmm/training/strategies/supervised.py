@@ -17,9 +17,12 @@ class Supervised(StrategySettings):
 
     def build(self, model: DiagnosisModel, situation: Situation) -> Strategy:
         """Make the objective that trains `model`."""
-        return _Labelled(model)
+        return Labelled(model)
 
 
-class _Labelled(Strategy):
+class Labelled(Strategy):
+    """Learns from labels."""
+
     def loss(self, batch: Batch) -> torch.Tensor:
+        """Give the loss of one training step, a scalar."""
         return self.model.loss(self.model(batch), batch)

@@ -1,0 +1,174 @@
+"""The worst small change of what an encoder reads: of pixels, and of the vectors of words and cells.
+
+Sources: Goodfellow et al. 2015 (FGSM); Madry et al. 2018 (PGD); Miyato et al. 2017, Adversarial Training Methods for
+Semi-Supervised Text Classification (changes of embeddings). Letters: B studies, C classes.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from pydantic import Field
+
+from medmm.encoders.embedded import Embedded
+from medmm.model import DiagnosisModel
+from medmm.settings import Settings
+from medmm.types import Batch
+
+IMAGE, FEATURES = "image", "features"
+
+
+class AttackSettings(Settings):
+    """How far and how hard to look for a change that harms."""
+
+    image: float = Field(0.02, gt=0, le=1)
+    """Largest change of a pixel; the window is 1."""
+
+    embedding: float = Field(0.2, gt=0)
+    """Largest change of a number of the vector of a word or cell, in root mean squares of these vectors."""
+
+    steps: int = Field(3, ge=1)
+    """Steps of the search; 1 is the fast gradient sign method."""
+
+
+class Change:
+    """A bounded change of what the encoders of some inputs read.
+
+    Args:
+        model: The network.
+        inputs: Those whose reading changes.
+        settings: The bounds.
+        random: Start anywhere inside the bounds rather than from no change.
+    """
+
+    def __init__(self, model: DiagnosisModel, inputs: Collection[str], settings: AttackSettings, *, random: bool) -> None:
+        self._model = model
+        self._inputs = sorted(inputs)
+        self._settings = settings
+        self._random = random
+        self._deltas: dict[str, torch.Tensor] = {}
+        self._bounds: dict[str, torch.Tensor] = {}
+
+    @property
+    def deltas(self) -> list[torch.Tensor]:
+        """What is added, one tensor an input; none before the first pass."""
+        return list(self._deltas.values())
+
+    @contextmanager
+    def of(self, batch: Batch) -> Iterator[Batch]:
+        """Give the changed batch; while it is open, vectors of words and cells are changed too."""
+        inputs = dict(batch.inputs)
+        with ExitStack() as hooks:
+            for name in self._inputs:
+                field = next((one for one in (FEATURES, IMAGE) if one in batch.inputs[name]), None)
+                if field is not None:
+                    values = batch.inputs[name][field]
+                    changed = self.changed(name, values, self._settings.image if field == IMAGE else None)
+                    inputs[name] = {**batch.inputs[name], field: changed.clamp(0, 1) if field == IMAGE else changed}
+                    continue
+                for part in self._model.encoders[name].modules():
+                    if isinstance(part, Embedded):
+                        hooks.enter_context(_hooked(part, self, name))
+            yield replace(batch, inputs=inputs)
+
+    def ascend(self, gradients: Sequence[torch.Tensor | None], share: float) -> None:
+        """Go along the sign of the gradients, a share of the bounds far, and stay inside them."""
+        for (name, delta), gradient in zip(self._deltas.items(), gradients, strict=True):
+            if gradient is not None:
+                bound = self._bounds[name]
+                moved = delta.detach() + share * bound * gradient.sign()
+                self._deltas[name] = torch.maximum(torch.minimum(moved, bound), -bound).requires_grad_()
+
+    def hold(self) -> None:
+        """Ask for no more gradient of the change."""
+        self._deltas = {name: delta.detach() for name, delta in self._deltas.items()}
+
+    def changed(self, name: str, values: torch.Tensor, bound: float | None) -> torch.Tensor:
+        """Give the changed values of an input; `bound` is that of each number, None a share of their root mean square."""
+        if name not in self._deltas:
+            there = values.detach() != 0
+            rms = values.detach().square().sum().div(there.sum().clamp(min=1)).sqrt()
+            size = rms * self._settings.embedding if bound is None else rms.new_tensor(bound)
+            self._bounds[name] = size
+            start = torch.zeros_like(values)
+            if self._random:
+                start.uniform_(-1, 1).mul_(size)
+            self._deltas[name] = start.requires_grad_()
+        delta = self._deltas[name]
+        return values + delta if bound is not None else values + delta * (values.detach() != 0)  # what is missing stays so
+
+
+@contextmanager
+def _hooked(part: Embedded, change: Change, name: str) -> Iterator[None]:
+    def add(_part: torch.nn.Module, _args: Any, values: torch.Tensor) -> torch.Tensor:
+        return change.changed(name, values, None)
+
+    handle = part.register_forward_hook(add)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def attack(
+    model: DiagnosisModel, batch: Batch, inputs: Collection[str], settings: AttackSettings, *, random: bool = False
+) -> Change:
+    """Look for the change of a batch that makes the labelled loss worst.
+
+    The network is in evaluation while it is looked for, so that no dropout hides the way; its mode comes back.
+
+    Args:
+        model: The network.
+        batch: With labels.
+        inputs: Those whose reading changes.
+        settings: How far and how hard.
+        random: Start anywhere inside the bounds.
+    """
+    training = model.training
+    model.eval()
+    change = Change(model, [name for name in inputs if bool(batch.present[name].any())], settings, random=random)
+    share = 1.0 if settings.steps == 1 else 2.5 / settings.steps
+    for _ in range(settings.steps):
+        with torch.enable_grad(), change.of(batch) as changed:
+            loss = model.joint_loss(model(changed), changed)
+            gradients = torch.autograd.grad(loss, change.deltas, allow_unused=True)
+        change.ascend(gradients, share)
+    model.train(training)
+    return change
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """What a model says of S studies while each input in turn is attacked.
+
+    Attributes:
+        clean: (S, C) logits freed from class weights.
+        robust: Input -> (S, C) logits under the attack on this input; a study that lacks it is not changed.
+    """
+
+    clean: torch.Tensor
+    robust: Mapping[str, torch.Tensor]
+
+
+def attacked(model: DiagnosisModel, batches: Iterable[Batch], settings: AttackSettings) -> Attacked:
+    """Let a model speak of labelled studies, first as they are, then with each input attacked.
+
+    Args:
+        model: In evaluation mode.
+        batches: With labels.
+        settings: How far and how hard.
+    """
+    device = next(model.parameters()).device
+    clean: list[torch.Tensor] = []
+    robust: dict[str, list[torch.Tensor]] = {name: [] for name in sorted(model.encoders)}
+    for given in batches:
+        batch = given.to(device)
+        with torch.no_grad():
+            clean.append(model.evidence(model(batch).logits).float().cpu())
+        for name, said in robust.items():
+            change = attack(model, batch, [name], settings)
+            with torch.no_grad(), change.of(batch) as changed:
+                said.append(model.evidence(model(changed).logits).float().cpu())
+    return Attacked(torch.cat(clean), {name: torch.cat(said) for name, said in robust.items()})
