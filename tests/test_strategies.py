@@ -1,48 +1,143 @@
 """Ways to fine-tune: one contract for all, and what each of them claims."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from conftest import Hospital
 
+from medmm.dataset.batches import stack
+from medmm.dataset.decode import prepare_study
+from medmm.errors import Rejected
+from medmm.inputs.base import Fields
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.training.strategies import STRATEGIES
-from medmm.training.strategies.base import Situation, StrategySettings
+from medmm.training.strategies.base import Situation, Strategy, StrategySettings
 from medmm.training.strategies.ogm_ge import Balanced, OgmGe
 from medmm.training.strategies.supervised import Supervised
-from medmm.types import Batch, Tokens
+from medmm.types import Batch, Study, Task, Tokens
+
+TASKS: tuple[Task, ...] = ("binary", "multiclass", "multilabel")
+CLASSES: dict[Task, int] = {"binary": 1, "multiclass": 3, "multilabel": 3}
+OPTIONS: dict[str, dict[str, object]] = {"domain_adversarial": {"column": "site"}, "group_dro": {"columns": ["site"]}}
+SITES = ("A", "B", "C")
+SITUATION = Situation(SITES, frozenset({"labs"}))
 
 
-def model_of(hospital: Hospital, seed: int = 0) -> DiagnosisModel:
+def model_of(hospital: Hospital, seed: int = 0, task: Task = "binary") -> DiagnosisModel:
     torch.manual_seed(seed)
     settings = ModelSettings.model_validate({"width": 16, "fusion": {"name": "concat", "modality_dropout": 0}})
-    return DiagnosisModel(settings, hospital.inputs, "binary", [1.0])
+    return DiagnosisModel(settings, hospital.inputs, task, [1.0] * CLASSES[task])
 
 
-def strategy(name: str) -> StrategySettings:
-    return STRATEGIES.pick(name).model_validate({"name": name})
+def objective(name: str, model: DiagnosisModel, **options: object) -> Strategy:
+    settings = STRATEGIES.pick(name).model_validate({"name": name, **OPTIONS.get(name, {}), **options})
+    return settings.build(model, SITUATION)
 
 
+def batch_of(hospital: Hospital, studies: Sequence[Study], task: Task = "binary", unlabelled: int = 0) -> Batch:
+    """Give a batch with groups and a strong view; labels of other tasks follow from the diagnosis; the last have none."""
+    batch = hospital.batch(studies)
+    assert batch.target is not None
+    sick, odd = batch.target[:, 0] > 0, torch.arange(len(studies)) % 2 == 1
+    by_task = {
+        "binary": sick[:, None],
+        "multiclass": torch.stack([~sick, sick & odd, sick & ~odd], 1),
+        "multilabel": torch.stack([sick, odd, sick | odd], 1),
+    }
+    target = by_task[task].float()
+    target[len(studies) - unlabelled :] = torch.nan
+    group = torch.tensor([SITES.index(study.groups["site"]) if i else -1 for i, study in enumerate(studies)])
+    rng = np.random.default_rng(0)
+    found: dict[str, list[Fields | None]] = {name: [] for name in sorted(hospital.inputs)}
+    for study in studies:
+        prepared = prepare_study(study, hospital.inputs)
+        assert not isinstance(prepared, Rejected)
+        for name, fields in found.items():
+            fields.append(dict(hospital.inputs[name].perturb(prepared[name], rng)) if name in prepared else None)
+    view = {name: stack(fields) for name, fields in found.items()}
+    return replace(batch, target=target, group=group, views=(view,))
+
+
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", STRATEGIES)
 class TestStrategy:
-    def test_its_loss_falls(self, name: str, hospital: Hospital) -> None:
-        model, batch = model_of(hospital).train(), hospital.batch(hospital.studies[:12])
-        optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
-        losses = []
+    def test_its_loss_falls(self, name: str, task: Task, hospital: Hospital) -> None:
+        model, batch = model_of(hospital, task=task), batch_of(hospital, hospital.studies[:12], task, unlabelled=4)
+        one = objective(name, model).train()
+        optimizer = torch.optim.AdamW((p for p in one.parameters() if p.requires_grad), 2e-3)
+        labelled, losses = replace(batch, target=batch.target), []
+        one.begin_epoch(0)
         for _ in range(25):
-            loss = strategy(name).build(model, Situation()).loss(batch)
+            loss = one.loss(batch)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            losses.append(loss.item())
-        assert np.mean(losses[-3:]) < 0.8 * losses[0]
+            one.end_step()
+            one.eval()
+            with torch.no_grad():
+                losses.append(one.validation_loss(labelled).item())
+            one.end_validation()
+            one.train()
+        one.finish()
+        model.eval()
+        assert np.mean(losses[-3:]) < 0.9 * losses[0]
+        assert model.joint_loss(model(batch), batch).item() == pytest.approx(losses[-1], rel=1e-4)
 
-    def test_an_input_that_no_study_has_gets_no_gradient(self, name: str, hospital: Hospital) -> None:
-        model = model_of(hospital).train()
-        batch = hospital.batch([study for study in hospital.studies if "ct" not in study.evidence][:6])
-        strategy(name).build(model, Situation()).loss(batch).backward()
+    def test_an_input_that_no_study_has_gets_no_gradient(self, name: str, task: Task, hospital: Hospital) -> None:
+        model = model_of(hospital, task=task)
+        one = objective(name, model).train()
+        batch = batch_of(hospital, [study for study in hospital.studies if "ct" not in study.evidence][:6], task)
+        one.loss(batch).backward()
         assert all(p.grad is None or not p.grad.any() for p in model.encoders["ct"].parameters())
-        assert any(p.grad is not None and p.grad.any() for p in model.encoders["labs"].parameters())
+        assert any(p.grad is not None and p.grad.any() for p in model.encoders["history"].parameters())
+
+    @pytest.mark.parametrize("filler", [float("nan"), 1e30])
+    def test_the_filler_of_absent_inputs_changes_no_bit(self, name: str, task: Task, filler: float, hospital: Hospital) -> None:
+        batch = batch_of(hospital, hospital.studies[:8], task, unlabelled=2)
+
+        def filled(inputs: Mapping[str, Mapping[str, torch.Tensor]]) -> dict[str, dict[str, torch.Tensor]]:
+            return {
+                name: {
+                    field: values.clone().index_fill_(0, (~batch.present[name]).nonzero()[:, 0], filler)
+                    if values.is_floating_point()
+                    else values
+                    for field, values in fields.items()
+                }
+                for name, fields in inputs.items()
+            }
+
+        def gradients(given: Batch) -> list[torch.Tensor | None]:
+            one = objective(name, model_of(hospital, task=task)).train()
+            torch.manual_seed(1)
+            one.loss(given).backward()
+            return [p.grad for p in one.parameters()]
+
+        other = replace(batch, inputs=filled(batch.inputs), views=tuple(filled(view) for view in batch.views))
+        assert any(not present.all() for present in batch.present.values())
+        for known, changed in zip(gradients(batch), gradients(other), strict=True):
+            assert (known is None) == (changed is None)
+            assert known is None or changed is None or torch.equal(known, changed)
+
+    def test_a_batch_without_labels_gives_a_finite_loss(self, name: str, task: Task, hospital: Hospital) -> None:
+        one = objective(name, model_of(hospital, task=task)).train()
+        assert one.loss(batch_of(hospital, hospital.studies[:4], task, unlabelled=4)).isfinite()
+
+    def test_all_that_it_remembers_stands_in_its_state(self, name: str, task: Task, hospital: Hospital) -> None:
+        batch = batch_of(hospital, hospital.studies[:8], task, unlabelled=2)
+        one, other = (objective(name, model_of(hospital, seed, task)).train() for seed in (0, 1))
+        for _ in range(2):
+            one.loss(batch).backward()
+            one.end_step()
+        other.load_state_dict(one.state_dict())
+        said = []
+        for each in (one, other):
+            torch.manual_seed(2)
+            each.begin_epoch(1)
+            said.append(each.loss(batch).item())
+        assert said[0] == said[1]
 
 
 def certain(model: DiagnosisModel, name: str, logit: float) -> None:
