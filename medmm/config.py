@@ -12,12 +12,13 @@ from medmm.cohort.split import SplitSettings
 from medmm.cohort.studies import CohortSettings
 from medmm.cohort.target import TargetSettings
 from medmm.errors import ConfigError
-from medmm.evaluation.settings import CompareSettings, EvaluationSettings
+from medmm.evaluation.settings import EvaluationSettings
 from medmm.files import is_safe_name
 from medmm.inputs import INPUTS
 from medmm.inputs.base import InputSettings
 from medmm.model import ModelSettings, suited_fusion
 from medmm.settings import Settings, named_choice
+from medmm.training.comparison import CompareSettings
 from medmm.training.settings import TrainingSettings
 from medmm.training.tracking import TrackingSettings
 
@@ -87,11 +88,16 @@ class RunConfig(Settings):
         return self
 
     def settled(self, patients: int) -> Self:
-        """Fill in the encoders and the fusion that the run file does not name, as suits the number of training patients."""
+        """Fill in the encoders and the fusion that the run file does not name, as suits the number of training patients.
+
+        A strategy that says how far pretrained backbones learn has its way.
+        """
         inputs = {
             name: one if "encoder" in one.model_fields_set else one.model_copy(update={"encoder": one.suited(patients)})
             for name, one in self.inputs.items()
         }
+        if (tuning := self.training.strategy.tuning) is not None:
+            inputs = {name: one.tuned(tuning) for name, one in inputs.items()}
         model = self.model
         if "fusion" not in model.model_fields_set:
             model = model.model_copy(update={"fusion": suited_fusion(patients)})

@@ -12,7 +12,7 @@ from medmm.config import RunConfig, load_config, parse_config
 from medmm.errors import ConfigError, MedmmError
 from medmm.fusion.transformer import TransformerSettings
 from medmm.training.strategies.supervised import Supervised
-from medmm.workflows.train import refuse_idle_strategy
+from medmm.workflows.fine_tuning import refuse_idle_strategy
 
 GOOD: dict[str, Any] = {
     "name": "chest",

@@ -17,10 +17,12 @@ from medmm.evaluation.evaluate import headline
 from medmm.evaluation.intervals import interval
 from medmm.files import write_bytes
 from medmm.fusion.base import FusionSettings
+from medmm.training.strategies.base import StrategySettings
 from medmm.training.tracking import Record
 from medmm.types import Array, Scores
 
 from .cohort import Cohort
+from .fine_tuning import fine_tuned
 from .learn import Learned, Tell, join, learn, make_scores
 from .report import number
 from .screen import Screen
@@ -35,12 +37,14 @@ class Method:
         kind: A fusion of all inputs, a network on one input, or a classical model on one input.
         input: The only one it takes; "" for a fusion.
         fusion: Its settings; None where it is none.
+        strategy: The way to fine-tune; None for that of the run.
     """
 
     name: str
     kind: Literal["fusion", "single", "baseline"]
     input: str = ""
     fusion: FusionSettings | None = None
+    strategy: StrategySettings | None = None
 
 
 @dataclass(frozen=True)
@@ -86,13 +90,13 @@ class Fold:
         cohort: Divided for the fold.
         checkpoints: Gives the folder of a method's training, another one for every other setting of it.
         screen: Shows progress.
-        singles: Input -> the model that was trained on it alone.
+        singles: Folder of its checkpoints -> the model that was trained on one input alone.
     """
 
     cohort: Cohort
     checkpoints: Callable[[Method], Path]
     screen: Screen
-    singles: dict[str, Learned] = field(default_factory=dict)
+    singles: dict[Path, Learned] = field(default_factory=dict)
 
     def cell(self, method: Method, record: Record, title: str) -> Cell:
         """Train a method and let it speak of the test studies."""
@@ -116,16 +120,17 @@ class Fold:
         return self._fusion(method, record, title) if method.kind == "fusion" else self._single(method, record.measures, title)
 
     def _single(self, method: Method, tell: Tell, title: str) -> Learned:
-        name = method.input
-        if name not in self.singles:
-            place = self.checkpoints(method)
-            self.singles[name] = learn(self.cohort.only(name), tell, self.screen, title, place, decides=False)
-        return self.singles[name]
+        place = self.checkpoints(method)
+        if place not in self.singles:
+            cohort = fine_tuned(self.cohort, method.strategy).only(method.input)
+            self.singles[place] = learn(cohort, tell, self.screen, title, place, decides=False)
+        return self.singles[place]
 
     def _fusion(self, method: Method, record: Record, title: str) -> Learned:
         assert method.fusion is not None
         model = self.cohort.config.model.model_copy(update={"fusion": method.fusion})
         cohort = replace(self.cohort, config=self.cohort.config.model_copy(update={"model": model}))
+        cohort = fine_tuned(cohort, method.strategy)
         if not (method.fusion.apart and len(cohort.inputs) > 1):
             return learn(cohort, record.measures, self.screen, title, self.checkpoints(method), decides=False)
         singles: dict[str, Learned] = {}
@@ -134,7 +139,7 @@ class Fold:
             def tell(measures: Mapping[str, float], epoch: int, name: str = name) -> None:
                 record.measures({f"{name}/{measure}": value for measure, value in measures.items()}, epoch)
 
-            singles[name] = self._single(single(name), tell, f"{title} ({name})")
+            singles[name] = self._single(single(name, method.strategy), tell, f"{title} ({name})")
         return join(cohort, singles, self.screen, decides=False)
 
     def _baseline(self, name: str) -> tuple[Array, Array]:
@@ -162,18 +167,25 @@ class Fold:
         record.measures({name: float(str(value)) for name, value in values.items()})
 
 
-def single(name: str) -> Method:
+def single(name: str, strategy: StrategySettings | None = None) -> Method:
     """Name the network on one input."""
-    return Method(f"{name} alone", "single", name)
+    return Method(f"{name} alone", "single", name, strategy=strategy)
 
 
-def methods_of(cohort_inputs: Mapping[str, str], fusions: Sequence[FusionSettings], *, baselines: bool) -> tuple[Method, ...]:
-    """Name all methods: single inputs, their classical rivals, then the fusions, each of them once.
+def methods_of(
+    cohort_inputs: Mapping[str, str],
+    fusions: Sequence[FusionSettings],
+    *,
+    baselines: bool,
+    strategies: Sequence[StrategySettings] = (),
+) -> tuple[Method, ...]:
+    """Name all methods: single inputs, their classical rivals, the fusions, each of them once, then ways to fine-tune.
 
     Args:
         cohort_inputs: Input -> its kind.
         fusions: The run's own first; another of its name takes part only with settings of its own.
         baselines: Whether classical rivals take part.
+        strategies: Ways to fine-tune with the run's own fusion, beside the run's own way.
     """
     methods = [single(name) for name in cohort_inputs]
     if baselines:
@@ -187,4 +199,10 @@ def methods_of(cohort_inputs: Mapping[str, str], fusions: Sequence[FusionSetting
             again = sum(one.name == fusion.name for one in known)
             known.append(fusion)
             methods.append(Method(fusion.name + (f" {again + 1}" if again else ""), "fusion", fusion=fusion))
+    tried: list[StrategySettings] = []
+    for strategy in (one for i, one in enumerate(strategies) if one not in strategies[:i]):
+        again = sum(one.name == strategy.name for one in tried)
+        tried.append(strategy)
+        name = f"{own.name}, {strategy.name}" + (f" {again + 1}" if again else "")
+        methods.append(Method(name, "fusion", fusion=own, strategy=strategy))
     return tuple(methods)

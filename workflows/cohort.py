@@ -249,7 +249,11 @@ def divide(config: RunConfig, sources: Sources, intake: Intake, screen: Screen, 
 def settle(config: RunConfig, patients: int, screen: Screen) -> RunConfig:
     """Fill in what the run file leaves to the number of training patients, and say so."""
     settled = config.settled(patients)
-    chosen = [f"{name}: {one.encoder.name}" for name, one in settled.inputs.items() if one != config.inputs[name]]
+    chosen = [
+        f"{name}: {one.encoder.name}"
+        for name, one in settled.inputs.items()
+        if "encoder" not in config.inputs[name].model_fields_set
+    ]
     if settled.model != config.model:
         chosen.append(f"fusion: {settled.model.fusion.name}")
     if chosen:

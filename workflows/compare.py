@@ -29,6 +29,7 @@ from medmm.types import Array, Scores
 from .cells import Cell, Fold, Method, methods_of, read_cell
 from .cohort import Intake, divide, open_export, settle, share_out
 from .comparison import Comparison, judge_methods, log_comparison
+from .fine_tuning import refuse_idle_strategy
 from .screen import Screen
 from .train import shown_settings
 
@@ -87,7 +88,8 @@ class _Bench:
     def key(self, part: Part, method: Method) -> str:
         """Give what names a training: it is another one wherever its split or a setting of its method is."""
         settings = None if method.fusion is None else method.fusion.model_dump(mode="json")
-        return digest([part.seed, self.sides[part.name], method.kind, method.input, settings])[:32]
+        strategy = None if method.strategy is None else method.strategy.model_dump(mode="json")
+        return digest([part.seed, self.sides[part.name], method.kind, method.input, settings, strategy])[:32]
 
     def path(self, part: Part, method: Method) -> Path:
         """Tell where the cell of a method lies."""
@@ -150,13 +152,17 @@ def parts_of(config: RunConfig) -> tuple[Part, ...]:
 
 
 def _set_up(config: RunConfig, screen: Screen) -> _Bench:
-    sources, intake = open_export(config, screen)
+    ways = config.compare.strategies
+    sources, intake = open_export(config, screen, unlabelled=any(one.unlabelled for one in ways))
     sides = {part.name: share_out(part.config, intake.studies, intake.left_out)[0] for part in parts_of(config)}
     first = next(iter(sides.values()))
     learning = {intake.studies[i].patient_id for i, side in first.items() if side == "train"}
     config = settle(config, len(learning), screen)  # once, so that no fold has other networks than the next
+    for strategy in (config.training.strategy, *ways):
+        refuse_idle_strategy(config.model_copy(update={"training": config.training.model_copy(update={"strategy": strategy})}))
     kinds = {name: one.kind for name, one in config.inputs.items()}
-    methods = methods_of(kinds, [config.model.fusion, *config.compare.methods], baselines=config.compare.baselines)
+    fusions = [config.model.fusion, *config.compare.methods]
+    methods = methods_of(kinds, fusions, baselines=config.compare.baselines, strategies=ways)
     folder = config.folder / "compare" / _fingerprint(config, intake)[:32]
     digests = {name: digest(sorted(of_part.items())) for name, of_part in sides.items()}
     return _Bench(config, sources, intake, methods, parts_of(config), digests, folder)

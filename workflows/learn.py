@@ -1,7 +1,7 @@
 """One model: trained on the inputs of a cohort, calibrated on its validation studies, asked about its test studies."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -11,7 +11,7 @@ import torch
 from medmm.dataset.batches import Batches, TrainingBatches
 from medmm.dataset.cache import PreparedInput
 from medmm.dataset.features import backbone_of, kept_features
-from medmm.errors import ConfigError, DataError
+from medmm.errors import DataError
 from medmm.evaluation.calibration import fit_temperature
 from medmm.evaluation.decision import choose_thresholds
 from medmm.evaluation.tasks import has_both
@@ -19,16 +19,22 @@ from medmm.fusion.late import Late
 from medmm.model import DiagnosisModel, balanced_weights
 from medmm.package import Package
 from medmm.predict import Subset, predict, subsets
-from medmm.tables import nearest
+from medmm.training.attack import attacked
 from medmm.training.loop import fit
+from medmm.training.strategies.adversarial import Adversarial
 from medmm.training.strategies.base import Situation
 from medmm.types import Array, Scores
 
 from .cohort import Cohort
+from .fine_tuning import groups_of
 from .screen import Screen
 
 Tell: TypeAlias = Callable[[Mapping[str, float], int], None]
 """Told measures and the epoch that they are of, from 1; 0 for those of the whole."""
+
+
+ATTACK_STEPS = 10
+"""Steps of the search by which robustness is judged, at least: a weak attack makes a network look robust."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class Learned:
         present: (S, I) which inputs, in alphabetical order, each test study has.
         conflict: (S,) how far the inputs of each test study contradict each other; None where the fusion cannot tell.
         rows: (S,) index of each test study.
+        attacked: Input -> scores of the test studies while the worst small change of this input is made, after adversarial
+            training; else empty.
     """
 
     package: Package
@@ -50,6 +58,7 @@ class Learned:
     present: Array
     conflict: Array | None
     rows: Array
+    attacked: Mapping[str, Scores] = field(default_factory=dict)
 
 
 def learn(cohort: Cohort, tell: Tell, screen: Screen, title: str, checkpoints: Path, *, decides: bool = True) -> Learned:
@@ -140,32 +149,6 @@ def new_model(cohort: Cohort) -> DiagnosisModel:
     return DiagnosisModel(config.model, cohort.inputs, task, weight)
 
 
-def groups_of(cohort: Cohort, columns: Sequence[str]) -> tuple[tuple[str, ...], Array | None]:
-    """Give the names of the groups that columns of the studies table make among the studies that learn, and each study's.
-
-    Returns:
-        Names, and (S,) the number of each study's group, -1 where a cell is empty or the group unknown; none without columns.
-
-    Raises:
-        ConfigError: The table has no such column, or there are fewer than two groups.
-    """
-    if not columns:
-        return (), None
-    known = list(cohort.studies[0].cells)
-    for column in columns:
-        if column not in known:
-            raise ConfigError(f"training.strategy: the studies table has no column {column!r}: {nearest(column, known)}")
-    own = [" ".join(cells) if all(cells := [study.cells[column] for column in columns]) else "" for study in cohort.studies]
-    learning = (*cohort.split["train"], *cohort.unlabelled)
-    names = tuple(sorted({own[i] for i in learning} - {""}))
-    if len(names) < 2:
-        raise ConfigError(
-            f"training.strategy: the training studies are of {len(names)} group by {' and '.join(map(repr, columns))}, "
-            "two or more are needed: name another column, or choose another strategy"
-        )
-    return names, np.array([names.index(one) if one in names else -1 for one in own])
-
-
 def _prepared(cohort: Cohort, model: DiagnosisModel, screen: Screen) -> dict[str, PreparedInput]:
     """Give the prepared inputs; of a frozen backbone what it says of each study, computed once."""
     config = cohort.config
@@ -204,7 +187,18 @@ def _speak(cohort: Cohort, model: DiagnosisModel, prepared: Mapping[str, Prepare
     rows = cohort.split["test"]
     logits, present, conflict = predict(model, Batches(prepared, rows, None, batch_size), subsets(sorted(everything)))
     test = {some: make_scores(cohort, rows, package.probability(values)) for some, values in logits.items()}
-    return Learned(package, chosen, test, present, conflict, np.array(rows))
+    return Learned(package, chosen, test, present, conflict, np.array(rows), _attacked(cohort, package, prepared))
+
+
+def _attacked(cohort: Cohort, package: Package, prepared: Mapping[str, PreparedInput]) -> dict[str, Scores]:
+    """Give the scores of the test studies under an attack on each input, where the run asked for robustness."""
+    strategy, rows = cohort.config.training.strategy, cohort.split["test"]
+    if not isinstance(strategy, Adversarial) or not rows:
+        return {}
+    harder = strategy.attack.model_copy(update={"steps": max(ATTACK_STEPS, strategy.attack.steps)})
+    batches = Batches(prepared, rows, cohort.target, cohort.config.training.batch_size)
+    said = attacked(package.model, batches, harder)
+    return {name: make_scores(cohort, rows, package.probability(logits.numpy())) for name, logits in said.robust.items()}
 
 
 def make_scores(cohort: Cohort, rows: tuple[int, ...], probability: Array) -> Scores:

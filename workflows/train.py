@@ -18,8 +18,10 @@ from medmm.training.tracking import SQLITE, Record, connect, flat, open_record
 from .characteristics import flow_of, page_of, table_one
 from .cohort import Cohort, prepare
 from .cut_notes import record_cut_notes
+from .fine_tuning import refuse_idle_strategy
 from .learn import Learned, join, learn
 from .report import InputComparison, compare_inputs, log_report
+from .robustness import tell_robustness
 from .screen import Screen, with_interval
 from .ui import HOST
 
@@ -99,6 +101,7 @@ def _train(cohort: Cohort, client: "MlflowClient", record: Record, screen: Scree
     folder = config.folder / "package"
     package = replace(package, digest=save_package(package, folder))
     log_report(record, cohort, learned, evaluation, comparison)
+    tell_robustness(cohort, learned, record, screen)
     screen.say("packaging and registering ...")
     address = log_model(record, package, folder)
     headline = evaluate(learned.validation, config.target.task, package.thresholds, 100).headline.value
@@ -107,20 +110,6 @@ def _train(cohort: Cohort, client: "MlflowClient", record: Record, screen: Scree
     record.tags({"model": f"models:/{config.name}/{version}", "model_digest": package.digest})
     record.tags({"mlflow.note.content": card_text(package)})  # the description on the run's page
     return Trained(folder, f"models:/{config.name}/{version}", champion, record.address(), evaluation, comparison)
-
-
-def refuse_idle_strategy(config: RunConfig) -> None:
-    """Refuse a strategy that could not act with the fusion of the run.
-
-    Raises:
-        ConfigError: OGM-GE without inputs that learn together and have heads of their own.
-    """
-    fusion, strategy = config.model.fusion, config.training.strategy
-    if strategy.together and (fusion.apart or not fusion.auxiliary_weight):
-        raise ConfigError(
-            f"training.strategy: {strategy.name} balances inputs that learn together, by heads of their own: choose another "
-            "fusion than late, and an auxiliary_weight above 0"
-        )
 
 
 def describe(record: Record, config: RunConfig, cohort: Cohort) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from medmm.encoders.tuning import Tuning
 from medmm.settings import Plain, Settings
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ class EncoderSettings(Settings):
             What a user must know of them, in one line; "" where there is nothing.
         """
         return ""
+
+    def tuned(self, tuning: Tuning) -> Self:
+        """Give the settings with another tuning, where there is a backbone with pretrained weights; else the same."""
+        return self
 
     def files(self) -> tuple[Path, ...]:
         """Name the local files that `initialise` reads: their content is part of what a run depends on."""

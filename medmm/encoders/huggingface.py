@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path, PurePath
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from pydantic import BeforeValidator
@@ -45,6 +45,10 @@ class HuggingFace(EncoderSettings):
         assert isinstance(network, Adapted)
         load_pretrained(network.backbone, self.model, self.repair)
         return f"weights of {PurePath(self.model).name}, {self.tuning.learn} of the backbone learns"
+
+    def tuned(self, tuning: Tuning) -> Self:
+        """Give the settings with another tuning."""
+        return self.model_copy(update={"tuning": tuning})
 
     def files(self) -> tuple[Path, ...]:
         """Name the local files that `initialise` reads."""

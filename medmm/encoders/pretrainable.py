@@ -44,6 +44,10 @@ class PretrainableImage(ImageEncoderSettings):
             )
         return ""
 
+    def tuned(self, tuning: Tuning) -> Self:
+        """Give the settings with another tuning, where there are weights."""
+        return self if self.weights is None else self.model_copy(update={"tuning": tuning})
+
     def files(self) -> tuple[Path, ...]:
         """Name the local files that `initialise` reads."""
         return () if self.weights is None else (self.weights,)

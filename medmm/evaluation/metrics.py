@@ -72,6 +72,11 @@ def specificity(decided: Array, target: Array, weights: Array) -> Array:
     return _mean(~decided[negative], weights[:, negative])
 
 
+def share(values: Array, weights: Array) -> Array:
+    """Mean of (S,) values: the accuracy, where they tell which studies are decided right."""
+    return _mean(values, weights)
+
+
 def prevalence(target: Array, weights: Array) -> Array:
     """Share of the studies that are positive."""
     return _mean(target, weights)

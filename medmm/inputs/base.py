@@ -8,6 +8,7 @@ import numpy as np
 
 from medmm.cohort.studies import CohortSettings, Sources
 from medmm.encoders.base import EncoderSettings
+from medmm.encoders.tuning import Tuning
 from medmm.errors import Rejected
 from medmm.settings import Plain, Settings
 from medmm.types import Array, Evidence, Study
@@ -39,6 +40,10 @@ class InputSettings(Settings):
     @abstractmethod
     def suited(self, patients: int) -> EncoderSettings:
         """Give the encoder for a run that does not name one."""
+
+    def tuned(self, tuning: Tuning) -> Self:
+        """Give the settings with another tuning of a pretrained encoder."""
+        return self.model_copy(update={"encoder": self.encoder.tuned(tuning)})
 
     @abstractmethod
     def open(self, name: str, state: Plain = None) -> "Input[object]":
