@@ -64,6 +64,7 @@ def train(config: RunConfig, screen: Screen, *, resume: bool = False) -> Trained
         MedmmError: Something that the user can repair.
         KeyboardInterrupt: Interrupted; the run is closed and can be resumed.
     """
+    refuse_idle_strategy(config)  # before hours of decoding; once more when the size of the cohort has chosen the fusion
     client = connect(config.tracking)
     cohort = prepare(config, screen)
     run_id = _interrupted_run(config, cohort) if resume else None

@@ -126,9 +126,12 @@ def attack(
         settings: How far and how hard.
         random: Start anywhere inside the bounds.
     """
+    some = [name for name in inputs if bool(batch.present[name].any())]
+    change = Change(model, some, settings, random=random)
+    if not some:
+        return change
     training = model.training
     model.eval()
-    change = Change(model, [name for name in inputs if bool(batch.present[name].any())], settings, random=random)
     share = 1.0 if settings.steps == 1 else 2.5 / settings.steps
     for _ in range(settings.steps):
         with torch.enable_grad(), change.of(batch) as changed:
