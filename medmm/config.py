@@ -17,8 +17,13 @@ from medmm.files import is_safe_name
 from medmm.inputs import INPUTS
 from medmm.inputs.base import InputSettings
 from medmm.model import ModelSettings, suited_fusion
+from medmm.rules.book import Rulebook, bind_rules
+from medmm.rules.faults import RulesError, Source, faults_of
+from medmm.rules.reading import rules_of
+from medmm.rules.settings import MOST_RULES, Rule
 from medmm.settings import Settings, named_choice
 from medmm.training.comparison import CompareSettings
+from medmm.strict_yaml import read_document
 from medmm.training.settings import TrainingSettings
 from medmm.training.tracking import TrackingSettings
 
@@ -51,6 +56,9 @@ class RunConfig(Settings):
 
     training: TrainingSettings = TrainingSettings()
     """The loop."""
+
+    rules: tuple[Rule, ...] = Field((), max_length=MOST_RULES)
+    """Clinical rules before the model, in training and after it; or the path of a file of them, relative to the run file."""
 
     evaluation: EvaluationSettings = EvaluationSettings()
     """How the run is judged."""
@@ -87,6 +95,15 @@ class RunConfig(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _rules_fit(self) -> Self:
+        self.rulebook()
+        return self
+
+    def rulebook(self) -> Rulebook:
+        """Give the rules, bound to the inputs and the target."""
+        return bind_rules(self.rules, self.inputs, self.cohort, self.target)
+
     def settled(self, patients: int) -> Self:
         """Fill in the encoders and the fusion that the run file does not name, as suits the number of training patients.
 
@@ -115,45 +132,35 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     Raises:
         ConfigError: The file cannot be read, or a value is wrong: says where, what and the repair.
     """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - SafeLoader, and stricter
-    except FileNotFoundError:
-        raise ConfigError(f"there is no run file {path}: give the path of a YAML file, such as configs/demo.yaml") from None
-    except (OSError, UnicodeDecodeError) as reason:
-        raise ConfigError(f"the run file cannot be read ({type(reason).__name__}): give a YAML file in UTF-8") from reason
-    except (yaml.YAMLError, ValueError) as reason:
-        mark = getattr(reason, "problem_mark", None)
-        place = f"line {mark.line + 1}" if mark else "unknown line"
-        fault = getattr(reason, "problem", None) or "a word that is no date"
-        raise ConfigError(f"{path.name}, {place}: not YAML ({fault}): correct its indentation, brackets or quotes") from reason
+    document = read_document(path, "run file")
+    content = document.content
     if not isinstance(content, dict):
         raise ConfigError(f"{path.name} holds no settings: start from one of configs/")
     for override in overrides:
         _override(content, override)
-    return parse_config(content, path.name)
+    rules, source = rules_of(content, document, path.parent)
+    return parse_config({**content, "rules": rules}, path.name, source)
 
 
-def parse_config(content: Mapping[str, Any], source: str) -> RunConfig:
+def parse_config(content: Mapping[str, Any], source: str, rules: Source | None = None) -> RunConfig:
     """Check plain settings.
 
+    Args:
+        content: The settings.
+        source: Name of the run file.
+        rules: Where the rules among them are written.
+
     Raises:
-        ConfigError: A value is wrong; the message has one line a fault.
+        ConfigError: A value is wrong; the message has one line a fault. A `RulesError` where rules alone are wrong.
     """
     try:
         return RunConfig.model_validate(content)
-    except ValidationError as faults:
-        raise ConfigError(f"{source}: " + "; ".join(_fault(fault) for fault in faults.errors())) from None
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which YAML would silently take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        twice = next((key for key, _ in node.value if keys.count(key.value) > 1), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(None, None, f"{twice.value!r} stands twice", twice.start_mark)
-        return super().construct_mapping(node, deep)
+    except ValidationError as problem:
+        of_rules = faults_of(problem, ("rules",))
+        others = [_fault(fault) for fault in problem.errors() if not _is_of_rules(fault)]
+        if not others:
+            raise RulesError(of_rules, rules) from None
+        raise ConfigError(f"{source}: " + "; ".join([*others, *(str(RulesError([one], rules)) for one in of_rules)])) from None
 
 
 def _override(content: dict[str, Any], override: str) -> None:
@@ -173,6 +180,10 @@ def _override(content: dict[str, Any], override: str) -> None:
         place[last] = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError):
         raise ConfigError(f"override {override!r}: the value is not YAML: quote it") from None
+
+
+def _is_of_rules(fault: Any) -> bool:
+    return fault["loc"][:1] == ("rules",) or isinstance(fault.get("ctx", {}).get("error"), RulesError)
 
 
 def _fault(fault: Any) -> str:

@@ -72,6 +72,9 @@ class Code(StrEnum):
     AMBIGUOUS = "E_AMBIGUOUS"
     """Two records answer where one was expected."""
 
+    RULE = "E_RULE"
+    """A rule of the run file rejects the only input that the study has."""
+
     NO_INPUT = "E_NO_INPUT"
     """A study has none of the inputs of the run."""
 

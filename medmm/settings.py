@@ -11,6 +11,14 @@ Plain: TypeAlias = Any
 """What JSON can say: None, bool, int, float, str, and lists and dictionaries of these. Fitted state is made of it."""
 
 
+class UnknownKey(ValueError):  # noqa: N818 - what it is
+    """A key that settings do not have."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
 class Settings(BaseModel):
     """Settings that cannot change, know every key they accept, and carry their own help."""
 
@@ -20,9 +28,10 @@ class Settings(BaseModel):
     @classmethod
     def _keys_are_known(cls, data: object) -> object:
         if isinstance(data, Mapping):
+            known = [field.alias or name for name, field in cls.model_fields.items()]
             for key in data:
-                if key not in cls.model_fields:
-                    raise ValueError(f"unknown key {key!r}: {nearest(str(key), cls.model_fields)}")
+                if key not in known:
+                    raise UnknownKey(str(key), f"unknown key {key!r}: {nearest(str(key), known)}")
         return data
 
 

@@ -72,6 +72,24 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Firing:
+    """A rule that fired for a study.
+
+    Attributes:
+        rule: Its name.
+        effect: What it does, in a word: `reject`, `flag`, `penalty`, `floor`, `ceiling`, `override` or `alert`.
+        said: Its message, or what it did, with the probability before and after.
+    """
+
+    rule: str
+    effect: str
+    said: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.said}"
+
+
+@dataclass(frozen=True)
 class Study:
     """One examination at one time: the unit that gets a diagnosis.
 
@@ -85,6 +103,7 @@ class Study:
         cells: The row of the studies table, without the label.
         evidence: Input name -> where it lies. A name that is missing here is an absent input.
         rejected: Input name -> why it must not be used.
+        fired: Rules that fired before the model.
     """
 
     row: int
@@ -96,6 +115,7 @@ class Study:
     cells: Mapping[str, str] = field(default_factory=dict)
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     rejected: Mapping[str, Rejected] = field(default_factory=dict)
+    fired: tuple[Firing, ...] = ()
 
     @property
     def key(self) -> str:
@@ -111,9 +131,12 @@ class Study:
         if isinstance(found, Evidence):
             return replace(self, evidence={**self.evidence, name: found})
         if isinstance(found, Rejected):
-            evidence = {known: one for known, one in self.evidence.items() if known != name}
-            return replace(self, evidence=evidence, rejected={**self.rejected, name: found})
+            return replace(self.without_input(name), rejected={**self.rejected, name: found})
         return self
+
+    def without_input(self, name: str) -> Self:
+        """Give the study as if it lacked an input."""
+        return replace(self, evidence={known: one for known, one in self.evidence.items() if known != name})
 
 
 @dataclass(frozen=True)
