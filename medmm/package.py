@@ -17,10 +17,16 @@ from medmm.evaluation.calibration import apply_temperature
 from medmm.files import digest, digest_file, write_bytes, write_json, write_text, writing_folder
 from medmm.inputs import INPUTS, Inputs
 from medmm.model import DiagnosisModel, ModelSettings
+from medmm.rules.book import Rulebook, bind_rules
+from medmm.rules.settings import Rule
+from medmm.rules.words import in_words
 from medmm.settings import Plain
 from medmm.types import Array
 
-FORMAT = 2
+FORMAT = 3
+READABLE = (2, 3)
+"""Formats that this version reads: a package of 2 has no rules."""
+
 WEIGHTS = "weights.safetensors"
 SETTINGS = "package.json"
 STATE = "state.json"
@@ -43,6 +49,7 @@ class Package:
         model: The network, in evaluation mode.
         temperature: By which logits are divided.
         thresholds: (C,); empty for a multiclass task.
+        rules: Clinical rules; what they do before and after the model is part of its answer.
         facts: What the card says, as plain data.
         digest: Of the whole package; empty before it is saved.
     """
@@ -55,12 +62,17 @@ class Package:
     model: DiagnosisModel
     temperature: float
     thresholds: tuple[float, ...]
+    rules: tuple[Rule, ...] = ()
     facts: Plain = field(default_factory=dict)
     digest: str = ""
 
     def probability(self, logits: Array) -> Array:
         """Give calibrated probabilities (S, C) of logits (S, C)."""
         return apply_temperature(logits, self.temperature, self.target.task)
+
+    def rulebook(self) -> Rulebook:
+        """Give the rules, bound to the inputs and the target."""
+        return bind_rules(self.rules, {name: one.settings for name, one in self.inputs.items()}, self.cohort, self.target)
 
 
 def save_package(package: Package, folder: Path) -> str:
@@ -75,6 +87,7 @@ def save_package(package: Package, folder: Path) -> str:
         "model": package.model_settings.model_dump(mode="json"),
         "temperature": package.temperature,
         "thresholds": list(package.thresholds),
+        "rules": [rule.model_dump(mode="json") for rule in package.rules],
     }
     with writing_folder(folder) as temporary:
         weights = {name: tensor.contiguous() for name, tensor in package.model.state_dict().items()}
@@ -120,7 +133,7 @@ def load_package(folder: Path) -> Package:
     """
     whole = verify_package(folder)
     settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    if settings["format"] != FORMAT:
+    if settings["format"] not in READABLE:
         raise DataError(f"the package has format {settings['format']}, this version reads {FORMAT}: package the run again")
     state = json.loads((folder / STATE).read_text(encoding="utf-8"))
     inputs: Inputs = {
@@ -139,6 +152,7 @@ def load_package(folder: Path) -> Package:
         model=model.eval(),
         temperature=settings["temperature"],
         thresholds=tuple(settings["thresholds"]),
+        rules=tuple(Rule.model_validate(rule) for rule in settings.get("rules", ())),
         facts=json.loads((folder / FACTS).read_text(encoding="utf-8")),
         digest=whole,
     )
@@ -163,6 +177,7 @@ def card_text(package: Package) -> str:
         lines.append(f"- {part}: {counts['studies']} studies of {counts['patients']} patients")
     for name, why in facts.get("proof", {}).get("waived", {}).items():
         lines.append(f"- a leak was let pass: {name}, for: {why}")
+    lines += [f"- rule {one.name}: {in_words(one, package.target.names[0])}" for one in package.rules]
     results = facts.get("results", [])
     if results:
         lines += [

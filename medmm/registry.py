@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from medmm.errors import ConfigError
 from medmm.package import MANIFEST, Package
+from medmm.rules.trace import TRACE
 from medmm.training.tracking import Record, TrackingSettings, connect
 
 if TYPE_CHECKING:
@@ -129,12 +130,17 @@ def _signature(package: Package) -> "ModelSignature":
     cohort = package.cohort
     columns = [cohort.patient, cohort.study, *([cohort.time] if cohort.time else [])]
     columns += [name for one in package.inputs.values() for name in one.study_columns(cohort)]
+    optional = [name for name in package.rulebook().study_columns() if name not in columns]
     names = package.target.names
     outputs = [ColSpec("string", "patient_id"), ColSpec("string", "study_id")]
     outputs += [ColSpec("double", f"probability_{name}") for name in names] + [
         ColSpec("boolean", f"decision_{name}") for name in names
     ]
-    outputs += [ColSpec(Array(DataType.string), "inputs"), ColSpec("string", "model_digest")]
+    outputs += [ColSpec("double", f"raw_probability_{name}") for name in names if package.rulebook().moves]
+    outputs += [ColSpec(Array(DataType.string), name) for name in ("inputs", *(TRACE if package.rules else ()))]
+    outputs += [ColSpec("string", "model_digest")]
     outputs += [ColSpec("string", "code"), ColSpec("string", "reason")]
     params = ParamSchema([ParamSpec("root", "string", "."), ParamSpec("workers", "long", 0)])
-    return ModelSignature(Schema([ColSpec("string", name) for name in dict.fromkeys(columns)]), Schema(outputs), params)
+    given = [ColSpec("string", name) for name in dict.fromkeys(columns)]
+    given += [ColSpec("string", name, required=False) for name in optional]  # what a rule cannot read leaves it open
+    return ModelSignature(Schema(given), Schema(outputs), params)

@@ -239,8 +239,45 @@ def score(
     uri = store_address(tracking) if model.startswith(("models:/", "runs:/")) else tracking
     scored = score_studies(model, studies, out, TrackingSettings(uri=uri), screen, workers)
     screen.say(f"{scored.scored} studies scored: {out / 'scores.parquet'}")
+    if scored.fired:
+        screen.say("rules fired: " + ", ".join(f"{name}: {count}" for name, count in scored.fired.items()))
     reasons = ", ".join(f"{code.value}: {count}" for code, count in sorted(scored.rejected.items()))
     screen.say(f"{sum(scored.rejected.values())} rejected: {out / 'rejected.parquet'}" + (f" ({reasons})" if reasons else ""))
+
+
+rules_app = typer.Typer(help="Clinical rules of a run: before the model, in training, after it.", no_args_is_help=True)
+app.add_typer(rules_app, name="rules")
+
+
+@rules_app.command("check")
+def check_rules(
+    file: Annotated[Path, typer.Argument(help="Run file with rules, or a file of rules alone.", metavar="FILE")],
+    count: Annotated[
+        bool, typer.Option("--count", help="Also count the studies for which each rule fires; reads the tables of a run file.")
+    ] = False,
+) -> None:
+    r"""Check rules, run their tests, and say each rule in words. A wrong rule is shown by line and column.
+
+    A rule of the run file, or of a file of rules:
+
+    \- name: septic_shock\n
+    \u00a0\u00a0when: all(labs.lactate >= 4 mmol/L, not(labs.ward is "dialysis"))\n
+    \u00a0\u00a0then: {floor: {probability: 0.8}}\n
+    \u00a0\u00a0tests:\n
+    \u00a0\u00a0\\- {given: {labs.lactate: 5 mmol/L, labs.ward: icu}, probability: 0.2, becomes: 0.8}
+    """
+    from medmm.rules.faults import RulesError
+
+    from .rules import check, show_checked
+
+    screen = _screen()
+    try:
+        failed = show_checked(check(file, count=count), screen)
+    except RulesError as problem:
+        sys.stderr.write("".join(f"medmm: {line}\n{excerpt}\n" for line, excerpt in problem.explained()))
+        raise typer.Exit(REPAIRABLE) from None
+    if failed:
+        raise typer.Exit(REPAIRABLE)
 
 
 @app.command()

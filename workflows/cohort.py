@@ -21,7 +21,7 @@ from medmm.fusion.late import LateSettings
 from medmm.inputs import Inputs, gather
 from medmm.inputs.base import Input
 from medmm.inputs.image import ImageSettings
-from medmm.inputs.tabular import TabularInput
+from medmm.inputs.tabular import TabularInput, with_checked_cells
 from medmm.types import Array, Study
 
 from .cut_notes import tell_cut_notes
@@ -96,7 +96,10 @@ def find(config: RunConfig, sources: Sources) -> tuple[tuple[Study, ...], dict[i
     inputs = {name: settings.open(name) for name, settings in config.inputs.items()}
     gathered = gather(inputs, sources, read_studies(sources, config.target))
     tabular = [one for one in inputs.values() if isinstance(one, TabularInput)]
-    studies = tuple(_with_checked_cells(study, tabular) for study in gathered)
+    book = config.rulebook()
+    for column in book.study_columns():
+        sources.table(config.cohort.studies, [column])  # refuses a rule that could never fire
+    studies = tuple(book.before(with_checked_cells(study, tabular)) for study in gathered)
     left_out: dict[int, str] = {}
     for i, study in enumerate(studies):
         if study.rejected:
@@ -306,17 +309,6 @@ def _joined(studies: Sequence[Study], persons: Persons, config: RunConfig) -> tu
     if config.cohort.same_person == "report":
         return tuple(studies)
     return tuple(replace(study, patient_id=persons.same.get(study.patient_id, study.patient_id)) for study in studies)
-
-
-def _with_checked_cells(study: Study, tabular: Iterable[TabularInput]) -> Study:
-    """Reject what the cells of a study would be rejected for once they are prepared, so that no split counts on it."""
-    for one in tabular:
-        if one.name in study.evidence:
-            try:
-                one.read(study.evidence[one.name])
-            except Rejected as reason:
-                study = study.with_input(one.name, reason.at(f"{study.key}, input {one.name}"))
-    return study
 
 
 def _fit(one: Input[object], studies: list[Study]) -> Input[object]:

@@ -1,6 +1,6 @@
 """`medmm evaluate`: a packaged model on the labelled studies of a cohort."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from medmm.training.tracking import connect, open_record
 from medmm.types import Scores
 
 from .cohort import HEADERS, Intake, prepare_one, share_out, take_in
-from .report import metrics
+from .report import log_rules, metrics
 from .screen import Screen
 
 
@@ -59,6 +59,7 @@ def evaluate_model(model: str, config: RunConfig, screen: Screen) -> Evaluated:
         raise DataError(
             "inputs or target of the run file are not those of the model: evaluate with the run file it was trained by"
         )
+    config = config.model_copy(update={"rules": package.rules})  # they are part of the model
     screen.say("reading tables and image headers ...")
     sources = Sources.open(config.cohort, memory=config.folder / HEADERS)
     images = [one for one in package.inputs.values() if one.settings.kind == "image"]
@@ -85,12 +86,16 @@ def evaluate_model(model: str, config: RunConfig, screen: Screen) -> Evaluated:
     logits, _, _ = predict(package.model, Batches(prepared, rows, None, config.training.batch_size), [everything])
     truth = np.array([studies[i].label for i in rows], dtype=np.float64)
     patients = np.array(patient_numbers(studies))[rows]
-    scores = Scores(config.target.names, package.probability(logits[everything]), truth, patients)
+    book = package.rulebook()
+    raw = Scores(config.target.names, package.probability(logits[everything]), truth, patients)
+    probability, _ = book.answers([studies[i] for i in rows], raw.probability)
+    scores = replace(raw, probability=probability)
     evaluation = evaluate(scores, config.target.task, package.thresholds, config.evaluation.resamples)
     tracking = config.tracking.model_copy(update={"experiment": config.tracking.experiment or config.name})
     with open_record(client, tracking, "evaluation") as record:
         record.tags({"model_digest": package.digest, "cohort_digest": manifest.digest})
         record.measures(metrics(evaluation))
+        log_rules(record, book, studies, {"test": rows}, raw, config.evaluation.resamples)
         record.table(evaluation.table(), "test/results.csv")
         record.table(manifest.table, "cohort.csv")
         for name, plot in PLOTS.items():

@@ -1,6 +1,6 @@
 """One model: trained on the inputs of a cohort, calibrated on its validation studies, asked about its test studies."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -23,7 +23,7 @@ from medmm.training.attack import attacked
 from medmm.training.loop import fit
 from medmm.training.strategies.adversarial import Adversarial
 from medmm.training.strategies.base import Situation
-from medmm.types import Array, Scores
+from medmm.types import Array, Firing, Scores
 
 from .cohort import Cohort
 from .fine_tuning import groups_of
@@ -43,8 +43,10 @@ class Learned:
 
     Attributes:
         package: The model with its temperature and thresholds, both from the validation studies.
-        validation: Scores of the validation studies.
-        test: Subset of inputs -> scores of the test studies, as if they had only these.
+        validation: Scores of the validation studies, after the rules.
+        test: Subset of inputs -> scores of the test studies by the model alone, as if they had only these.
+        answers: Scores of the test studies after the rules.
+        fired: (S,) the rules that fired for each test study.
         present: (S, I) which inputs, in alphabetical order, each test study has.
         conflict: (S,) how far the inputs of each test study contradict each other; None where the fusion cannot tell.
         rows: (S,) index of each test study.
@@ -55,6 +57,8 @@ class Learned:
     package: Package
     validation: Scores
     test: Mapping[Subset, Scores]
+    answers: Scores
+    fired: Sequence[tuple[Firing, ...]]
     present: Array
     conflict: Array | None
     rows: Array
@@ -180,14 +184,23 @@ def _speak(cohort: Cohort, model: DiagnosisModel, prepared: Mapping[str, Prepare
         model=model,
         temperature=fit_temperature(logits[everything], truth, task) if both or decides else 1.0,
         thresholds=(),
+        rules=config.rules if decides else (),
     )
-    chosen = make_scores(cohort, cohort.split["validation"], package.probability(logits[everything]))
+    book = package.rulebook()
+
+    def answers(part: str, probability: Array) -> tuple[Scores, Sequence[tuple[Firing, ...]]]:
+        after, fired = book.answers([cohort.studies[i] for i in cohort.split[part]], probability)
+        return make_scores(cohort, cohort.split[part], after), fired
+
+    chosen, _ = answers("validation", package.probability(logits[everything]))
     if decides:
         package = replace(package, thresholds=choose_thresholds(chosen, task, config.evaluation.decision))
     rows = cohort.split["test"]
     logits, present, conflict = predict(model, Batches(prepared, rows, None, batch_size), subsets(sorted(everything)))
     test = {some: make_scores(cohort, rows, package.probability(values)) for some, values in logits.items()}
-    return Learned(package, chosen, test, present, conflict, np.array(rows), _attacked(cohort, package, prepared))
+    after, fired = answers("test", test[everything].probability)
+    robust = _attacked(cohort, package, prepared)
+    return Learned(package, chosen, test, after, fired, present, conflict, np.array(rows), robust)
 
 
 def _attacked(cohort: Cohort, package: Package, prepared: Mapping[str, PreparedInput]) -> dict[str, Scores]:

@@ -1,6 +1,6 @@
 """What a run says of itself: single inputs against the fusion, figures, tables and metrics, into MLflow."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,11 +14,17 @@ from medmm.evaluation.intervals import Estimate, interval
 from medmm.evaluation.plots import PLOTS, inputs_plot
 from medmm.evaluation.subgroups import subgroup_table, subgroups
 from medmm.predict import Subset
+from medmm.rules.book import Rulebook
+from medmm.rules.tally import tally
+from medmm.rules.trace import TRACE, traced
 from medmm.training.tracking import Record
-from medmm.types import Scores
+from medmm.types import Scores, Study
 
 from .cohort import Cohort
 from .learn import Learned
+
+SEPARATOR = " | "
+"""Between the rules that fired for one study, in a cell."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,7 @@ def log_report(record: Record, cohort: Cohort, learned: Learned, evaluation: Eva
     """Log metrics with intervals, figures and tables of the test studies."""
     config = cohort.config
     task, thresholds = config.target.task, learned.package.thresholds
-    scores = learned.test[frozenset(config.inputs)]
+    scores = learned.answers
     record.measures(metrics(evaluation, comparison))
     record.measures({"temperature": learned.package.temperature, **{f"threshold_{i}": t for i, t in enumerate(thresholds)}})
     record.table(evaluation.table(), "test/results.csv")
@@ -109,6 +115,33 @@ def log_report(record: Record, cohort: Cohort, learned: Learned, evaluation: Eva
     rows += [(f"{name}, own model", one.alone) for name, one in comparison.singles.items()]
     if len(rows) > 1:
         record.figure(inputs_plot(rows), "plots/inputs.png")
+
+
+def log_rules(
+    record: Record, book: Rulebook, studies: Sequence[Study], parts: Mapping[str, Sequence[int]], raw: Scores, resamples: int
+) -> pd.DataFrame:
+    """Log how often each rule fires, and where rules may change a probability the AUROC of the model alone.
+
+    `rule_NAME_fired` counts test studies; `raw/auroc` stands beside `test/auroc`, which is of the answers after the rules.
+
+    Args:
+        record: Where to.
+        book: The rules.
+        studies: After the rules before the model.
+        parts: Name -> indices of its studies; `test` among them.
+        raw: What the model alone says of the test studies.
+        resamples: Of the interval.
+
+    Returns:
+        One row a rule.
+    """
+    table = tally(book, studies, parts)
+    if book.rules:
+        record.table(table, "rules.csv")
+        record.measures({f"rule_{name}_fired": count for name, count in zip(table["rule"], table["test"], strict=True)})
+    if book.moves:
+        record.measures(named_numbers({"raw/auroc": _headline(raw, resamples)}))
+    return table
 
 
 def metrics(evaluation: Evaluation, comparison: InputComparison | None = None) -> dict[str, float]:
@@ -127,6 +160,11 @@ def metrics(evaluation: Evaluation, comparison: InputComparison | None = None) -
         named |= {f"alone/{name}": one.alone for name, one in comparison.singles.items()}
         named |= {f"gain/{name}": one.gain for name, one in comparison.singles.items()}
         named |= {f"only/{'-'.join(sorted(some))}": one for some, one in comparison.hidden.items()}
+    return named_numbers(named)
+
+
+def named_numbers(named: Mapping[str, Estimate]) -> dict[str, float]:
+    """Give estimates with their intervals and n under names for MLflow."""
     values: dict[str, float] = {}
     for name, estimate in named.items():
         values |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
@@ -144,4 +182,11 @@ def predictions(cohort: Cohort, learned: Learned, scores: Scores, thresholds: tu
         table[f"decision_{name}"] = decided[:, column]
     if learned.conflict is not None:
         table["conflict"] = learned.conflict
+    if learned.package.rules:
+        raw = learned.test[frozenset(cohort.inputs)].probability
+        for column, name in enumerate(scores.classes if learned.package.rulebook().moves else ()):
+            table[f"raw_probability_{name}"] = raw[:, column]
+        cells = [traced(fired) for fired in learned.fired]
+        for column_name in TRACE:
+            table[column_name] = [SEPARATOR.join(one[column_name]) for one in cells]
     return table

@@ -20,12 +20,13 @@ from .cohort import Cohort, prepare
 from .cut_notes import record_cut_notes
 from .fine_tuning import refuse_idle_strategy
 from .learn import Learned, join, learn
-from .report import InputComparison, compare_inputs, log_report
+from .report import InputComparison, compare_inputs, log_report, log_rules
 from .robustness import tell_robustness
 from .screen import Screen, with_interval
 from .ui import HOST
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
 
 STATE = "run.json"
@@ -41,7 +42,8 @@ class Trained:
         champion: Whether it is champion now.
         run_page: The run's page below the address of the UI.
         evaluation: On the test studies.
-        comparison: Single inputs and subsets of inputs.
+        comparison: Single inputs and subsets of inputs, by what the models alone say.
+        rules: How often each rule fires, part by part.
     """
 
     package: Path
@@ -50,6 +52,7 @@ class Trained:
     run_page: str
     evaluation: Evaluation
     comparison: InputComparison
+    rules: "pd.DataFrame"
 
 
 def train(config: RunConfig, screen: Screen, *, resume: bool = False) -> Trained:
@@ -94,14 +97,15 @@ def _train(cohort: Cohort, client: "MlflowClient", record: Record, screen: Scree
         screen.say("joining the inputs by what they say of the validation studies ...")
         learned = join(cohort, singles, screen)
     screen.say("evaluating on the test studies ...")
-    whole = learned.test[frozenset(cohort.inputs)]
-    evaluation = evaluate(whole, config.target.task, learned.package.thresholds, config.evaluation.resamples)
+    evaluation = evaluate(learned.answers, config.target.task, learned.package.thresholds, config.evaluation.resamples)
     comparison = compare_inputs(config, learned, singles)
     facts = _facts(cohort, evaluation, comparison)
     package = replace(learned.package, facts=facts)
     folder = config.folder / "package"
     package = replace(package, digest=save_package(package, folder))
     log_report(record, cohort, learned, evaluation, comparison)
+    book, alone = learned.package.rulebook(), learned.test[frozenset(cohort.inputs)]
+    rules = log_rules(record, book, cohort.studies, cohort.split.parts, alone, config.evaluation.resamples)
     tell_robustness(cohort, learned, record, screen)
     screen.say("packaging and registering ...")
     address = log_model(record, package, folder)
@@ -110,7 +114,7 @@ def _train(cohort: Cohort, client: "MlflowClient", record: Record, screen: Scree
     version, champion = register(client, config.name, record, address, headline, validation)
     record.tags({"model": f"models:/{config.name}/{version}", "model_digest": package.digest})
     record.tags({"mlflow.note.content": card_text(package)})  # the description on the run's page
-    return Trained(folder, f"models:/{config.name}/{version}", champion, record.address(), evaluation, comparison)
+    return Trained(folder, f"models:/{config.name}/{version}", champion, record.address(), evaluation, comparison, rules)
 
 
 def describe(record: Record, config: RunConfig, cohort: Cohort) -> None:
@@ -187,8 +191,10 @@ def show_trained(trained: Trained, config: RunConfig, screen: Screen) -> None:
     rows = [("all inputs", with_interval(comparison.fusion), "", comparison.fusion.studies, comparison.fusion.patients)]
     for name, one in comparison.singles.items():
         rows.append((f"{name} alone", with_interval(one.alone), with_interval(one.gain), one.alone.studies, one.alone.patients))
+    moves = config.rulebook().moves
+    alone = ", of the models alone, before the rules" if moves else ""
     screen.table(
-        "AUROC on the test studies, with 95 % intervals by patient",
+        f"AUROC on the test studies, with 95 % intervals by patient{alone}",
         ("model", "AUROC", "gain of all inputs, paired", "studies", "patients"),
         rows,
     )
@@ -197,8 +203,14 @@ def show_trained(trained: Trained, config: RunConfig, screen: Screen) -> None:
         (r.metric, r.class_name, with_interval(r.estimate), r.estimate.studies, r.estimate.patients)
         for r in trained.evaluation.results
     ]
-    screen.table("All inputs", ("metric", "class", "value", "studies", "patients"), results)
+    screen.table(
+        "All inputs, after the rules" if moves else "All inputs", ("metric", "class", "value", "studies", "patients"), results
+    )
     screen.say("")
+    if len(trained.rules):
+        title = "Studies for which each rule fires"
+        screen.table(title, tuple(trained.rules.columns), [tuple(row) for row in trained.rules.to_numpy().tolist()])
+        screen.say("")
     state = (
         "champion now"
         if trained.champion

@@ -273,6 +273,17 @@ class TabularInput(Input[Cells]):
         return known.index(cell) + 2 if cell in known else UNSEEN
 
 
+def with_checked_cells(study: Study, tabular: Iterable[TabularInput]) -> Study:
+    """Reject what the cells of a study would be rejected for once they are prepared, so that nothing else counts on it."""
+    for one in tabular:
+        if one.name in study.evidence:
+            try:
+                one.read(study.evidence[one.name])
+            except Rejected as reason:
+                study = study.with_input(one.name, reason.at(f"{study.key}, input {one.name}"))
+    return study
+
+
 def feature(name: str, column: NumericColumn, statistic: Statistic) -> str:
     """Name the feature of a statistic."""
     return name if column.statistics == LAST else f"{name}.{statistic}"

@@ -57,6 +57,10 @@ class Rulebook:
         """Give the rules with one of some effects."""
         return tuple(one for one in self.rules if one.rule.then.effect in effects)
 
+    def later(self) -> tuple[BoundRule, ...]:
+        """Give the rules that look at a study after those before the model have acted."""
+        return self.some((*TRAINING, *AFTER))
+
     @property
     def moves(self) -> bool:
         """Whether a rule can change a probability."""
@@ -88,7 +92,7 @@ class Rulebook:
         row = np.asarray(probability, np.float64)
         model = row
         fired = list(study.fired)
-        for one in self.some((*TRAINING, *AFTER)):
+        for one in self.later():
             if one.fires(study):
                 row, said = self._answer(one, row, model)
                 fired.append(Firing(one.rule.name, one.rule.then.effect, said))
@@ -167,7 +171,7 @@ def bind_rules(
         RulesError: A rule does not fit; every fault with its place among the rules.
     """
     columns = declared_columns(inputs, cohort, target)
-    faults = [*_doubles(rules), *(fault for i, rule in enumerate(rules) for fault in _faults(i, rule, columns, inputs, target))]
+    faults = [fault for i in range(len(rules)) for fault in _faults(i, rules, columns, inputs, target)]
     if rules and STUDY in inputs:
         faults.append(Fault((), f"an input is called {STUDY}, which stands for the studies table in rules: rename the input"))
     if faults:
@@ -176,21 +180,26 @@ def bind_rules(
     return Rulebook(tuple(bound), columns, target.names, target.task)
 
 
-def _doubles(rules: Sequence[Rule]) -> Iterator[Fault]:
-    names = [rule.name for rule in rules]
-    for i, name in enumerate(names):
-        if name in names[:i]:
-            yield Fault((i, "name"), f"{name!r} stands twice: give each rule a name of its own")
+def doubles(i: int, rules: Sequence[Rule]) -> Iterator[Fault]:
+    """Find out whether a rule has the name of one before it."""
+    if rules[i].name in (rule.name for rule in rules[:i]):
+        yield Fault((i, "name"), f"{rules[i].name!r} stands twice: give each rule a name of its own")
 
 
-def _faults(
-    i: int, rule: Rule, columns: Columns, inputs: Mapping[str, InputSettings], target: TargetSettings
-) -> Iterator[Fault]:
+def unbindable(i: int, rule: Rule, columns: Columns) -> Iterator[Fault]:
+    """Find out whether the condition of a rule asks what its columns cannot answer."""
     try:
         bind(parse_condition(rule.when), columns)
     except ConditionError as reason:
         yield Fault((i, "when"), str(reason), reason.offset)
-    then = rule.then
+
+
+def _faults(
+    i: int, rules: Sequence[Rule], columns: Columns, inputs: Mapping[str, InputSettings], target: TargetSettings
+) -> Iterator[Fault]:
+    yield from doubles(i, rules)
+    yield from unbindable(i, rules[i], columns)
+    then = rules[i].then
     if then.reject is not None and then.reject not in inputs:
         yield Fault((i, "then", "reject"), f"no input is called {then.reject!r}: {nearest(then.reject, inputs)}")
     if (bound := then.bound) is not None:

@@ -61,12 +61,10 @@ class Columns:
     Attributes:
         known: By name, as `labs.crp`; inputs too.
         withheld: Columns of the studies table that no rule may read -> why.
-        closed: Whether columns are what the run file declares; where there is no run file, they are what rules make of them.
     """
 
     known: Mapping[str, Column]
     withheld: Mapping[str, str] = field(default_factory=dict)
-    closed: bool = True
 
     def pick(self, ref: Ref) -> Column:
         """Give the column of a name.
@@ -80,9 +78,10 @@ class Columns:
             return self.known[ref.name]
         if ref.source == STUDY and ref.column:
             return Column("cell")
-        known = [*self.known, f"{STUDY}.{ref.source}"] if not ref.column else self.known
         shown = ref.name if ref.name.isascii() else f"{ref.name} (in ASCII {ascii(ref.name)[1:-1]})"
-        raise ConditionError(f"unknown column {shown}: {nearest(ref.name, known)}", ref.offset)
+        alike = [name for name in self.known if name.endswith(f".{ref.source}")] or [f"{STUDY}.{ref.source}"]
+        meant = nearest(ref.name, self.known) if ref.column else f"write its input too, as {alike[0]}"
+        raise ConditionError(f"unknown column {shown}: {meant}", ref.offset)
 
 
 def declared_columns(inputs: Mapping[str, InputSettings], cohort: CohortSettings, target: TargetSettings) -> Columns:
@@ -105,7 +104,7 @@ def inferred_columns(conditions: Iterable[Condition]) -> Columns:
     for leaf in (leaf for condition in conditions for leaf in leaves(condition)):
         if leaf.ref.name not in known or known[leaf.ref.name].kind == "cell":
             known[leaf.ref.name] = _inferred(leaf)
-    return Columns(known, closed=False)
+    return Columns(known)
 
 
 def bind(condition: Condition, columns: Columns) -> Condition:

@@ -7,9 +7,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from medmm.errors import ConfigError
-from medmm.rules.columns import Columns, bind, inferred_columns
-from medmm.rules.condition import ConditionError, parse_condition
-from medmm.rules.faults import Fault, RulesError, Source, faults_of
+from medmm.rules.book import doubles, unbindable
+from medmm.rules.columns import Columns, inferred_columns
+from medmm.rules.condition import parse_condition
+from medmm.rules.faults import RulesError, Source, faults_of
 from medmm.rules.settings import Rule, Rules
 from medmm.strict_yaml import Document, read_document
 
@@ -64,12 +65,7 @@ def parse_rules(document: Document) -> tuple[tuple[Rule, ...], Source]:
     except ValidationError as problem:
         raise RulesError(faults_of(problem, (KEY,)), source) from None
     columns = columns_of(rules)
-    faults = []
-    for i, rule in enumerate(rules):
-        try:
-            bind(parse_condition(rule.when), columns)
-        except ConditionError as reason:
-            faults.append(Fault((i, "when"), str(reason), reason.offset))
+    faults = [one for i, rule in enumerate(rules) for one in (*doubles(i, rules), *unbindable(i, rule, columns))]
     if faults:
         raise RulesError(faults, source)
     return rules, source

@@ -1,22 +1,21 @@
 """A rule in plain words, for the person who has to agree to it."""
 
 from medmm.rules.book import limits
-from medmm.rules.condition import Between, Compare, Condition, Every, Known, Not, Some
+from medmm.rules.condition import Between, Compare, Condition, Every, Known, Not, Some, parse_condition
 from medmm.rules.settings import Bound, Rule, Then
 
 COMPARED = {"<": "below", "<=": "at most", ">": "above", ">=": "at least"}
 MOVED = {"floor": "at least ", "ceiling": "at most ", "override": ""}
 
 
-def in_words(rule: Rule, condition: Condition, class_name: str | None = None) -> str:
+def in_words(rule: Rule, class_name: str | None = None) -> str:
     """Give one sentence.
 
     Args:
         rule: The rule.
-        condition: Of the rule, bound or as parsed.
         class_name: Of which it speaks where it does not say so itself.
     """
-    return f"when {_when(condition)}, {_then(rule.then, class_name)}"
+    return f"when {_when(parse_condition(rule.when))}, {_then(rule.then, class_name)}"
 
 
 def _when(condition: Condition) -> str:

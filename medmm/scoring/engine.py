@@ -12,9 +12,12 @@ from medmm.dataset.decode import prepare_studies
 from medmm.errors import Code, Rejected
 from medmm.evaluation.decision import decide
 from medmm.inputs.base import Fields
+from medmm.inputs.tabular import TabularInput, with_checked_cells
 from medmm.package import Package
 from medmm.predict import predict
-from medmm.scoring.results import REJECTED, scored
+from medmm.rules.book import Rulebook
+from medmm.rules.trace import RULES, fired_of, traced
+from medmm.scoring.results import rejected, scored
 from medmm.scoring.sinks import SINKS
 from medmm.scoring.sinks.base import Row
 from medmm.types import Batch, Study
@@ -29,10 +32,12 @@ class Scored:
     Attributes:
         scored: Studies with a row in `scores`.
         rejected: Studies with a row in `rejected`, by code.
+        fired: Rule -> studies for which it fired.
     """
 
     scored: int
     rejected: Mapping[Code, int]
+    fired: Mapping[str, int]
 
 
 def score(
@@ -57,19 +62,22 @@ def score(
         progress: Told how many studies are done.
     """
     counts: dict[Code, int] = {}
+    fired = dict.fromkeys((rule.name for rule in package.rules), 0)
     done = 0
     format_ = SINKS.pick(sink)
-    with format_.open(out, "scores", scored(package)) as scores, format_.open(out, "rejected", REJECTED) as rejected:
+    with format_.open(out, "scores", scored(package)) as scores, format_.open(out, "rejected", rejected(package)) as left:
         for good, bad in score_stream(package, studies, batch_size, workers):
             scores.write(good)
-            rejected.write(bad)
+            left.write(bad)
             for row in bad:
                 code = Code(str(row["code"]))
                 counts[code] = counts.get(code, 0) + 1
+            for name in (name for row in (*good, *bad) for name in fired_of(row)):
+                fired[name] += 1
             done += len(good) + len(bad)
             if progress is not None:
                 progress(done, len(studies))
-    return Scored(done - sum(counts.values()), counts)
+    return Scored(done - sum(counts.values()), counts, fired)
 
 
 def score_stream(
@@ -78,24 +86,31 @@ def score_stream(
     """Give the rows of the scored and of the rejected studies, batch after batch, in the order of the studies."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     package.model.to(device)
+    book = package.rulebook()
     good: list[tuple[Study, Mapping[str, Fields]]] = []
     bad: list[Row] = []
-    for study, prepared in prepare_studies(studies, package.inputs, workers):
+    for study, prepared in prepare_studies(_before(book, package, studies), package.inputs, workers):
         if isinstance(prepared, Rejected):
-            bad.append(_rejected_row(study, prepared, package.digest))
+            bad.append(_rejected_row(study, prepared, package))
         elif not prepared:
             reason = Rejected(Code.NO_INPUT, study.key, "none of the inputs", "at least one", "export the study with its data")
-            bad.append(_rejected_row(study, reason, package.digest))
+            bad.append(_rejected_row(study, reason, package))
         else:
             good.append((study, prepared))
         if len(good) == batch_size:
-            yield _score_batch(package, good), bad
+            yield _score_batch(package, book, good), bad
             good, bad = [], []
     if good or bad:
-        yield (_score_batch(package, good) if good else []), bad
+        yield (_score_batch(package, book, good) if good else []), bad
 
 
-def _score_batch(package: Package, studies: Sequence[tuple[Study, Mapping[str, Fields]]]) -> list[Row]:
+def _before(book: Rulebook, package: Package, studies: Iterable[Study]) -> Iterable[Study]:
+    """Apply the rules before the model, as a training does: to studies whose cells can be used."""
+    tabular = [one for one in package.inputs.values() if isinstance(one, TabularInput)]
+    return (book.before(with_checked_cells(study, tabular)) for study in studies) if book.rules else studies
+
+
+def _score_batch(package: Package, book: Rulebook, studies: Sequence[tuple[Study, Mapping[str, Fields]]]) -> list[Row]:
     names = sorted(package.inputs)
     found = {name: [prepared.get(name) for _, prepared in studies] for name in names}
     batch = Batch(
@@ -106,7 +121,8 @@ def _score_batch(package: Package, studies: Sequence[tuple[Study, Mapping[str, F
     )
     everything = frozenset(names)
     logits, _, conflict = predict(package.model, [batch], [everything])
-    probability = package.probability(logits[everything])  # (S, C)
+    raw = package.probability(logits[everything])  # (S, C)
+    probability, fired = book.answers([study for study, _ in studies], raw)  # (S, C)
     decision = decide(probability, package.thresholds, package.target.task)  # (S, C)
     return [
         {
@@ -114,20 +130,23 @@ def _score_batch(package: Package, studies: Sequence[tuple[Study, Mapping[str, F
             "study_id": study.study_id,
             **{f"probability_{name}": float(p) for name, p in zip(package.target.names, probability[i], strict=True)},
             **{f"decision_{name}": bool(d) for name, d in zip(package.target.names, decision[i], strict=True)},
+            **{f"raw_probability_{name}": float(p) for name, p in zip(package.target.names, raw[i], strict=True) if book.moves},
             "inputs": sorted(prepared),
             "conflict": None if conflict is None else float(conflict[i]),
+            **(traced(fired[i]) if book.rules else {}),
             "model_digest": package.digest,
         }
         for i, (study, prepared) in enumerate(studies)
     ]
 
 
-def _rejected_row(study: Study, reason: Rejected, digest: str) -> Row:
+def _rejected_row(study: Study, reason: Rejected, package: Package) -> Row:
     return {
         "patient_id": study.patient_id,
         "study_id": study.study_id,
         "row": study.row,
         "code": reason.code.value,
         "reason": str(reason),
-        "model_digest": digest,
+        "model_digest": package.digest,
+        **({RULES: traced(study.fired)[RULES]} if package.rules else {}),
     }

@@ -3,6 +3,7 @@
 import pyarrow as pa
 
 from medmm.package import Package
+from medmm.rules.trace import RULES, TRACE
 
 REJECTED = pa.schema(
     [
@@ -30,15 +31,26 @@ VIOLATIONS = pa.schema(
 
 
 def scored(package: Package) -> pa.Schema:
-    """Give the columns of a scored study: its identifiers, a probability and a decision a class, its inputs, the model."""
+    """Give the columns of a scored study: its identifiers, a probability and a decision a class, its inputs, the model.
+
+    Of a model with rules also the rules that fired, with what each did, and where a rule may change a probability that of the
+    model alone.
+    """
     return pa.schema(
         [
             ("patient_id", pa.string()),
             ("study_id", pa.string()),
             *((f"probability_{name}", pa.float64()) for name in package.target.names),
             *((f"decision_{name}", pa.bool_()) for name in package.target.names),
+            *((f"raw_probability_{name}", pa.float64()) for name in package.target.names if package.rulebook().moves),
             ("inputs", pa.list_(pa.string())),
             ("conflict", pa.float64()),  # between the inputs, in [0, 1]; null where the fusion cannot tell
+            *((name, pa.list_(pa.string())) for name in TRACE if package.rules),
             ("model_digest", pa.string()),
         ]
     )
+
+
+def rejected(package: Package) -> pa.Schema:
+    """Give the columns of a rejected study; of a model with rules also the rules that fired before the model."""
+    return REJECTED.append(pa.field(RULES, pa.list_(pa.string()))) if package.rules else REJECTED
