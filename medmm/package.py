@@ -49,9 +49,9 @@ class Package:
         model: The network, in evaluation mode.
         temperature: By which logits are divided.
         thresholds: (C,); empty for a multiclass task.
-        rules: Clinical rules; what they do before and after the model is part of its answer.
         facts: What the card says, as plain data.
         digest: Of the whole package; empty before it is saved.
+        rules: Clinical rules; what they do before and after the model is part of its answer.
     """
 
     name: str
@@ -62,9 +62,9 @@ class Package:
     model: DiagnosisModel
     temperature: float
     thresholds: tuple[float, ...]
-    rules: tuple[Rule, ...] = ()
     facts: Plain = field(default_factory=dict)
     digest: str = ""
+    rules: tuple[Rule, ...] = ()
 
     def probability(self, logits: Array) -> Array:
         """Give calibrated probabilities (S, C) of logits (S, C)."""

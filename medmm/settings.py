@@ -11,8 +11,8 @@ Plain: TypeAlias = Any
 """What JSON can say: None, bool, int, float, str, and lists and dictionaries of these. Fitted state is made of it."""
 
 
-class UnknownKey(ValueError):  # noqa: N818 - what it is
-    """A key that settings do not have."""
+class WrongKey(ValueError):  # noqa: N818 - what it is
+    """A key that cannot be used, such as one that settings do not have."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)
@@ -31,7 +31,7 @@ class Settings(BaseModel):
             known = [field.alias or name for name, field in cls.model_fields.items()]
             for key in data:
                 if key not in known:
-                    raise UnknownKey(str(key), f"unknown key {key!r}: {nearest(str(key), known)}")
+                    raise WrongKey(str(key), f"unknown key {key!r}: {nearest(str(key), known)}")
         return data
 
 

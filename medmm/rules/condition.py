@@ -218,16 +218,17 @@ def _parsed(text: str, start: str) -> Tree[Token]:
         return _parser().parse(text, start=start)
     except UnexpectedCharacters as fault:
         offset = int(fault.pos_in_stream or 0)
-        word = re.search(r"(\w+)\s*$", text[:offset])
-        if text[offset] == "(" and word:
-            raise ConditionError(f"no such word as {word[1]!r}: {nearest(word[1], FUNCTIONS)}", word.start()) from None
         raise ConditionError(_unexpected(repr(text[offset]), fault.allowed or set()), offset) from None
     except UnexpectedToken as fault:
         if fault.token.type == "$END":
             raise ConditionError(_unexpected("the end", fault.accepts or fault.expected), len(text.rstrip())) from None
-        message = _unexpected(repr(str(fault.token)), fault.accepts or fault.expected)
+        offset = int(fault.pos_in_stream or 0)
+        word = re.search(r"(\w+)\s*$", text[:offset])
+        if fault.token == "(" and word:
+            raise ConditionError(f"no such word as {word[1]!r}: {nearest(word[1], FUNCTIONS)}", word.start()) from None
         joined = {"and": "; write all(..., ...)", "or": "; write any(..., ...)"}.get(str(fault.token), "")
-        raise ConditionError(message + joined, int(fault.pos_in_stream or 0)) from None
+        message = _unexpected(repr(str(fault.token)), fault.accepts or fault.expected)
+        raise ConditionError(message + joined, offset) from None
 
 
 def _unexpected(found: str, expected: set[str]) -> str:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from medmm.errors import ConfigError
 from medmm.rules.condition import ConditionError
-from medmm.settings import UnknownKey
+from medmm.settings import WrongKey
 from medmm.strict_yaml import Document, Place
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -80,6 +80,6 @@ def faults_of(problem: ValidationError, prefix: Path = ()) -> list[Fault]:
             path = one["loc"][len(prefix) :]
             message = one["msg"].removeprefix("Value error, ")
             offset = cause.offset if isinstance(cause, ConditionError) else 0
-            key = cause.key if isinstance(cause, UnknownKey) else None
+            key = cause.key if isinstance(cause, WrongKey) else None
             found.append(Fault(path, f"{message[0].lower()}{message[1:]}", offset, key))
     return found

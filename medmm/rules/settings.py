@@ -5,8 +5,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, field_validator, model_validator
 
-from medmm.rules.condition import parse_column, parse_condition
-from medmm.settings import Settings
+from medmm.rules.condition import ConditionError, parse_column, parse_condition
+from medmm.settings import Settings, WrongKey
 
 MOST_RULES = 200
 BEFORE = ("reject", "flag")
@@ -134,7 +134,10 @@ class RuleTest(Settings):
         cls, given: dict[str, StrictStr | StrictInt | StrictFloat | None]
     ) -> dict[str, StrictStr | StrictInt | StrictFloat | None]:
         for name in given:
-            parse_column(name)
+            try:
+                parse_column(name)
+            except ConditionError as reason:
+                raise WrongKey(name, f"{name!r} is no column: {reason}") from None
         return given
 
     @model_validator(mode="after")
@@ -185,5 +188,12 @@ class Rule(Settings):
 class Rules(Settings):
     """A file of rules."""
 
-    rules: tuple[Rule, ...] = Field(min_length=1, max_length=MOST_RULES)
+    rules: tuple[Rule, ...] = Field(max_length=MOST_RULES)
     """In the order in which they act."""
+
+    @field_validator("rules")
+    @classmethod
+    def _holds_some(cls, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        if not rules:
+            raise ValueError("no rule stands here: write at least one")
+        return rules
