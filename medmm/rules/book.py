@@ -9,7 +9,7 @@ from medmm.cohort.studies import CohortSettings
 from medmm.cohort.target import TargetSettings
 from medmm.errors import Code, Rejected
 from medmm.inputs.base import InputSettings
-from medmm.rules.columns import STUDY, Columns, bind, declared_columns
+from medmm.rules.columns import STUDY, Columns, bind, check_units, declared_columns
 from medmm.rules.condition import Condition, ConditionError, leaves, parse_condition
 from medmm.rules.faults import Fault, RulesError
 from medmm.rules.logic import truth, values_of
@@ -188,8 +188,11 @@ def doubles(i: int, rules: Sequence[Rule]) -> Iterator[Fault]:
 
 def unbindable(i: int, rule: Rule, columns: Columns) -> Iterator[Fault]:
     """Find out whether the condition of a rule asks what its columns cannot answer."""
+    condition = parse_condition(rule.when)
     try:
-        bind(parse_condition(rule.when), columns)
+        if not columns.declared:
+            check_units(condition)
+        bind(condition, columns)
     except ConditionError as reason:
         yield Fault((i, "when"), str(reason), reason.offset)
 

@@ -8,8 +8,9 @@ from medmm.cohort.studies import CohortSettings
 from medmm.cohort.target import TargetSettings
 from medmm.inputs.base import InputSettings
 from medmm.inputs.tabular import NumericColumn, TabularSettings, feature
-from medmm.readers.units import conversion
+from medmm.readers.units import AFFINE, conversion, read_unit
 from medmm.rules.condition import (
+    Between,
     Compare,
     Condition,
     ConditionError,
@@ -61,10 +62,12 @@ class Columns:
     Attributes:
         known: By name, as `labs.crp`; inputs too.
         withheld: Columns of the studies table that no rule may read -> why.
+        declared: Whether a run file says what they are; where none does, they are what the first rule takes them for.
     """
 
     known: Mapping[str, Column]
     withheld: Mapping[str, str] = field(default_factory=dict)
+    declared: bool = True
 
     def pick(self, ref: Ref) -> Column:
         """Give the column of a name.
@@ -104,7 +107,20 @@ def inferred_columns(conditions: Iterable[Condition]) -> Columns:
     for leaf in (leaf for condition in conditions for leaf in leaves(condition)):
         if leaf.ref.name not in known or known[leaf.ref.name].kind == "cell":
             known[leaf.ref.name] = _inferred(leaf)
-    return Columns(known)
+    return Columns(known, declared=False)
+
+
+def check_units(condition: Condition) -> None:
+    """Check the units of a condition where nobody declares any.
+
+    Raises:
+        ConditionError: A unit is no UCUM code.
+    """
+    for leaf in leaves(condition):
+        limits = (leaf.limit,) if isinstance(leaf, Compare) else (leaf.low, leaf.high) if isinstance(leaf, Between) else ()
+        for one in limits:
+            if one.unit and _ucum(one.unit) not in AFFINE and read_unit(_ucum(one.unit)) is None:
+                raise ConditionError(f"unit {one.unit!r} is not known: write a UCUM code such as mg/L", one.offset)
 
 
 def bind(condition: Condition, columns: Columns) -> Condition:

@@ -224,7 +224,7 @@ def _parsed(text: str, start: str) -> Tree[Token]:
             raise ConditionError(_unexpected("the end", fault.accepts or fault.expected), len(text.rstrip())) from None
         offset = int(fault.pos_in_stream or 0)
         word = re.search(r"(\w+)\s*$", text[:offset])
-        if fault.token == "(" and word:
+        if fault.token.type == "LPAR" and word:
             raise ConditionError(f"no such word as {word[1]!r}: {nearest(word[1], FUNCTIONS)}", word.start()) from None
         joined = {"and": "; write all(..., ...)", "or": "; write any(..., ...)"}.get(str(fault.token), "")
         message = _unexpected(repr(str(fault.token)), fault.accepts or fault.expected)
