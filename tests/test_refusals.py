@@ -22,6 +22,8 @@ from medmm.dataset.decode import LOST
 from medmm.errors import Code, Rejected
 from medmm.inputs.tabular import TabularSettings
 from medmm.readers import read_image, read_series
+from medmm.rules.book import bind_rules
+from medmm.rules.settings import Rule
 from medmm.scoring.engine import score_stream
 from medmm.types import Evidence, Study
 
@@ -168,8 +170,17 @@ def category(_: Path) -> Rejected:
     return caught.value
 
 
+def ruled(_: Path) -> Rejected:
+    inputs = {"labs": TabularSettings.model_validate({"table": "x", "numeric": {"crp": {}}})}
+    rule = Rule.model_validate({"name": "odd", "when": "labs.crp > 500", "then": {"reject": "labs"}})
+    target = TargetSettings(column="x", positive="y")
+    study = Study(12, "p1", "s1", evidence={"labs": Evidence(cells={"crp": "501"})})
+    return bind_rules([rule], inputs, CohortSettings(root=Path()), target).before(study).rejected["labs"]
+
+
 def no_input(_: Path) -> str:
-    package = SimpleNamespace(model=SimpleNamespace(to=lambda device: None), inputs={}, digest="")
+    model, book = SimpleNamespace(to=lambda device: None), SimpleNamespace(rules=())
+    package = SimpleNamespace(model=model, inputs={}, digest="", rules=(), rulebook=lambda: book)
     ((_, rejected),) = score_stream(cast(Any, package), [Study(12, "p1", "s1")], workers=0)
     return str(rejected[0]["reason"])
 
@@ -197,6 +208,7 @@ EXAMPLES: dict[Code, Callable[[Path], Rejected | str]] = {
     Code.TYPE: cell("12,5"),
     Code.CATEGORY: category,
     Code.AMBIGUOUS: ambiguous,
+    Code.RULE: ruled,
     Code.NO_INPUT: no_input,
     Code.CRASH: lost(Code.CRASH),
     Code.TIMEOUT: lost(Code.TIMEOUT),
