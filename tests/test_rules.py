@@ -14,7 +14,7 @@ import pytest
 from medmm.cohort.studies import CohortSettings
 from medmm.cohort.target import TargetSettings
 from medmm.config import RunConfig, load_config, parse_config
-from medmm.errors import Code, ConfigError
+from medmm.errors import Code, ConfigError, Rejected
 from medmm.inputs import INPUTS
 from medmm.rules.book import Rulebook, bind_rules
 from medmm.rules.condition import Compare, ConditionError, Every, Not, Some, parse_condition
@@ -405,6 +405,11 @@ def test_an_input_that_is_not_there_is_not_rejected_again() -> None:
     assert [str(fired) for fired in after.fired] == ["odd: chest is absent or rejected already"]
 
 
+def test_a_study_that_is_rejected_already_stays_as_it_is() -> None:
+    one = study({"lactate": "41"}).with_input("chest", Rejected(Code.GAP, "x", "x", "x", "x"))
+    assert book(rule("labs.lactate > 40 mmol/L", "odd", reject="labs"), rule("known(labs)", "there")).before(one) is one
+
+
 def test_a_flag_leaves_the_study_as_it_is() -> None:
     one = study({"lactate": "41"})
     after = book(rule("labs.lactate > 40 mmol/L", "odd", flag="repeat  the\nmeasurement")).before(one)
@@ -497,9 +502,10 @@ def test_a_rule_that_speaks_of_no_class_or_input_is_refused(then: dict[str, Any]
 
 def test_penalties_are_bounds_of_the_studies_for_which_they_fire() -> None:
     rules = book(
-        rule("labs.lactate > 4 mmol/L", "high", penalty={"class": "shock", "at_least": 0.5, "weight": 2}),
         rule("labs.lactate > 8 mmol/L", "higher", penalty={"class": "shock", "at_least": 0.7}),
+        rule("labs.lactate > 4 mmol/L", "high", penalty={"class": "shock", "at_least": 0.5, "weight": 2}),
         rule("labs.lactate < 1 mmol/L", "low", penalty={"class": "shock", "at_most": 0.1, "weight": 0.5}),
+        rule("labs.lactate < 0.6 mmol/L", "lowest", penalty={"class": "shock", "at_most": 0.3, "weight": 0.25}),
         rule("labs.lactate > 0 mmol/L", "flagged"),
         target=MULTI,
     )
