@@ -1,5 +1,6 @@
 """Rules on their way: in the package, at scoring, in a training and its record, and in the command that checks them."""
 
+import io
 import json
 import re
 import shutil
@@ -25,9 +26,11 @@ from medmm.rules.settings import Rule
 from medmm.scoring.engine import Scored, score
 from medmm.scoring.pyfunc import StudyModel
 from medmm.scoring.studies import find_studies
+from medmm.training.tracking import TrackingSettings
 from medmm.types import Study
 from medmm.workflows.cli import app
 from medmm.workflows.evaluate import evaluate_model
+from medmm.workflows.score import score_studies
 from medmm.workflows.screen import Screen
 from medmm.workflows.train import Trained, train
 
@@ -178,6 +181,17 @@ def test_the_pyfunc_traces_too(ruled: Path, hospital: Hospital, results: tuple[P
     for name, row in table(results[0], "scores").iterrows():
         assert answers.loc[name, "rules"] == list(row["rules"])
         assert answers.loc[name, "raw_probability_pneumonia"] == pytest.approx(row["raw_probability_pneumonia"], abs=1e-6)
+
+
+def test_a_rule_whose_column_the_studies_lack_is_named(ruled: Path, hospital: Hospital, tmp_path: Path) -> None:
+    root = tmp_path / "incoming"
+    shutil.copytree(hospital.cohort.root, root)
+    studies = pd.read_csv(root / "studies.csv", dtype=str, keep_default_na=False).drop(columns=["sex"])
+    studies.to_csv(root / "studies.csv", index=False)
+    console = Console(record=True, quiet=False, file=io.StringIO(), width=200)
+    done = score_studies(str(ruled), root, tmp_path / "out", TrackingSettings(), Screen(console), 0)
+    assert "cannot tell, for it lacks them: sex" in console.export_text()
+    assert done.fired["called"] == 0
 
 
 def test_a_package_without_rules_has_no_column_of_them(saved: Path, found: tuple[Study, ...], tmp_path: Path) -> None:

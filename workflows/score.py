@@ -35,6 +35,8 @@ def _find(package: Package, place: Path, out: Path, screen: Screen) -> tuple[Stu
     screen.say("reading tables and image headers ...")
     sources = open_incoming(package, place, screen.say, out / HEADERS)
     found = find_studies(package, place, screen.say, sources=sources)
+    if silent := [name for name in package.rulebook().study_columns() if not any(name in study.cells for study in found)]:
+        screen.say(f"rules that read these columns of the studies table cannot tell, for it lacks them: {', '.join(silent)}")
     counts = write_violations(package.inputs, sources, out)
     if counts:
         reasons = ", ".join(f"{code.value}: {count}" for code, count in sorted(counts.items()))
