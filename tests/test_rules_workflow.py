@@ -373,15 +373,15 @@ def test_the_example_of_the_docs_is_right_and_its_tests_pass(tmp_path: Path, exp
     (tmp_path / "rules.yaml").write_text(example)
     alone = check(str(tmp_path / "rules.yaml"))
     assert alone.exit_code == 0, alone.output
-    assert "4 rules, 6 tests, 0 failed" in alone.output
+    assert "rules: 4, tests: 6, failed: 0" in alone.output
     assert "could not be checked" in alone.output
     content = {**run_file(tmp_path, export), "rules": "rules.yaml"}
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(content))
     whole = check(str(tmp_path / "run.yaml"), "--count")
     assert whole.exit_code == 0, whole.output
-    assert "4 rules, 6 tests, 0 failed" in whole.output
+    assert "rules: 4, tests: 6, failed: 0" in whole.output
     assert "could not be checked" not in whole.output
-    assert "severe (3 tests pass): when labs.crp is at least 250 mg/L and not labs.wbc is below 12 10*9/L" in whole.output
+    assert "severe (tests pass: 3): when labs.crp is at least 250 mg/L and not labs.wbc is below 12 10*9/L" in whole.output
     assert len(load_config(tmp_path / "run.yaml").rules) == 4
 
 
@@ -410,7 +410,7 @@ def test_a_test_that_fails_is_shown_and_ends_with_1(tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(text)
     answer = check(str(tmp_path / "rules.yaml"))
     assert answer.exit_code == 1
-    assert "high (1 of 2 tests fail)" in answer.output
+    assert "high (tests fail: 1 of 2)" in answer.output
     assert "failed: high, test 1: it does not fire, expected that it fires" in answer.output
 
 

@@ -258,13 +258,13 @@ def check_rules(
 ) -> None:
     r"""Check rules, run their tests, and say each rule in words. A wrong rule is shown by line and column.
 
-    A rule of the run file, or of a file of rules:
+    A rule of the run file, or of a file of rules, with a test:
 
-    \- name: septic_shock\n
-    \u00a0\u00a0when: all(labs.lactate >= 4 mmol/L, not(labs.ward is "dialysis"))\n
-    \u00a0\u00a0then: {floor: {probability: 0.8}}\n
-    \u00a0\u00a0tests:\n
-    \u00a0\u00a0\\- {given: {labs.lactate: 5 mmol/L, labs.ward: icu}, probability: 0.2, becomes: 0.8}
+    - name: septic_shock
+      when: all(labs.lactate >= 4 mmol/L, not(labs.ward is "dialysis"))
+      then: {floor: {probability: 0.8}}
+      tests:
+        - {given: {labs.lactate: 5 mmol/L, labs.ward: icu}, probability: 0.2, becomes: 0.8}
     """
     from medmm.rules.faults import RulesError
 

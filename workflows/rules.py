@@ -113,7 +113,7 @@ def show_checked(checked: Checked, screen: Screen) -> int:
         mine = [trial for trial in checked.trials if trial.rule == rule.name]
         bad = sum(bool(trial.failure) for trial in mine)
         state = (
-            f"[red]{bad} of {len(mine)} tests fail[/]" if bad else f"[green]{len(mine)} tests pass[/]" if mine else "no test"
+            f"[red]tests fail: {bad} of {len(mine)}[/]" if bad else f"[green]tests pass: {len(mine)}[/]" if mine else "no test"
         )
         screen.say(f"[bold]{escape(rule.name)}[/] ({state}): {escape(in_words(rule, checked.class_name))}")
         if rule.why:
@@ -129,5 +129,5 @@ def show_checked(checked: Checked, screen: Screen) -> int:
         screen.table("Studies for which each rule fires", ("rule", "fires", "cannot be told", "studies"), rows)
     if not checked.columns:
         screen.say(UNCHECKED)
-    screen.say(f"{len(checked.rules)} rules, {len(checked.trials)} tests, {len(failed)} failed")
+    screen.say(f"rules: {len(checked.rules)}, tests: {len(checked.trials)}, failed: {len(failed)}")
     return len(failed)
