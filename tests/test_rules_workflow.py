@@ -20,6 +20,7 @@ from typer.testing import CliRunner, Result
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.config import RunConfig, load_config, parse_config
 from medmm.errors import Code, DataError
+from medmm.evaluation.decision import DecisionSettings, choose_thresholds
 from medmm.files import digest, digest_file
 from medmm.package import FILES, FORMAT, MANIFEST, SETTINGS, Package, load_package, save_package
 from medmm.rules.settings import Rule
@@ -27,7 +28,7 @@ from medmm.scoring.engine import Scored, score
 from medmm.scoring.pyfunc import StudyModel
 from medmm.scoring.studies import find_studies
 from medmm.training.tracking import TrackingSettings
-from medmm.types import Study
+from medmm.types import Scores, Study
 from medmm.workflows.cli import app
 from medmm.workflows.evaluate import evaluate_model
 from medmm.workflows.score import score_studies
@@ -321,6 +322,29 @@ def test_the_answers_after_the_rules_are_judged_and_the_models_own_stand_beside_
     assert measured["raw/auroc_patients"] == measured["test/auroc_patients"]
     assert trained.comparison.fusion.value == pytest.approx(alone)  # inputs are compared by the models alone
     assert trained.evaluation.headline.value == pytest.approx(after)
+
+
+def test_thresholds_are_chosen_on_the_answers_after_the_rules(
+    run: tuple[Path, RunConfig, Trained], export: Path, tmp_path: Path
+) -> None:
+    folder, _, trained = run
+    package = load_package(trained.package)
+    cohort = artifact(folder, "cohort.csv").set_index("row")
+    studies = [study for study in find_studies(package, export) if cohort.loc[study.row, "part"] == "validation"]
+    score(package, studies, tmp_path, workers=0)
+    said = table(tmp_path, "scores")
+    labels = pd.read_csv(export / "studies.csv", dtype=str).set_index("study_id").loc[said.index, "diagnosis"]
+    target = (labels == "pneumonia").to_numpy(float)[:, None]
+    after, alone = (
+        choose_thresholds(
+            Scores(("pneumonia",), said[[f"{raw}probability_pneumonia"]].to_numpy(), target, np.arange(len(said))),
+            "binary",
+            DecisionSettings(),
+        )
+        for raw in ("", "raw_")
+    )
+    assert package.thresholds == pytest.approx(after, abs=1e-5)
+    assert package.thresholds != pytest.approx(alone, abs=1e-5)
 
 
 def test_an_evaluation_uses_the_rules_of_the_model(run: tuple[Path, RunConfig, Trained]) -> None:
