@@ -419,6 +419,7 @@ def test_studies_are_counted_from_the_tables(tmp_path: Path, export: Path) -> No
     assert rows["noted"][-1] == str(len(studies))
     assert "needs more than tables" in answer.output  # of notes, tables alone say nothing
     assert 0 < int(rows["lifted"][0]) < len(studies)
+    assert 0 < int(rows["odd"][0]) < len(studies)
     assert int(rows["lifted"][1]) > 0  # studies without a value
 
 
