@@ -22,8 +22,8 @@ from medmm.rules.faults import RulesError, Source, faults_of
 from medmm.rules.reading import rules_of
 from medmm.rules.settings import MOST_RULES, Rule
 from medmm.settings import Settings, named_choice
-from medmm.training.comparison import CompareSettings
 from medmm.strict_yaml import read_document
+from medmm.training.comparison import CompareSettings
 from medmm.training.settings import TrainingSettings
 from medmm.training.tracking import TrackingSettings
 

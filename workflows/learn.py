@@ -19,6 +19,7 @@ from medmm.fusion.late import Late
 from medmm.model import DiagnosisModel, balanced_weights
 from medmm.package import Package
 from medmm.predict import Subset, predict, subsets
+from medmm.rules.penalty import penalty_bounds
 from medmm.training.attack import attacked
 from medmm.training.loop import fit
 from medmm.training.strategies.adversarial import Adversarial
@@ -112,6 +113,7 @@ def learn(cohort: Cohort, tell: Tell, screen: Screen, title: str, checkpoints: P
                 epoch=epoch,
                 views=strategy.views,
                 group=group,
+                bounds=_bounds(cohort),
                 unlabelled=cohort.unlabelled,
                 share=strategy.unlabelled,
                 repeats=strategy.repeats,
@@ -151,6 +153,12 @@ def new_model(cohort: Cohort) -> DiagnosisModel:
     weight = balanced_weights(target, task) if config.model.class_weight == "balanced" else (1.0,) * target.shape[1]
     torch.manual_seed(config.training.seed)
     return DiagnosisModel(config.model, cohort.inputs, task, weight)
+
+
+def _bounds(cohort: Cohort) -> Array | None:
+    """Give what penalty rules allow of each study, (S, C, 3): lower and upper probability, and weight; None without rules."""
+    bounds, weights = penalty_bounds(cohort.config.rulebook(), cohort.studies)
+    return np.concatenate([bounds, weights[..., None]], axis=2) if weights.any() else None
 
 
 def _prepared(cohort: Cohort, model: DiagnosisModel, screen: Screen) -> dict[str, PreparedInput]:
