@@ -47,7 +47,7 @@ def rules(*some: Mapping[str, Any]) -> tuple[Rule, ...]:
 RULES: list[dict[str, Any]] = [
     {"name": "odd", "when": f"labs.crp < {LOW} mg/L", "then": {"reject": "labs"}},
     {"name": "noted", "when": "missing(history)", "then": {"flag": "no note"}},
-    {"name": "held", "when": f"labs.crp > {HIGH} mg/L", "then": {"penalty": {"at_least": 0.99}}},
+    {"name": "held", "when": f"labs.crp > {HIGH} mg/L", "then": {"penalty": {"at_least": 0.99, "weight": 0.001}}},
     {"name": "lifted", "when": f"labs.crp > {HIGH} mg/L", "then": {"floor": {"probability": 0.97}}},
     {"name": "called", "when": 'study.sex is "F"', "then": {"alert": "call the ward"}},
 ]
