@@ -107,12 +107,10 @@ class DiagnosisModel(nn.Module):
         return self.fuse(self.encode(batch))
 
     def loss(self, output: Output, batch: Batch) -> torch.Tensor:
-        """Give the mean loss of the labelled studies, the inputs' own heads, the penalties of fusion and rules included."""
+        """Give the mean loss of the labelled studies, the inputs' own heads, and the penalties of rules and fusion."""
         total = self.joint_loss(output, batch)
         if output.fused.penalty is not None:
             total = total + output.fused.penalty
-        if batch.bounds is not None:
-            total = total + breach(self.log_odds(output.logits), batch.bounds)
         weight = self.fusion_settings.auxiliary_weight
         if weight and len(self.auxiliary) > 1:
             assert batch.target is not None
@@ -123,9 +121,13 @@ class DiagnosisModel(nn.Module):
         return total
 
     def joint_loss(self, output: Output, batch: Batch) -> torch.Tensor:
-        """Give the mean loss of the diagnosis alone, without penalties and the inputs' own heads: what chooses a checkpoint."""
+        """Give the mean loss of the diagnosis and of breaches of rules, without the fusion's penalty and the inputs' own heads.
+
+        It chooses the checkpoint.
+        """
         assert batch.target is not None
-        return self.study_losses(output.logits, batch.target).sum() / batch.labelled.sum().clamp(min=1)
+        loss = self.study_losses(output.logits, batch.target).sum() / batch.labelled.sum().clamp(min=1)
+        return loss if batch.bounds is None else loss + breach(self.log_odds(output.logits), batch.bounds)
 
     def study_losses(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Give the loss (B,) of each study; 0 where its target is not known (NaN)."""

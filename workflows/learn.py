@@ -94,7 +94,8 @@ def learn(cohort: Cohort, tell: Tell, screen: Screen, title: str, checkpoints: P
     prepared = _prepared(cohort, model, screen)
     strategy, size, seed = config.training.strategy, config.training.batch_size, config.training.seed
     groups, group = groups_of(cohort, strategy.group_columns)
-    validation = Batches(prepared, cohort.split["validation"], cohort.target, size)
+    bounds = _bounds(cohort)
+    validation = Batches(prepared, cohort.split["validation"], cohort.target, size, bounds=bounds)
     with screen.step(f"training: {title}") as step:
 
         def report(epoch: int, measures: Mapping[str, float]) -> None:
@@ -113,7 +114,7 @@ def learn(cohort: Cohort, tell: Tell, screen: Screen, title: str, checkpoints: P
                 epoch=epoch,
                 views=strategy.views,
                 group=group,
-                bounds=_bounds(cohort),
+                bounds=bounds,
                 unlabelled=cohort.unlabelled,
                 share=strategy.unlabelled,
                 repeats=strategy.repeats,

@@ -24,15 +24,23 @@ class Batches:
         rows: Indices of the studies to give.
         target: (S, C) of all studies, NaN where there is no label; None at scoring.
         batch_size: Most studies of a batch.
+        bounds: (S, C, 3) what clinical rules allow; None without rules.
     """
 
     def __init__(
-        self, prepared: Mapping[str, PreparedInput], rows: Sequence[int], target: Array | None, batch_size: int
+        self,
+        prepared: Mapping[str, PreparedInput],
+        rows: Sequence[int],
+        target: Array | None,
+        batch_size: int,
+        *,
+        bounds: Array | None = None,
     ) -> None:
         self._prepared = prepared
         self._rows = np.asarray(rows, dtype=np.int64)
         self._target = target
         self._batch_size = batch_size
+        self._bounds = bounds
 
     @property
     def studies(self) -> int:
@@ -49,7 +57,8 @@ class Batches:
     def _batch(self, rows: Array, augment: Augment | None) -> Batch:
         inputs, present = self._inputs_of(rows, augment)
         target = None if self._target is None else torch.from_numpy(self._target[rows].astype(np.float32))
-        return Batch(inputs, present, target, torch.from_numpy(rows))
+        bounds = None if self._bounds is None else torch.from_numpy(self._bounds[rows].astype(np.float32))
+        return Batch(inputs, present, target, torch.from_numpy(rows), bounds=bounds)
 
     def _inputs_of(
         self, rows: Array, augment: Augment | None
@@ -97,13 +106,12 @@ class TrainingBatches(Batches):
         share: int = 0,
         repeats: int = 1,
     ) -> None:
-        super().__init__(prepared, rows, target, batch_size)
+        super().__init__(prepared, rows, target, batch_size, bounds=bounds)
         self._inputs = inputs
         self._seed = seed
         self._epoch = epoch
         self._views = views
         self._group = group
-        self._bounds = bounds
         self._unlabelled = np.asarray(unlabelled, dtype=np.int64)
         self._share = share
         self._repeats = repeats
@@ -144,8 +152,7 @@ class TrainingBatches(Batches):
 
             views.append(self._inputs_of(rows, strong)[0])
         group = None if self._group is None else torch.from_numpy(self._group[rows])
-        bounds = None if self._bounds is None else torch.from_numpy(self._bounds[rows].astype(np.float32))
-        return replace(batch, views=tuple(views), group=group, bounds=bounds)
+        return replace(batch, views=tuple(views), group=group)
 
 
 def stack(found: Sequence[Mapping[str, Array] | None]) -> dict[str, torch.Tensor]:

@@ -70,4 +70,4 @@ class Robust(Strategy):
             self.weight.copy_(moved / moved.sum())
         share = torch.where(there, self.weight, 0.0)
         worst = (share * mean).sum() / share.sum().clamp(min=1e-12)
-        return worst + self.model.loss(output, batch) - self.model.joint_loss(output, batch)
+        return worst + self.model.loss(output, batch) - losses.sum() / known.sum().clamp(min=1)
