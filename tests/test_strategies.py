@@ -137,6 +137,33 @@ class TestStrategy:
             assert (known is None) == (changed is None)
             assert known is None or changed is None or torch.equal(known, changed)
 
+    def test_in_16_bits_the_same_weights_learn(self, name: str, task: Task, hospital: Hospital) -> None:
+        batch = batch_of(hospital, hospital.studies[:8], task, unlabelled=2)
+
+        def learned(dtype: torch.dtype, *, enabled: bool) -> tuple[float, set[str]]:
+            one = objective(name, model_of(hospital, task=task)).train()
+            one.begin_epoch(3)
+            torch.manual_seed(1)
+            for _ in range(2):
+                with torch.autocast("cpu", dtype, enabled=enabled):
+                    loss = one.loss(batch)
+                loss.backward()
+                one.end_step()
+            one.eval()
+            with torch.autocast("cpu", dtype, enabled=enabled), torch.no_grad():
+                validation = one.validation_loss(batch)
+            one.end_validation()
+            assert loss.isfinite()
+            grown = {field for field, p in one.named_parameters() if p.grad is not None and p.grad.any()}
+            assert all(p.grad.isfinite().all() for p in one.parameters() if p.grad is not None)
+            return validation.item(), grown
+
+        exact, weights = learned(torch.bfloat16, enabled=False)
+        for dtype in (torch.bfloat16, torch.float16):
+            near, same = learned(dtype, enabled=True)
+            assert near == pytest.approx(exact, rel=0.05)
+            assert len(same ^ weights) < 0.05 * len(weights)
+
     def test_a_batch_without_labels_gives_a_finite_loss(self, name: str, task: Task, hospital: Hospital) -> None:
         one = objective(name, model_of(hospital, task=task)).train()
         assert one.loss(batch_of(hospital, hospital.studies[:4], task, unlabelled=4)).isfinite()
