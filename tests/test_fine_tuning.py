@@ -112,6 +112,17 @@ def rewritten(hospital: Path, root: Path, change: Callable[[dict[str, str]], Non
     return root
 
 
+@pytest.mark.parametrize(("strategy", "told"), [("pseudo_labels", True), ("supervised", False)])
+def test_it_is_told_where_no_study_without_a_label_learns(strategy: str, told: bool, hospital: Path, tmp_path: Path) -> None:
+    def label(row: dict[str, str]) -> None:
+        row["diagnosis"] = row["diagnosis"] or "none"
+
+    root, file = rewritten(hospital, tmp_path / "labelled", label), io.StringIO()
+    cohort = prepare(run_file(root, tmp_path, training=training(strategy)), Screen(Console(file=file, width=160)))
+    assert cohort.unlabelled == ()
+    assert ("no study without a label learns" in file.getvalue()) == told
+
+
 def test_a_person_who_judges_does_not_learn_under_another_identifier(hospital: Path, tmp_path: Path) -> None:
     before = prepared(hospital, tmp_path, "mean_teacher")
     judge = before.studies[before.split["test"][0]].patient_id

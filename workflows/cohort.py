@@ -240,6 +240,10 @@ def divide(config: RunConfig, sources: Sources, intake: Intake, screen: Screen, 
     unlabelled = tuple(i for i in unlabelled if i not in unused)
     if unlabelled:
         screen.say(f"{len(unlabelled):,} studies without a label learn too; none is of a patient of validation or test")
+    elif intake.unlabelled:
+        screen.say(
+            "no study without a label learns: the table has none, or only such of whom validation or test tells something"
+        )
     studies = tuple(_with_rejections(study, i, prepared) for i, study in enumerate(studies))
     split = prove(studies, {part: tuple(i for i, side in sides.items() if side == part) for part in PARTS})
     target = _target(studies, len(config.target.names))
