@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from medmm.encoders.ft_transformer import FTTransformer
 from medmm.errors import Code, Rejected
 from medmm.inputs.base import Fields, Found, Input, InputSettings
 from medmm.settings import Plain
-from medmm.types import Array, Evidence, Study
+from medmm.types import Array, Batch, Evidence, Study
 from medmm.workers import AHEAD, Limits
 
 KILL, REJECT, FAIL, HANG, HOARD = "kill", "reject", "fail", "hang", "hoard"
@@ -397,17 +397,25 @@ class Noisy(Echo):
     def augment(self, fields: Mapping[str, Array], rng: np.random.Generator) -> Mapping[str, Array]:
         return {**fields, "value": fields["value"] + rng.random(2).astype(np.float32)}
 
+    def perturb(self, fields: Mapping[str, Array], rng: np.random.Generator) -> Mapping[str, Array]:
+        return {**fields, "value": fields["value"] - rng.random(2).astype(np.float32)}
 
-def training_batches(count: int, size: int, seed: int, epoch: int) -> TrainingBatches:
+
+def training_batches(count: int, size: int, seed: int, epoch: int, others: int = 0, **changes: Any) -> TrainingBatches:
+    """Give batches of some labelled studies; `others` more follow them in the table, without a label."""
     noisy: Input[object] = Noisy("a", EchoSettings())  # type: ignore[assignment]
+    target = np.zeros((count + others, 1))
+    target[count:] = np.nan
     return TrainingBatches(
-        {"a": in_memory(count, absent=[0])},
+        {"a": in_memory(count + others, absent=[0])},
         range(count),
-        np.zeros((count, 1)),
+        target,
         size,
         inputs={"a": noisy},
         seed=seed,
         epoch=lambda: epoch,
+        unlabelled=range(count, count + others),
+        **changes,
     )
 
 
@@ -457,3 +465,118 @@ def test_scoring_batches_keep_a_lone_last_study_and_know_no_target() -> None:
     assert [len(batch.rows) for batch in made] == [2, 2, 1]
     assert made[0].target is None
     assert len(Batches({"a": in_memory(5)}, range(5), None, 2)) == 3
+
+
+def split_rows(batches: TrainingBatches, count: int) -> list[tuple[list[int], list[int]]]:
+    """Give the labelled and unlabelled studies of each batch."""
+    found = []
+    for batch in batches:
+        rows = batch.rows.tolist()
+        assert batch.labelled.tolist() == [row < count for row in rows]
+        found.append(([row for row in rows if row < count], [row for row in rows if row >= count]))
+    return found
+
+
+@pytest.mark.parametrize(("count", "others", "share"), [(10, 7, 1), (10, 7, 3), (8, 100, 2), (9, 4, 2), (10, 1, 3)])
+def test_unlabelled_studies_come_each_once_before_any_comes_twice(count: int, others: int, share: int) -> None:
+    found = split_rows(training_batches(count, 4, 0, 2, others, share=share), count)
+    assert all(len(more) == share * len(labelled) for labelled, more in found)
+    drawn = [row for _, more in found for row in more]
+    for start in range(0, len(drawn), others):
+        part = drawn[start : start + others]
+        assert len(set(part)) == len(part)
+    assert set(drawn) <= set(range(count, count + others))
+    # The labelled ones come as they would without the others.
+    assert [row for labelled, _ in found for row in labelled] == seen(training_batches(count, 4, 0, 2))[0]
+
+
+def test_every_epoch_draws_other_unlabelled_studies_and_a_resumed_one_the_same() -> None:
+    def drawn(epoch: int) -> list[int]:
+        return [row for _, more in split_rows(training_batches(8, 4, 0, epoch, 30, share=1), 8) for row in more]
+
+    assert drawn(1) == drawn(1) != drawn(2)
+    assert sorted(drawn(1)) != sorted(drawn(2))
+
+
+@pytest.mark.parametrize(("others", "share"), [(0, 3), (5, 0)])
+def test_without_a_share_or_a_study_for_it_none_comes(others: int, share: int) -> None:
+    assert all(not more for _, more in split_rows(training_batches(8, 4, 0, 0, others, share=share), 8))
+
+
+def test_views_are_drawn_for_each_study_and_are_no_weak_ones() -> None:
+    first, second = (list(training_batches(6, 3, 0, epoch, 4, share=1, views=2)) for epoch in (0, 1))
+    again = list(training_batches(6, 3, 0, 0, 4, share=1, views=2))
+    kept = in_memory(10, absent=[0])
+    for batch, same in zip(first, again, strict=True):
+        assert len(batch.views) == 2
+        shown = [batch.inputs, *batch.views]
+        for view, other in zip(shown, [same.inputs, *same.views], strict=True):
+            assert torch.equal(view["a"]["value"], other["a"]["value"])
+        for place, row in enumerate(batch.rows.tolist()):
+            fields = kept.fields(row)
+            if fields is None:
+                assert not any(view["a"]["value"][place].any() for view in shown)
+                continue
+            moved = [view["a"]["value"][place].numpy() - fields["value"].astype(np.float32) for view in shown]
+            assert (moved[0] > 0).all()
+            assert (moved[1] < 0).all()  # strong views come from `perturb`
+            assert (moved[2] < 0).all()
+            assert not np.allclose(moved[1], moved[2])
+            assert not np.allclose(moved[0], -moved[1])
+    strong = {row: batch.views[0]["a"]["value"][i] for batch in first for i, row in enumerate(batch.rows.tolist())}
+    for batch in second:
+        for i, row in enumerate(batch.rows.tolist()):
+            assert row == 0 or row not in strong or not torch.equal(batch.views[0]["a"]["value"][i], strong[row])
+    assert all(batch.views == () for batch in training_batches(6, 3, 0, 0))
+
+
+@pytest.mark.parametrize("count", [8, 9, 10])
+def test_a_batch_is_repeated_in_a_row_and_the_length_knows(count: int) -> None:
+    once, thrice = training_batches(count, 4, 0, 0), training_batches(count, 4, 0, 0, repeats=3)
+    assert len(thrice) == 3 * len(once) == len(list(thrice))
+    for place, batch in enumerate(thrice):
+        other = list(once)[place // 3]
+        assert torch.equal(batch.rows, other.rows)
+        assert torch.equal(batch.inputs["a"]["value"], other.inputs["a"]["value"])
+
+
+def test_groups_and_bounds_go_with_their_studies() -> None:
+    group = np.arange(12) % 3 - 1
+    bounds = np.stack([np.arange(12.0)] * 3, 1)[:, None] / 12
+    for batch in training_batches(8, 4, 0, 0, 4, share=1, group=group, bounds=bounds):
+        assert batch.group is not None
+        assert batch.bounds is not None
+        assert batch.group.dtype == torch.int64
+        assert batch.bounds.dtype == torch.float32
+        assert batch.group.tolist() == group[batch.rows].tolist()
+        np.testing.assert_allclose(batch.bounds, bounds[batch.rows], rtol=1e-6)
+        moved = batch.to(torch.device("cpu"))
+        assert moved.group is not None
+        assert torch.equal(moved.group, batch.group)
+    for batch in [*training_batches(8, 4, 0, 0), *Batches({"a": in_memory(5)}, range(5), None, 2)]:
+        assert batch.group is None
+        assert batch.bounds is None
+
+
+def test_a_view_stands_in_for_what_a_batch_shows_and_all_else_stays() -> None:
+    batch = next(iter(training_batches(8, 4, 0, 0, 4, share=1, views=2, group=np.zeros(12, np.int64))))
+    shown = batch.seen(1)
+    assert shown.inputs is batch.views[1]
+    assert shown.views == ()
+    assert (shown.present, shown.target, shown.group) == (batch.present, batch.target, batch.group)
+
+
+def test_a_batch_moves_to_a_device_with_all_that_a_network_computes_with() -> None:
+    bounds = np.zeros((12, 1, 3))
+    batch = next(iter(training_batches(8, 4, 0, 0, 4, share=1, views=1, group=np.zeros(12, np.int64), bounds=bounds)))
+    moved = batch.to(torch.device("meta"))
+    everything = [moved.target, moved.group, moved.bounds, *moved.present.values()]
+    everything += [values for shown in (moved.inputs, *moved.views) for fields in shown.values() for values in fields.values()]
+    assert all(one is not None and one.device.type == "meta" for one in everything)
+    assert moved.rows.device.type == "cpu"
+
+
+def test_a_study_of_which_one_class_is_not_known_counts_as_unlabelled() -> None:
+    nan = float("nan")
+    batch = Batch({}, {}, torch.tensor([[1.0, 0.0], [nan, 1.0], [nan, nan]]), torch.arange(3))
+    assert batch.labelled.tolist() == [True, False, False]

@@ -2,6 +2,9 @@
 
 import csv
 import io
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +13,17 @@ from rich.console import Console
 from test_compare import run_file, silent
 
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
+from medmm.encoders.tuning import Tuning
 from medmm.errors import ConfigError
+from medmm.inputs.base import Input
+from medmm.inputs.image import ImageSettings
+from medmm.training.strategies.gradual import Gradual
+from medmm.training.strategies.group_dro import GroupDRO
 from medmm.training.tracking import connect
 from medmm.workflows.cohort import UNLABELLED, Cohort, prepare
-from medmm.workflows.compare import compare
-from medmm.workflows.fine_tuning import groups_of
+from medmm.workflows.compare import _set_up, compare
+from medmm.workflows.fine_tuning import fine_tuned, groups_of, refuse_idle_strategy
+from medmm.workflows.learn import learn
 from medmm.workflows.screen import Screen
 from medmm.workflows.train import train
 
@@ -87,6 +96,140 @@ def test_a_column_that_is_not_there_is_refused_with_the_nearest(
             groups_of(cohort, columns)
     else:
         assert len(groups_of(cohort, columns)[0]) > 2
+
+
+def rewritten(hospital: Path, root: Path, change: Callable[[dict[str, str]], None]) -> Path:
+    """Copy the export with each row of its studies table changed."""
+    shutil.copytree(hospital, root)
+    with (root / "studies.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        change(row)
+    with (root / "studies.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return root
+
+
+@pytest.mark.parametrize(("strategy", "told"), [("pseudo_labels", True), ("supervised", False)])
+def test_it_is_told_where_no_study_without_a_label_learns(strategy: str, told: bool, hospital: Path, tmp_path: Path) -> None:
+    def label(row: dict[str, str]) -> None:
+        row["diagnosis"] = row["diagnosis"] or "none"
+
+    root, file = rewritten(hospital, tmp_path / "labelled", label), io.StringIO()
+    cohort = prepare(run_file(root, tmp_path, training=training(strategy)), Screen(Console(file=file, width=160)))
+    assert cohort.unlabelled == ()
+    assert ("no study without a label learns" in file.getvalue()) == told
+
+
+def test_a_person_who_judges_does_not_learn_under_another_identifier(hospital: Path, tmp_path: Path) -> None:
+    before = prepared(hospital, tmp_path, "mean_teacher")
+    judge = before.studies[before.split["test"][0]].patient_id
+    learner = before.studies[before.unlabelled[0]]
+    own = [i for i, study in enumerate(before.studies) if study.patient_id == learner.patient_id]
+    assert set(own) <= {*before.unlabelled, *before.split["train"]}
+
+    def name(row: dict[str, str]) -> None:
+        row["born"] = judge if row["study_id"] == learner.study_id else row["patient_id"]
+        row["patient_id"] = "another" if row["study_id"] == learner.study_id else row["patient_id"]
+
+    root = rewritten(hospital, tmp_path / "renamed", name)
+    cohort_settings = {"root": str(root), "time": "time", "person": ["born"]}
+    for name_of, joined in ((["born"], True), ([], False)):
+        asked = {**cohort_settings, "person": name_of}
+        cohort = prepare(run_file(root, tmp_path, training=training("mean_teacher"), cohort=asked), silent())
+        judging = {cohort.studies[i].cells["born"] for part in ("validation", "test") for i in cohort.split[part]}
+        (place,) = (i for i, study in enumerate(cohort.studies) if study.study_id == learner.study_id)
+        assert judge in judging
+        assert (place in cohort.unlabelled) is not joined
+        assert not joined or not judging & {cohort.studies[i].cells["born"] for i in cohort.unlabelled}
+
+
+def test_with_a_split_by_group_no_unlabelled_study_is_of_a_group_that_judges(hospital: Path, tmp_path: Path) -> None:
+    split = {"by": "group", "column": "site"}
+    cohort = prepare(run_file(hospital, tmp_path, training=training("mean_teacher"), split=split), silent())
+    sites = {part: {cohort.studies[i].cells["site"] for i in cohort.split[part]} for part in ("train", "validation", "test")}
+    assert cohort.unlabelled
+    assert not {cohort.studies[i].cells["site"] for i in cohort.unlabelled} & (sites["validation"] | sites["test"])
+
+
+def test_groups_of_unlabelled_studies_count_only_where_these_learn(hospital: Path, tmp_path: Path) -> None:
+    seen = prepared(hospital, tmp_path, "mean_teacher")
+    alone = seen.unlabelled[0]
+    studies = tuple(
+        replace(study, cells={**study.cells, "site": "far" if i == alone else "near"}) for i, study in enumerate(seen.studies)
+    )
+    cohort = replace(seen, studies=studies)
+    names, group = groups_of(cohort, ("site",))
+    assert names == ("far", "near")
+    assert group is not None
+    assert group.tolist() == [0 if i == alone else 1 for i in range(len(studies))]
+    with pytest.raises(ConfigError, match="of 1 group by 'site', two or more"):
+        groups_of(fine_tuned(cohort, GroupDRO(columns=("site",))), ("site",))
+
+
+def test_a_study_with_an_empty_cell_or_of_a_group_that_nobody_learns_is_of_none(hospital: Path, tmp_path: Path) -> None:
+    cohort = prepared(hospital, tmp_path, "supervised")
+    first, second, *_ = cohort.split["train"]
+    other = cohort.split["test"][0]
+    cells = {first: "", other: "unseen"}
+    studies = tuple(
+        replace(study, cells={**study.cells, "site": cells.get(i, "AB"[i % 2])}) for i, study in enumerate(cohort.studies)
+    )
+    names, group = groups_of(replace(cohort, studies=studies), ("site", "sex"))
+    assert group is not None
+    assert (group[first], group[other]) == (-1, -1)
+    assert group[second] == names.index(f"{'AB'[second % 2]} {studies[second].cells['sex']}")
+    assert not any("unseen" in name or name.startswith(" ") for name in names)
+    assert group.dtype == np.int64
+    assert groups_of(cohort, ()) == ((), None)
+
+
+def test_another_way_to_fine_tune_tunes_pretrained_encoders_and_leaves_the_cohort_as_it_is(
+    hospital: Path, tmp_path: Path
+) -> None:
+    cohort = prepared(hospital, tmp_path, "supervised")
+    assert fine_tuned(cohort, None) is cohort
+    other = fine_tuned(cohort, GroupDRO(columns=("site",)))
+    assert other.config.training.strategy == GroupDRO(columns=("site",))
+    assert cohort.config.training.strategy.name == "supervised"
+    assert other.inputs is cohort.inputs
+    settings = ImageSettings.model_validate({"path": "x", "size": [32, 32], "encoder": {"name": "resnet18", "weights": "w.pt"}})
+    scan: Input[object] = settings.open("scan")
+    config = cohort.config.model_copy(update={"inputs": {"scan": settings}})
+    tuned = fine_tuned(replace(cohort, config=config, inputs={"scan": scan}), Gradual(stage_epochs=3))
+    for found in (tuned.config.inputs["scan"], tuned.inputs["scan"].settings):
+        assert found.encoder.tuning == Tuning(learn="gradual", stage_epochs=3)  # type: ignore[attr-defined]
+
+
+def test_an_attack_on_an_input_that_is_not_there_is_refused_with_the_nearest(hospital: Path, tmp_path: Path) -> None:
+    strategy = {"name": "adversarial", "inputs": ["labs", "histroy"]}
+    with pytest.raises(ConfigError, match=r"no input 'histroy': did you mean 'history'"):
+        train(run_file(hospital, tmp_path, training=training(strategy)), silent())
+    refuse_idle_strategy(run_file(hospital, tmp_path, training=training({**strategy, "inputs": ["labs"]})))
+
+
+def test_cells_of_a_comparison_are_others_where_unlabelled_studies_are_fitted_on(hospital: Path, tmp_path: Path) -> None:
+    def digest_with(*strategies: str) -> str:
+        asked = {"methods": ["late"], "strategies": strategies}
+        config = run_file(hospital, tmp_path, training=training("supervised"), compare=asked)
+        return _set_up(config, silent()).folder.name
+
+    assert digest_with() == digest_with("supervised") != digest_with("mean_teacher") == digest_with("fixmatch")
+
+
+def test_robustness_is_asked_for_where_the_model_decides(hospital: Path, tmp_path: Path) -> None:
+    strategy = {"name": "adversarial", "attack": {"steps": 1}}
+    config = run_file(hospital, tmp_path, training=training(strategy, epochs=1, patience=1))
+    cohort = prepare(config, silent()).only("labs")
+    quiet = lambda _measures, _epoch: None  # noqa: E731
+    learned = [learn(cohort, quiet, silent(), "labs", tmp_path / str(decides), decides=decides) for decides in (True, False)]
+    assert [set(one.attacked) for one in learned] == [{"labs"}, set()]
+    (scores,) = learned[0].attacked.values()
+    clean = learned[0].test[frozenset({"labs"})]
+    worse = np.where(clean.target > 0, scores.probability < clean.probability, scores.probability > clean.probability)
+    assert worse.mean() > 0.9
 
 
 STRATEGIES = {

@@ -10,7 +10,7 @@ from conftest import Hospital
 
 from medmm.fusion.base import Fused
 from medmm.inputs.tabular import TabularSettings
-from medmm.model import DiagnosisModel, ModelSettings, Output, balanced_weights
+from medmm.model import DiagnosisModel, ModelSettings, Output, balanced_weights, breach
 from medmm.package import Package
 from medmm.predict import predict, subsets
 from medmm.types import Array, Batch, Task
@@ -313,3 +313,63 @@ def test_a_fusion_that_tells_of_conflict_is_heard_and_another_is_not(hospital: H
     alone = predict(model, [batch], [frozenset({"labs"})]).conflict
     assert alone is not None
     assert (alone == 0).all()
+
+
+@pytest.mark.parametrize("task", ["binary", "multilabel"])
+def test_what_is_said_of_classes_that_are_asked_one_by_one_by_hand(task: Task) -> None:
+    weight = [3.0] if task == "binary" else [3.0, 0.5]
+    model = small_model(task, weight)
+    logits = torch.tensor([[0.4, -1.0][: len(weight)]])
+    # By hand: odds are those of the logit over the weight.
+    odds = np.exp(logits.numpy()) / np.array(weight)
+    np.testing.assert_allclose(model.said(logits), odds / (1 + odds), rtol=1e-5)
+
+
+def test_what_is_said_of_several_classes_by_hand() -> None:
+    model = small_model("multiclass", [2.0, 1.0, 0.5])
+    raw = np.exp([0.4, -1.0, 2.0]) / np.array([2.0, 1.0, 0.5])
+    np.testing.assert_allclose(model.said(torch.tensor([[0.4, -1.0, 2.0]]))[0], raw / raw.sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("task", "weight", "by_hand"),
+    [("multilabel", [2.5, 0.5], binary_by_hand), ("multiclass", [2.5, 0.5, 1.0], multiclass_by_hand)],
+)
+def test_the_loss_of_each_study_by_hand_and_none_where_a_class_is_not_known(
+    task: Task, weight: list[float], by_hand: Callable[[Array, Array, Array], Array]
+) -> None:
+    model, classes = small_model(task, weight), len(weight)
+    rng = np.random.default_rng(0)
+    logits, target = rng.normal(size=(4, classes)), np.eye(classes)[[0, 1, 0, 1]]
+    expected = by_hand(logits, target, np.array(weight))
+    target[1, 0], target[3] = np.nan, np.nan
+    expected[[1, 3]] = 0
+    said = torch.tensor(logits, dtype=torch.float32, requires_grad=True)
+    losses = model.study_losses(said, torch.tensor(target, dtype=torch.float32))
+    np.testing.assert_allclose(losses.detach(), expected, rtol=1e-5)
+    losses.sum().backward()
+    assert said.grad is not None
+    assert not said.grad[[1, 3]].any()
+    batch = known(torch.tensor(target, dtype=torch.float32))
+    output = Output(said, {}, {}, Fused(said))
+    assert model.joint_loss(output, batch).item() == pytest.approx(expected.sum() / 2, rel=1e-5)
+
+
+def test_bounds_of_nothing_and_of_certainty_ask_for_nothing_and_pull_no_gradient() -> None:
+    log_odds = torch.tensor([[-40.0], [40.0], [0.0]], requires_grad=True)
+    free = torch.tensor([[[0.0, 1.0, 5.0]], [[0.0, 1.0, 5.0]], [[0.9, 1.0, 0.0]]])
+    cost = breach(log_odds, free)
+    assert cost.item() == 0
+    cost.backward()
+    assert log_odds.grad is not None
+    assert not log_odds.grad.any()
+    far = torch.tensor([[-40.0], [40.0]], requires_grad=True)
+    breach(far, torch.tensor([[[0.2, 1.0, 3.0]], [[0.0, 0.2, 1.0]]])).backward()
+    # By hand: the same pull however far, of the weight over two studies.
+    assert far.grad is not None
+    assert far.grad.flatten().tolist() == pytest.approx([-1.5, 0.5])
+
+
+def test_breaches_of_several_classes_add_up() -> None:
+    bounds = torch.tensor([[[0.5, 1.0, 1.0], [0.0, 0.5, 2.0]]])
+    assert breach(torch.tensor([[-1.0, 3.0]]), bounds).item() == pytest.approx(1 * 1 + 2 * 3)

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from medmm.cohort.sharing import share_patients
-from medmm.cohort.split import PARTS, Fractions, SplitSettings, prove, split_studies
+from medmm.cohort.split import PARTS, Fractions, SplitSettings, prove, split_studies, without_label
 from medmm.errors import DataError
 from medmm.types import Study
 
@@ -229,3 +229,74 @@ def test_a_patient_on_two_sides_is_told_by_its_rows() -> None:
     studies = [Study(7, "0007", "a", label=(1.0,)), Study(8, "x", "b", label=(0.0,)), Study(9, "0007", "c", label=(0.0,))]
     with pytest.raises(DataError, match=r"such as the one in rows 7 and 9: .*same_person=report"):
         prove(studies, {"train": (0, 1), "test": (2,)})
+
+
+def of_patients(rows: list[tuple[str, str, int]]) -> list[Study]:
+    """Give studies of a patient, a cell of the column that the split goes by, and a day."""
+    start = datetime(2020, 1, 1)
+    return [
+        Study(i + 1, patient, f"s{i}", time=start + timedelta(days=day) if day >= 0 else None, cells={"by": cell})
+        for i, (patient, cell, day) in enumerate(rows)
+    ]
+
+
+KNOWN = [("p0", "A", 0), ("p1", "B", 50), ("p2", "C", 80)]
+"""A patient of train, of validation and of test."""
+
+
+@pytest.mark.parametrize(
+    ("settings", "others", "expected"),
+    [
+        # Of any patient but those who judge.
+        ({}, [("p0", "", 90), ("p1", "", 0), ("p2", "", 0), ("p3", "", 0), ("p3", "C", 200)], [3, 6, 7]),
+        # Of no group that judges, nor of an unknown one.
+        (
+            {"by": "group", "column": "by"},
+            [("p0", "A", 0), ("p3", "B", 0), ("p4", "C", 0), ("p5", "D", 0), ("p6", "", 0), ("p1", "A", 0)],
+            [3, 6],
+        ),
+        # Of before the first study that judges; one of an unknown time may be later.
+        (
+            {"by": "time"},
+            [("p0", "", 49), ("p3", "", 50), ("p4", "", 60), ("p5", "", -1), ("p1", "", 0), ("p6", "", 0)],
+            [3, 8],
+        ),
+        # Of whom the column says so.
+        (
+            {"by": "column", "column": "by"},
+            [("p3", "train", 0), ("p4", "test", 0), ("p5", "", 0), ("p6", "Train", 0), ("p2", "train", 0)],
+            [3],
+        ),
+    ],
+)
+def test_without_a_label_learns_who_tells_nothing_of_those_who_judge(
+    settings: dict[str, object], others: list[tuple[str, str, int]], expected: list[int]
+) -> None:
+    studies = of_patients([*KNOWN, *others])
+    split = prove(studies, {"train": (0,), "validation": (1,), "test": (2,)})
+    found = without_label(studies, split, range(3, len(studies)), SplitSettings.model_validate(settings))
+    assert list(found) == expected
+    assert without_label(studies, split, expected[:1], SplitSettings.model_validate(settings)) == tuple(expected[:1])
+
+
+@pytest.mark.parametrize("later", [1, 2])
+def test_the_first_that_judges_is_of_validation_or_of_test(later: int) -> None:
+    rows = [("p0", "", 0), ("p1", "", 50), ("p2", "", 50)]
+    rows[later] = (rows[later][0], "", 90)
+    studies = of_patients([*rows, ("p3", "", 70), ("p4", "", 20)])
+    split = prove(studies, {"train": (0,), "validation": (1,), "test": (2,)})
+    assert without_label(studies, split, (3, 4), SplitSettings(by="time")) == (4,)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("by", [{}, {"by": "group", "column": "site"}, {"by": "time"}])
+def test_no_study_without_a_label_is_of_a_patient_who_judges(seed: int, by: dict[str, object]) -> None:
+    studies = dated(cohort(150, seed=seed), seed)
+    settings = SplitSettings.model_validate({"seed": seed, **by})
+    used = [i for i in range(len(studies)) if i % 4]
+    inner = split_studies([studies[i] for i in used], settings)
+    split = prove(studies, {part: tuple(used[i] for i in inner[part]) for part in PARTS})
+    found = without_label(studies, split, range(0, len(studies), 4), settings)
+    judging = {studies[i].patient_id for part in PARTS[1:] for i in split[part]}
+    assert found
+    assert not judging & {studies[i].patient_id for i in found}

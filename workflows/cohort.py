@@ -220,13 +220,14 @@ def divide(config: RunConfig, sources: Sources, intake: Intake, screen: Screen, 
     left_out = {**intake.left_out, **of_no_part}
     config = settle(config, len({studies[i].patient_id for i, side in sides.items() if side == "train"}), screen)
     unlabelled = _unlabelled(config, intake, sides)
+    learning = {*unlabelled, *(i for i, side in sides.items() if side == "train")}
     screen.say("looking for leaks ...")
     findings = leaks(config, sources, intake, {**sides, **dict.fromkeys(unlabelled, "train")}, labels=labels)
     refuse_leaks(findings, config.leakage)
     if labels and (idle := idle_waivers(findings, config.leakage)):
         screen.say(f"leakage.waive lets nothing pass under {', '.join(idle)}: correct the name, or take it out")
-    training = [study for i, study in enumerate(studies) if sides.get(i) == "train" or i in unlabelled]
-    unused = {i: why for i, why in left_out.items() if i not in unlabelled}
+    training = [study for i, study in enumerate(studies) if i in learning]
+    unused = {i: why for i, why in left_out.items() if i not in learning}
     inputs: dict[str, Input[object]] = {}
     prepared: dict[str, PreparedInput] = {}
     for name, settings in config.inputs.items():
@@ -239,6 +240,10 @@ def divide(config: RunConfig, sources: Sources, intake: Intake, screen: Screen, 
     unlabelled = tuple(i for i in unlabelled if i not in unused)
     if unlabelled:
         screen.say(f"{len(unlabelled):,} studies without a label learn too; none is of a patient of validation or test")
+    elif intake.unlabelled:
+        screen.say(
+            "no study without a label learns: the table has none, or only such of whom validation or test tells something"
+        )
     studies = tuple(_with_rejections(study, i, prepared) for i, study in enumerate(studies))
     split = prove(studies, {part: tuple(i for i, side in sides.items() if side == part) for part in PARTS})
     target = _target(studies, len(config.target.names))
@@ -299,7 +304,8 @@ def _unlabelled(config: RunConfig, intake: Intake, sides: Mapping[int, str]) -> 
     """Give the studies that may learn without a label."""
     if not intake.unlabelled:
         return ()
-    usable = [i for i in intake.left_out if i not in intake.unusable]
+    never = intake.unusable
+    usable = [i for i in intake.left_out if i not in never]
     split = prove(intake.studies, {part: tuple(i for i, side in sides.items() if side == part) for part in PARTS})
     return without_label(intake.studies, split, usable, config.split)
 

@@ -179,7 +179,7 @@ def _fingerprint(config: RunConfig, intake: Intake) -> str:
     weights = [digest_file(path) for one in config.inputs.values() for path in one.encoder.files() if path.is_file()]
     numbers = patient_numbers(intake.studies)
     studies = [[n, str(study.time), study.label] for n, study in zip(numbers, intake.studies, strict=True)]
-    return digest([FORMAT, __version__, settings, evidence, weights, studies])
+    return digest([FORMAT, __version__, settings, evidence, weights, studies, intake.unlabelled])
 
 
 def _earlier_run(folder: Path, asked: str, client: "MlflowClient") -> str | None:

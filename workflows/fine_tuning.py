@@ -10,6 +10,7 @@ from medmm.encoders.base import EncoderSettings
 from medmm.encoders.tuning import Tuning
 from medmm.errors import ConfigError
 from medmm.tables import nearest
+from medmm.training.strategies.adversarial import Adversarial
 from medmm.training.strategies.base import StrategySettings
 from medmm.types import Array
 
@@ -21,7 +22,7 @@ def refuse_idle_strategy(config: RunConfig) -> None:
 
     Raises:
         ConfigError: OGM-GE without inputs that learn together and have heads of their own; a way to tune pretrained encoders
-            where there is none.
+            where there is none; an attack on an input that the run does not have.
     """
     fusion, strategy = config.model.fusion, config.training.strategy
     if strategy.together and (fusion.apart or not fusion.auxiliary_weight):
@@ -34,6 +35,9 @@ def refuse_idle_strategy(config: RunConfig) -> None:
             f"training.strategy: {strategy.name} builds on pretrained encoders, and no input has one: name weights under its "
             "encoder"
         )
+    for name in strategy.inputs if isinstance(strategy, Adversarial) else ():
+        if name not in config.inputs:
+            raise ConfigError(f"training.strategy.inputs: there is no input {name!r}: {nearest(name, list(config.inputs))}")
 
 
 def pretrained(encoder: EncoderSettings) -> bool:
@@ -69,7 +73,7 @@ def groups_of(cohort: Cohort, columns: Sequence[str]) -> tuple[tuple[str, ...], 
         if column not in known:
             raise ConfigError(f"training.strategy: the studies table has no column {column!r}: {nearest(column, known)}")
     own = [" ".join(cells) if all(cells := [study.cells[column] for column in columns]) else "" for study in cohort.studies]
-    learning = (*cohort.split["train"], *cohort.unlabelled)
+    learning = (*cohort.split["train"], *(cohort.unlabelled if cohort.config.training.strategy.unlabelled else ()))
     names = tuple(sorted({own[i] for i in learning} - {""}))
     if len(names) < 2:
         raise ConfigError(

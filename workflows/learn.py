@@ -208,7 +208,7 @@ def _speak(cohort: Cohort, model: DiagnosisModel, prepared: Mapping[str, Prepare
     logits, present, conflict = predict(model, Batches(prepared, rows, None, batch_size), subsets(sorted(everything)))
     test = {some: make_scores(cohort, rows, package.probability(values)) for some, values in logits.items()}
     after, fired = answers("test", test[everything].probability)
-    robust = _attacked(cohort, package, prepared)
+    robust = _attacked(cohort, package, prepared) if decides else {}  # told by the decisions
     return Learned(package, chosen, test, after, fired, present, conflict, np.array(rows), robust)
 
 

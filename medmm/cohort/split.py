@@ -158,8 +158,8 @@ def without_label(
 ) -> tuple[int, ...]:
     """Give those of the candidates that may learn though they have no label: none of whom the other parts know anything.
 
-    Left out are studies of a patient of validation or test; with a split by group those of a group there, with a split by time
-    those of the time of validation or later, with a split by column those whose cell does not say train.
+    Left out are studies of a patient of validation or test; with a split by group those of a group there or of no group, with a
+    split by time those of the time of validation or later, with a split by column those whose cell does not say train.
 
     Args:
         studies: All, patients who are one person having one identifier.
@@ -173,7 +173,7 @@ def without_label(
     if settings.by == "column":
         return tuple(i for i in free if studies[i].cells[settings.column or ""] == PARTS[0])
     if settings.by == "group":
-        groups = {studies[i].cells[settings.column or ""] for i in others}
+        groups = {"", *(studies[i].cells[settings.column or ""] for i in others)}
         return tuple(i for i in free if studies[i].cells[settings.column or ""] not in groups)
     if settings.by == "time":
         start = min(studies[i].time or datetime.max for i in others)

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from medmm.encoders.attention import attend, blocks
+from medmm.encoders.attention import attend, blocks, filled
 from medmm.encoders.base import TabularEncoderSettings
 from medmm.encoders.embedded import Embedded
 from medmm.types import Tokens
@@ -50,4 +50,5 @@ class _FeatureTokens(nn.Module):
         parts = [fields["number"][..., None] * self.slope]  # (B, F, D)
         parts += [embed(codes[:, [g]]) for g, embed in enumerate(self.category)]  # (B, 1, D) each
         mask = torch.cat([fields["known"] > 0, codes > 0], dim=1)  # (B, F + G)
-        return attend(self.blocks, Tokens(self.embedded(torch.cat(parts, dim=1) + self.column), mask))
+        cells = filled(Tokens(torch.cat(parts, dim=1) + self.column, mask))
+        return attend(self.blocks, Tokens(self.embedded(cells.values), mask))

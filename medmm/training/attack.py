@@ -5,7 +5,7 @@ Semi-Supervised Text Classification (changes of embeddings). Letters: B studies,
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,7 +49,8 @@ class Change:
         self._settings = settings
         self._random = random
         self._deltas: dict[str, torch.Tensor] = {}
-        self._bounds: dict[str, torch.Tensor] = {}
+        self._sizes: dict[str, torch.Tensor] = {}
+        self._room: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
 
     @property
     def deltas(self) -> list[torch.Tensor]:
@@ -65,8 +66,10 @@ class Change:
                 field = next((one for one in (FEATURES, IMAGE) if one in batch.inputs[name]), None)
                 if field is not None:
                     values = batch.inputs[name][field]
-                    changed = self.changed(name, values, self._settings.image if field == IMAGE else None)
-                    inputs[name] = {**batch.inputs[name], field: changed.clamp(0, 1) if field == IMAGE else changed}
+                    has = batch.present[name].view(-1, *[1] * (values.ndim - 1))
+                    known = torch.where(has, values, 0.0)  # whatever stands where a study lacks the input
+                    changed = self.changed(name, known, self._settings.image if field == IMAGE else None)
+                    inputs[name] = {**batch.inputs[name], field: changed}
                     continue
                 for part in self._model.encoders[name].modules():
                     if isinstance(part, Embedded):
@@ -77,27 +80,32 @@ class Change:
         """Go along the sign of the gradients, a share of the bounds far, and stay inside them."""
         for (name, delta), gradient in zip(self._deltas.items(), gradients, strict=True):
             if gradient is not None:
-                bound = self._bounds[name]
-                moved = delta.detach() + share * bound * gradient.sign()
-                self._deltas[name] = torch.maximum(torch.minimum(moved, bound), -bound).requires_grad_()
+                moved = delta.detach() + share * self._sizes[name] * gradient.sign()  # 0 where it overflowed to NaN
+                self._deltas[name] = moved.clamp(*self._room[name]).requires_grad_()
 
     def hold(self) -> None:
         """Ask for no more gradient of the change."""
         self._deltas = {name: delta.detach() for name, delta in self._deltas.items()}
 
     def changed(self, name: str, values: torch.Tensor, bound: float | None) -> torch.Tensor:
-        """Give the changed values of an input; `bound` is that of each number, None a share of their root mean square."""
+        """Give the changed values of an input; `bound` is that of each pixel, None a share of the values' root mean square."""
         if name not in self._deltas:
-            there = values.detach() != 0
-            rms = values.detach().square().sum().div(there.sum().clamp(min=1)).sqrt()
-            size = rms * self._settings.embedding if bound is None else rms.new_tensor(bound)
-            self._bounds[name] = size
-            start = torch.zeros_like(values)
-            if self._random:
-                start.uniform_(-1, 1).mul_(size)
-            self._deltas[name] = start.requires_grad_()
+            self._begin(name, values.detach(), bound)
         delta = self._deltas[name]
         return values + delta if bound is not None else values + delta * (values.detach() != 0)  # what is missing stays so
+
+    def _begin(self, name: str, values: torch.Tensor, bound: float | None) -> None:
+        if bound is None:
+            size = values.square().sum().div((values != 0).sum().clamp(min=1)).sqrt() * self._settings.embedding
+            self._room[name] = (-size, size)
+        else:  # no pixel leaves its window: outside it would have no gradient, and never find back
+            size = values.new_tensor(bound)
+            self._room[name] = ((0 - values).clamp(-bound, 0), (1 - values).clamp(0, bound))
+        self._sizes[name] = size
+        start = torch.zeros_like(values)
+        if self._random:
+            start = start.uniform_(-1, 1).mul_(size).clamp(*self._room[name])
+        self._deltas[name] = start.requires_grad_()
 
 
 @contextmanager
@@ -134,12 +142,18 @@ def attack(
     model.eval()
     share = 1.0 if settings.steps == 1 else 2.5 / settings.steps
     for _ in range(settings.steps):
-        with torch.enable_grad(), change.of(batch) as changed:
+        with torch.enable_grad(), _recurrent_backward(model), change.of(batch) as changed:
             loss = model.joint_loss(model(changed), changed)
             gradients = torch.autograd.grad(loss, change.deltas, allow_unused=True)
         change.ascend(gradients, share)
     model.train(training)
     return change
+
+
+def _recurrent_backward(model: DiagnosisModel) -> AbstractContextManager[None]:
+    """Let gradients go back through recurrent networks in evaluation, which cuDNN refuses."""
+    recurrent = any(isinstance(part, torch.nn.RNNBase) for part in model.modules())
+    return torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext()
 
 
 @dataclass(frozen=True)

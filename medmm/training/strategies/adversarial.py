@@ -59,6 +59,11 @@ class Attacking(Strategy):
         self._change: Change | None = None
         self._rows: list[int] = []
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Forget the change of the last batch, which a resumed training would not know."""
+        super().begin_epoch(epoch)
+        self._change = None
+
     def loss(self, batch: Batch) -> torch.Tensor:
         """Give the loss of one training step, a scalar."""
         s = self._settings

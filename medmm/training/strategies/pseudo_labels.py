@@ -7,11 +7,15 @@ from typing import Literal
 
 import torch
 from pydantic import Field
+from torch.nn import functional
 
 from medmm.model import DiagnosisModel
 from medmm.training.strategies.agreement import pseudo_target
 from medmm.training.strategies.base import Situation, Strategy, StrategySettings
 from medmm.types import Batch
+
+HALF = 0.5
+"""Probability from which on an answer is yes."""
 
 NEVER_HIGH, NEVER_LOW = 2.0, -1.0
 """Thresholds that no probability reaches."""
@@ -20,8 +24,8 @@ NEVER_HIGH, NEVER_LOW = 2.0, -1.0
 class PseudoLabels(StrategySettings):
     """The labelled loss, and that of unlabelled studies against the network's own answers.
 
-    An answer counts beyond a threshold at which answers on the validation studies were right often enough; the thresholds are
-    chosen anew after every epoch.
+    An answer, yes from one half on, counts beyond a threshold at which such answers on the validation studies were right often
+    enough; the thresholds are chosen anew after every epoch.
     """
 
     name: Literal["pseudo_labels"] = "pseudo_labels"
@@ -82,11 +86,12 @@ class SelfTraining(Strategy):
         if self._seen:
             said, target = (torch.cat(parts) for parts in zip(*self._seen, strict=True))
             self._seen = []
-            for c in range(said.shape[1]):
-                chosen = said.argmax(1) == c if self.model.task == "multiclass" else torch.ones(len(said), dtype=torch.bool)
-                chosen = chosen.to(said.device)
-                self.high[c] = self._threshold(said[chosen, c], target[chosen, c] > 0, NEVER_HIGH)
-                self.low[c] = -self._threshold(-said[chosen, c], target[chosen, c] <= 0, -NEVER_LOW)
+            best = functional.one_hot(said.argmax(1), said.shape[1]) > 0
+            # Without the half a rare class would be denied of all studies, for of all of them that is right often enough.
+            answers = best if self.model.task == "multiclass" else said >= HALF
+            for c, yes in enumerate(answers.T):
+                self.high[c] = self._threshold(said[yes, c], target[yes, c] > 0, NEVER_HIGH)
+                self.low[c] = -self._threshold(-said[~yes, c], target[~yes, c] <= 0, -NEVER_LOW)
 
     def _threshold(self, said: torch.Tensor, right: torch.Tensor, never: float) -> float:
         """Give the lowest threshold at or above which answers are right often enough."""
