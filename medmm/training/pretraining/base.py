@@ -102,9 +102,7 @@ class Pretraining(Objective):
 
     def part(self, name: str) -> Part | None:
         """Give one of the losses, None where the method has no such."""
-        found = self.parts[name] if name in self.parts else None
-        assert found is None or isinstance(found, Part)
-        return found
+        return dict(self._named()).get(name)
 
     def _loss(self, batch: Batch, chance: torch.Generator | None) -> torch.Tensor:
         losses = [self._weights[name] * part.loss(self.encoders, batch, chance) for name, part in self._named()]

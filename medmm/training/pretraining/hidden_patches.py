@@ -86,7 +86,8 @@ class PatchRestorer(Restorer):
         shape = [part for cells, fine in zip(self.grid, self.fine, strict=True) for part in (cells, fine)]
         apart = small.reshape(len(small), small.shape[1], *shape)  # (R, K, cells, fine, cells, fine, ...)
         cells = list(range(2, apart.ndim, 2))
-        return apart.permute(0, *cells, 1, *[axis + 1 for axis in cells]).reshape(len(small), math.prod(self.grid), -1)
+        truth: torch.Tensor = apart.permute(0, *cells, 1, *[axis + 1 for axis in cells])
+        return truth.reshape(len(small), math.prod(self.grid), -1)
 
     def _to_pixels(self, hidden: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
         """Spread a mask (..., G) over images: (..., 1, *size)."""

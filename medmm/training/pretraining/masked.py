@@ -2,8 +2,8 @@
 
 Letters: B studies, D width.
 
-Sources: Xie et al. 2022, SimMIM, and He et al. 2022, Masked Autoencoders, for images; Yoon et al. 2020, VIME, for tables; Devlin
-et al. 2019, BERT, for notes; Bachmann et al. 2022, MultiMAE, for predicting across inputs.
+Sources: Xie et al. 2022, SimMIM, and He et al. 2022, Masked Autoencoders, for images; Yoon et al. 2020, VIME, for tables;
+Devlin et al. 2019, BERT, for notes; Bachmann et al. 2022, MultiMAE, for predicting across inputs.
 """
 
 from collections.abc import Mapping, Sequence
