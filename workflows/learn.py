@@ -89,7 +89,10 @@ def learn(cohort: Cohort, tell: Tell, screen: Screen, title: str, checkpoints: P
     config = cohort.config
     model = new_model(cohort)
     for name, one in cohort.inputs.items():
-        if said := one.initialise(model.encoders[name]):
+        if cohort.start is not None and name in cohort.start.inputs:
+            cohort.start.load(name, model.encoders[name])
+            initialised.add(name)
+        elif said := one.initialise(model.encoders[name]):
             screen.say(f"{name}: {said}")
     prepared = _prepared(cohort, model, screen)
     strategy, size, seed = config.training.strategy, config.training.batch_size, config.training.seed
