@@ -56,24 +56,13 @@ class Start:
         known = self.inputs[name].settings
         return settings.model_copy(update={"encoder": known.encoder}) if known.kind == settings.kind else settings
 
-    def take(self, name: str, settings: InputSettings, width: int) -> Input[object] | None:
-        """Give an input of a run with the state that was fitted; None where these encoders know no such input.
+    def take_all(self, inputs: Mapping[str, InputSettings], width: int) -> dict[str, Input[object]]:
+        """Give those inputs of a run that are known here, with the state that was fitted.
 
         Raises:
-            ConfigError: The input is another one, or prepared otherwise, or its encoder is another.
+            ConfigError: An input is another one, or prepared otherwise, or its encoder is another.
         """
-        if name not in self.inputs:
-            return None
-        known = self.inputs[name]
-        differing = _differing({**settings.meaning(), "width": width}, {**known.settings.meaning(), "width": self.width})
-        if not differing:
-            differing = _differing(_encoder(settings), _encoder(known.settings))
-        if differing:
-            raise ConfigError(
-                f"training.init does not fit the input {name!r}: {differing}: say the same in both run files, rename the "
-                "input, or leave training.init out"
-            )
-        return settings.open(name, known.state)
+        return {name: self._take(name, one, width) for name, one in inputs.items() if name in self.inputs}
 
     def load(self, name: str, network: nn.Module) -> None:
         """Put the trained weights into the encoder of an input.
@@ -94,6 +83,18 @@ class Start:
     def learned_from(self) -> Set[str]:
         """Content digests of the files of the studies that they learned from."""
         return frozenset(self.facts.get("learned_from", ()))
+
+    def _take(self, name: str, settings: InputSettings, width: int) -> Input[object]:
+        known = self.inputs[name]
+        differing = _differing({**settings.meaning(), "width": width}, {**known.settings.meaning(), "width": self.width})
+        if not differing:
+            differing = _differing(_encoder(settings), _encoder(known.settings))
+        if differing:
+            raise ConfigError(
+                f"training.init does not fit the input {name!r}: {differing}: say the same in both run files, rename the "
+                "input, or leave training.init out"
+            )
+        return settings.open(name, known.state)
 
 
 def save_start(start: Start, folder: Path) -> str:

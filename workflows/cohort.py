@@ -230,6 +230,7 @@ def divide(config: RunConfig, sources: Sources, intake: Intake, screen: Screen, 
     people = people_of(config.cohort, studies, sides)
     left_out = {**intake.left_out, **of_no_part}
     config = settle(config, len({studies[i].patient_id for i, side in sides.items() if side == "train"}), screen)
+    taken = {} if start is None else start.take_all(config.inputs, config.model.width)
     unlabelled = _unlabelled(config, intake, sides)
     screen.say("looking for leaks ...")
     labels = labels and not unlabelled_only
@@ -242,8 +243,7 @@ def divide(config: RunConfig, sources: Sources, intake: Intake, screen: Screen, 
     inputs: dict[str, Input[object]] = {}
     prepared: dict[str, PreparedInput] = {}
     for name, settings in config.inputs.items():
-        taken = None if start is None else start.take(name, settings, config.model.width)
-        inputs[name] = taken or _fit(settings.open(name), training)
+        inputs[name] = taken.get(name) or _fit(settings.open(name), training)
         prepared[name] = intake.images.get(name) or prepare_one(config, inputs[name], studies, unused, screen)
         tell_cut_notes(name, prepared[name], screen)
         rejected = {i: reason.code.value for i, reason in prepared[name].rejected.items()}
