@@ -11,6 +11,8 @@ from torch import nn
 
 from medmm import __version__
 from medmm import package as packages
+from medmm.encoders.tuning import ADAPTER
+from medmm.encoders.weights import own_weights
 from medmm.errors import ConfigError, DataError
 from medmm.files import write_bytes, write_json, writing_folder
 from medmm.inputs import INPUTS, Inputs
@@ -70,14 +72,18 @@ class Start:
         Raises:
             ConfigError: They are those of another network.
         """
-        known, own = self.weights[name], network.state_dict()
+        known = self.weights[name]
+        # Adapters that a run adds to what was trained without them start at nothing, and stay as they are.
+        own = network.state_dict() if any(ADAPTER in one for one in known) else own_weights(network)
         wrong = sorted(set(known) ^ set(own)) or [one for one in own if own[one].shape != known[one].shape]
         if wrong:
             raise ConfigError(
                 f"training.init does not fit the encoder of {name!r}: {len(wrong)} weights are others, first {wrong[0]}: give "
-                "the encoder the settings that it was trained with (tuning: lora adds weights), or leave training.init out"
+                "the encoder the settings that it was trained with, its adapters included, or leave training.init out"
             )
-        network.load_state_dict(dict(known))
+        with torch.no_grad():
+            for one, tensor in own.items():
+                tensor.copy_(known[one])
 
     @property
     def learned_from(self) -> Set[str]:

@@ -117,6 +117,7 @@ def test_no_test_patient_teaches_or_chooses(run: Run, cohort: Cohort) -> None:
     assert f"no study of the {len(test)} test patients" in run.said
 
 
+@pytest.mark.slow
 def test_the_content_of_no_test_study_changes_anything(run: Run, export: Path, room: Path) -> None:
     """Every file, value and note of the test patients is replaced; the encoders stay the same, bit for bit."""
     other = Path(shutil.copytree(export, room / "cohort"))
@@ -212,6 +213,7 @@ def test_the_training_starts_from_them_and_says_so(run: Run, export: Path, room:
     assert recorded.data.params["training.init"] == "a local folder"
 
 
+@pytest.mark.slow
 def test_a_package_can_be_started_from_too(run: Run, export: Path, room: Path) -> None:
     trained = train(config_of(room, export), SCREEN)
     model = load_package(trained.package).model
@@ -287,12 +289,27 @@ class TestFits:
         assert cohort.start is not None
         cohort.start.load("chest", new_model(cohort).encoders["chest"])
 
-    def test_adapters_are_other_weights(self, run: Run, export: Path) -> None:
+    def test_adapters_that_a_run_adds_change_nothing_at_first(self, run: Run, export: Path) -> None:
         encoder = {"name": "resnet18", "channels": 8, "tuning": {"learn": "lora"}}
         cohort = prepare(config_of(run.folder, export, run.pretrained.address, inputs__chest__encoder=encoder), SCREEN)
-        assert cohort.start is not None
-        with pytest.raises(ConfigError, match=r"does not fit the encoder of 'chest'.* lora adds weights"):
-            cohort.start.load("chest", new_model(cohort).encoders["chest"])
+        plain = prepare(config_of(run.folder, export, run.pretrained.address), SCREEN)
+        image = {"image": torch.rand(2, 1, 32, 32)}
+        said = []
+        for one in (cohort, plain):
+            assert one.start is not None
+            network = new_model(one).encoders["chest"].eval()
+            one.start.load("chest", network)
+            said.append(network(image).values)
+        torch.testing.assert_close(said[0], said[1])
+
+    def test_adapters_that_a_run_lacks_are_refused(self, hospital: Hospital) -> None:
+        tuning = hospital.inputs["chest"].settings.encoder.tuning.model_copy(update={"learn": "lora"})  # type: ignore[attr-defined]
+        encoder = hospital.inputs["chest"].settings.encoder.model_copy(update={"tuning": tuning})
+        with_adapters = hospital.inputs["chest"].settings.model_copy(update={"encoder": encoder}).open("chest")
+        weights = {"chest": dict(with_adapters.encoder(16).state_dict())}
+        start = Start("small", 16, {"chest": with_adapters}, weights, {})
+        with pytest.raises(ConfigError, match=r"does not fit the encoder of 'chest'.* its adapters included"):
+            start.load("chest", hospital.inputs["chest"].encoder(16))
 
     def test_an_input_that_names_no_encoder_gets_the_trained_one(self, run: Run, export: Path) -> None:
         content = content_of(run.folder, export)
@@ -373,6 +390,7 @@ def test_another_format_is_refused(start: Start, tmp_path: Path, monkeypatch: py
     assert {SETTINGS, STATE, WEIGHTS, FACTS} == set(FILES)
 
 
+@pytest.mark.slow
 def test_a_pretraining_broken_off_ends_with_the_same_encoders(run: Run, export: Path, room: Path) -> None:
     config = config_of(room, export)
     fit = module.fit
@@ -401,6 +419,7 @@ def test_a_pretraining_broken_off_ends_with_the_same_encoders(run: Run, export: 
         pretrain(config, SCREEN, resume=True)
 
 
+@pytest.mark.slow
 def test_an_export_without_any_label_can_be_pretrained_on(export: Path, room: Path) -> None:
     other = Path(shutil.copytree(export, room / "cohort"))
     studies = pd.read_csv(other / "studies.csv", dtype=str, keep_default_na=False)
@@ -410,6 +429,7 @@ def test_an_export_without_any_label_can_be_pretrained_on(export: Path, room: Pa
     assert pretrained.learning + pretrained.validation == len(studies)
 
 
+@pytest.mark.slow
 def test_labels_change_nothing_but_the_split(export: Path, room: Path) -> None:
     """By a column the split is the same whatever the labels are: turned round, they leave every weight as it is."""
     other = Path(shutil.copytree(export, room / "cohort"))
@@ -417,7 +437,8 @@ def test_labels_change_nothing_but_the_split(export: Path, room: Path) -> None:
     numbers = {one: i for i, one in enumerate(studies["patient_id"].unique())}
     studies["part"] = [["train", "train", "validation", "test"][numbers[one] % 4] for one in studies["patient_id"]]
     weights = []
-    for i, turned in enumerate(({}, {"pneumonia": "other", "other": "pneumonia"})):
+    (other_label,) = set(studies["diagnosis"]) - {"", "pneumonia"}
+    for turned in ({}, {"pneumonia": other_label, other_label: "pneumonia"}):
         studies.assign(diagnosis=[turned.get(one, one) for one in studies["diagnosis"]]).to_csv(
             other / "studies.csv", index=False
         )
