@@ -49,11 +49,11 @@ def run() -> list[Finding]:
     better = [sum(one[i].value > 0 for one in gains) for i in range(2)]
     rows.append(("mean", *mean, *(f"{np.mean([one[i].value for one in gains]):+.3f}" for i in range(2))))
     labelled = int(LABELLED * PATIENTS["train"])
-    title = (
-        f"{labelled} labelled training patients of {PATIENTS['train']}: AUROC on {PATIENTS['test']} test patients, 95 % by patient"
-    )
+    title = f"{labelled} labelled training patients of {PATIENTS['train']}: AUROC on {PATIENTS['test']} test patients, 95 % by patient"
     columns = ("seed", *WAYS, "gain of the probe", "gain of fine-tuning")
-    found_own = np.mean([one.estimate.value for own in pretrained for one in own.measured if one.name == "retrieval/slice-note"])
+    found_own = np.mean(
+        [one.estimate.value for own in pretrained for one in own.measured if one.name == "retrieval/slice-note"]
+    )
     verdict = (
         f"The probe is better than training from scratch in {better[0]} of {len(rows) - 1} seeds, fine-tuning in {better[1]}. "
         f"In pretraining an image found its note among those of all validation studies in {100 * found_own:.0f} %."
