@@ -5,7 +5,6 @@ these numbers. Settings were chosen on seeds 10 to 14 alone; the table is of see
 """
 
 import tempfile
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
