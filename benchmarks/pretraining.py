@@ -48,7 +48,7 @@ def run() -> list[Finding]:
     better = [sum(one[i].value > 0 for one in gains) for i in range(2)]
     rows.append(("mean", *mean, *(f"{np.mean([one[i].value for one in gains]):+.3f}" for i in range(2))))
     labelled = int(LABELLED * PATIENTS["train"])
-    title = f"{labelled} labelled training patients of {PATIENTS['train']}: AUROC on {PATIENTS['test']} test patients, 95 % by patient"
+    title = f"{labelled} labelled patients of {PATIENTS['train']}: AUROC on {PATIENTS['test']} test patients, 95 % by patient"
     columns = ("seed", *WAYS, "gain of the probe", "gain of fine-tuning")
     found_own = np.mean(
         [one.estimate.value for own in pretrained for one in own.measured if one.name == "retrieval/slice-note"]

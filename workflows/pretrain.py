@@ -113,6 +113,7 @@ def _pretrain(cohort: Cohort, record: Record, checkpoints: Path, screen: Screen)
                 inputs=cohort.inputs,
                 seed=settings.seed,
                 epoch=epoch,
+                views=settings.method.views,
             ),
             batches,
             settings,

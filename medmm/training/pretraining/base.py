@@ -5,6 +5,7 @@ Letters: B studies of a batch, S studies of a table, D width.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -54,6 +55,9 @@ class Encoders(nn.ModuleDict):
 
 class MethodSettings(Settings):
     """A way to pretrain, by name."""
+
+    views: ClassVar[int] = 0
+    """Further, stronger augmentations that it wants of each training study."""
 
     name: str
     """Which one."""

@@ -4,7 +4,7 @@ Source: Singh et al. 2022, FLAVA: A Foundational Language And Vision Alignment M
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,8 @@ class Both(MethodSettings):
 
     name: Literal["both"] = "both"
     """Which one."""
+
+    views: ClassVar[int] = Contrastive.views
 
     contrastive: Contrastive = Contrastive()
     """The one."""

@@ -9,7 +9,7 @@ Radford et al. 2021, Learning Transferable Visual Models from Natural Language S
 import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -31,6 +31,8 @@ class Contrastive(MethodSettings):
 
     name: Literal["contrastive"] = "contrastive"
     """Which one."""
+
+    views: ClassVar[int] = 1
 
     projection: int = Field(128, ge=8)
     """Width in which inputs are compared; the projections are thrown away afterwards."""
@@ -76,8 +78,11 @@ class Alignment(Part):
         self.register_buffer("patient", torch.tensor(patients, dtype=torch.long), persistent=False)
 
     def loss(self, encoders: Encoders, batch: Batch, chance: torch.Generator | None) -> torch.Tensor:
-        """Give the mean over the pairs of inputs that at least two patients of the batch have."""
-        projected = self.project(encoders.encode(batch.inputs, batch.present))
+        """Give the mean over the pairs of inputs that at least two patients of the batch have.
+
+        In training it compares studies as they look after a strong augmentation, lest it learns each of them by heart.
+        """
+        projected = self.project(encoders.encode(batch.views[0] if batch.views else batch.inputs, batch.present))
         patient = self.patient[batch.rows.to(self.patient.device)]
         scale = self.log_scale.exp().clamp(max=SHARPEST)
         losses = []
