@@ -83,7 +83,7 @@ def import_hannover(shared: Path, out: Path) -> None:
 
 
 def join_exports(covid: Path, hannover: Path, out: Path) -> None:
-    """Write chest_xray, radiographs of both sets, to pretrain on: those of COVID without a label, those of Hannover with theirs.
+    """Write chest_xray, radiographs of both sets, to pretrain on: those of COVID without a label, those of Hannover with one.
 
     Files and identifiers stay as they are, so a split of Hannover's patients is the same here and there.
     """
