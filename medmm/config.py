@@ -24,6 +24,7 @@ from medmm.rules.settings import MOST_RULES, Rule
 from medmm.settings import Settings, named_choice
 from medmm.strict_yaml import read_document
 from medmm.training.comparison import CompareSettings
+from medmm.training.pretraining.settings import PretrainingSettings
 from medmm.training.settings import TrainingSettings
 from medmm.training.tracking import TrackingSettings
 
@@ -59,6 +60,9 @@ class RunConfig(Settings):
 
     rules: tuple[Rule, ...] = Field((), max_length=MOST_RULES)
     """Clinical rules before the model, in training and after it; or the path of a file of them, relative to the run file."""
+
+    pretraining: PretrainingSettings = PretrainingSettings()
+    """What `medmm pretrain` does."""
 
     evaluation: EvaluationSettings = EvaluationSettings()
     """How the run is judged."""

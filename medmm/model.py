@@ -81,7 +81,7 @@ class DiagnosisModel(nn.Module):
     def encode(self, batch: Batch) -> dict[str, Tokens]:
         """Give the tokens of every input. An encoder sees only the studies that have its input, so filler reaches nothing."""
         return {
-            name: _encode(network, batch.inputs[name], batch.present[name], self.head.in_features)
+            name: encode_present(network, batch.inputs[name], batch.present[name], self.head.in_features)
             for name, network in self.encoders.items()
         }
 
@@ -187,7 +187,15 @@ def balanced_weights(target: Array, task: Task, limit: float = 20.0) -> tuple[fl
     return tuple(float(weight) for weight in ratio.clip(1 / limit, limit))
 
 
-def _encode(network: nn.Module, fields: Mapping[str, torch.Tensor], has: torch.Tensor, width: int) -> Tokens:
+def encode_present(network: nn.Module, fields: Mapping[str, torch.Tensor], has: torch.Tensor, width: int) -> Tokens:
+    """Encode the studies that have an input; the others, whatever filler stands there, get no real token.
+
+    Args:
+        network: The encoder.
+        fields: (B, ...) prepared tensors.
+        has: (B,) which studies have the input.
+        width: D, for a batch in which none has.
+    """
     if bool(has.all()):
         tokens: Tokens = network(fields)
         return tokens

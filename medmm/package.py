@@ -14,12 +14,13 @@ from medmm.cohort.studies import CohortSettings
 from medmm.cohort.target import TargetSettings
 from medmm.errors import DataError
 from medmm.evaluation.calibration import apply_temperature
-from medmm.files import digest, digest_file, write_bytes, write_json, write_text, writing_folder
+from medmm.files import write_bytes, write_json, write_text, writing_folder
 from medmm.inputs import INPUTS, Inputs
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.rules.book import Rulebook, bind_rules
 from medmm.rules.settings import Rule
 from medmm.rules.words import in_words
+from medmm.sealed import seal, verify
 from medmm.settings import Plain
 from medmm.types import Array
 
@@ -32,7 +33,6 @@ SETTINGS = "package.json"
 STATE = "state.json"
 CARD = "card.md"
 FACTS = "card.json"
-MANIFEST = "manifest.json"
 FILES = (WEIGHTS, SETTINGS, STATE, CARD, FACTS)
 
 
@@ -96,9 +96,8 @@ def save_package(package: Package, folder: Path) -> str:
         write_json(temporary / STATE, {name: one.state for name, one in package.inputs.items()})
         write_json(temporary / FACTS, package.facts)
         write_text(temporary / CARD, card_text(package))
-        files = {name: digest_file(temporary / name) for name in FILES}
-        write_json(temporary / MANIFEST, {"files": files, "digest": digest(files)})
-    return digest(files)
+        whole = seal(temporary, FILES)
+    return whole
 
 
 def verify_package(folder: Path) -> str:
@@ -107,22 +106,7 @@ def verify_package(folder: Path) -> str:
     Raises:
         DataError: A file is changed, missing or extra, or the folder is no package.
     """
-    if not (folder / MANIFEST).is_file() or (folder / MANIFEST).is_symlink():
-        raise DataError("the folder is no package, it has no manifest.json: give the folder that `medmm train` wrote")
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        files, whole = dict(manifest["files"]), str(manifest["digest"])
-    except (ValueError, KeyError, TypeError) as reason:
-        raise DataError("the manifest of the package is damaged: package the run again") from reason
-    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()}
-    if there != {*FILES, MANIFEST} or set(files) != set(FILES):
-        raise DataError("the package has missing or extra files: package the run again, and keep the folder as it is")
-    for name, known in sorted(files.items()):
-        if (folder / name).is_symlink() or digest_file(folder / name) != known:
-            raise DataError(f"{name} of the package was changed since it was written: package the run again")
-    if digest(files) != whole:
-        raise DataError("the manifest of the package was changed: package the run again")
-    return whole
+    return verify(folder, FILES, "package", "package the run again")
 
 
 def load_package(folder: Path) -> Package:

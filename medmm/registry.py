@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medmm.errors import ConfigError
-from medmm.package import MANIFEST, Package
+from medmm.package import Package
 from medmm.rules.trace import TRACE
+from medmm.sealed import MANIFEST
 from medmm.training.tracking import Record, TrackingSettings, connect
 
 if TYPE_CHECKING:

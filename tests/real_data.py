@@ -4,6 +4,7 @@ From the repository's root: python -m tests.real_data ../shared data
 """
 
 import hashlib
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from medmm.readers.table import read_table
 
 COVID = "covid_chest_xray"
 HANNOVER = "hannover_chest_xray"
+BOTH = "chest_xray"
 FIRST_DAY = datetime(2020, 1, 1)
 FIELD_MM = 350.0  # width of a chest radiograph; the sources do not tell it, and DX must state a spacing (C.8.11.4)
 VIEWS = {"L": "LL", "AP Supine": "AP"}  # Defined Terms of View Position (0018,5101)
@@ -78,6 +80,23 @@ def import_hannover(shared: Path, out: Path) -> None:
                     labs.append({**keys, "code": code, "value": value, "unit": unit})
             _write_radiograph(source / row["file"], dicom, study, row["projection"].upper())
     _write_tables(out, {"labs.csv": labs, "studies.csv": studies})
+
+
+def join_exports(covid: Path, hannover: Path, out: Path) -> None:
+    """Write chest_xray, radiographs of both sets, to pretrain on: those of COVID without a label, those of Hannover with one.
+
+    Files and identifiers stay as they are, so a split of Hannover's patients is the same here and there.
+    """
+    with writing_folder(out / "dicom") as dicom:
+        for source in (covid, hannover):
+            for file in sorted((source / "dicom").iterdir()):
+                shutil.copyfile(file, dicom / file.name)
+    tables = [read_table(source / "studies.csv") for source in (covid, hannover)]
+    studies = pd.concat([tables[0].drop(columns="diagnosis").assign(ward=""), tables[1]])
+    rows = {
+        name: read_table(source / name).to_dict("records") for name, source in (("notes.csv", covid), ("labs.csv", hannover))
+    }
+    _write_tables(out, {**rows, "studies.csv": studies.to_dict("records")})
 
 
 def grey(path: Path) -> np.ndarray:
@@ -171,3 +190,4 @@ def _chest() -> Dataset:
 if __name__ == "__main__":
     for name, importer in ((COVID, import_covid), (HANNOVER, import_hannover)):
         importer(Path(sys.argv[1]), Path(sys.argv[2]) / name)
+    join_exports(*(Path(sys.argv[2]) / name for name in (COVID, HANNOVER, BOTH)))

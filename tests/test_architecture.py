@@ -19,6 +19,7 @@ RANKS = {
     "medmm.settings": 2,
     "medmm.files": 3,
     "medmm.types": 3,
+    "medmm.sealed": 4,
     "medmm.readers": 4,
     "medmm.cohort": 5,
     "medmm.preview": 6,
@@ -35,6 +36,7 @@ RANKS = {
     "medmm.config": 13,
     "medmm.package": 14,
     "medmm.registry": 15,
+    "medmm.start": 15,
     "medmm.scoring": 15,
     "medmm.workflows": 16,
 }

@@ -21,7 +21,6 @@ from medmm.package import (
     CARD,
     FACTS,
     FILES,
-    MANIFEST,
     SETTINGS,
     STATE,
     WEIGHTS,
@@ -31,6 +30,7 @@ from medmm.package import (
     verify_package,
 )
 from medmm.predict import predict, subsets
+from medmm.sealed import MANIFEST
 
 ALL_FILES = (*FILES, MANIFEST)
 

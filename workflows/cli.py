@@ -159,6 +159,45 @@ def train(
 
 
 @app.command()
+def pretrain(
+    config: ConfigArgument,
+    overrides: OverridesArgument = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the interrupted pretraining, from its last epoch.")
+    ] = False,
+) -> None:
+    r"""Let the encoders learn from all studies without a label, before `medmm train`. No study of a test patient is read.
+
+    Give the same run file as to `medmm train`: its split decides who the test patients are. Studies whose label is empty learn
+    too. What is done is said under `pretraining:` in the run file, or here:
+
+    pretraining.method=contrastive   which image, table and note belong to one study
+
+    pretraining.method=masked        what was hidden of each image, table and note
+
+    pretraining.method=both          the sum of the two, which is what is done where nothing is said
+
+    pretraining.epochs=50 pretraining.batch_size=128
+
+    It ends with the address of the encoders, for: medmm train CONFIG training.init=runs:/RUN_ID
+    """
+    from medmm.config import load_config
+
+    from .pretrain import pretrain as run
+    from .pretrain import show_pretrained
+
+    screen = _screen()
+    settings = load_config(config, overrides or [])
+    command = " ".join([str(config), *(overrides or [])])
+    try:
+        pretrained = run(settings, screen, resume=resume)
+    except KeyboardInterrupt:
+        screen.say(f"interrupted; go on with: medmm pretrain {command} --resume")
+        raise
+    show_pretrained(pretrained, settings, command, screen)
+
+
+@app.command()
 def compare(
     config: ConfigArgument,
     overrides: OverridesArgument = None,

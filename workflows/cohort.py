@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +22,13 @@ from medmm.inputs import Inputs, gather
 from medmm.inputs.base import Input
 from medmm.inputs.image import ImageSettings
 from medmm.inputs.tabular import TabularInput, with_checked_cells
+from medmm.start import Start
 from medmm.types import Array, Study
 
 from .cut_notes import tell_cut_notes
 from .leaks import Series, across, notes_of, persons_of, series_of, telling
 from .screen import Screen
+from .start import open_start, people_of, refuse_seen, tell_taken
 from .violations import tell_violations
 
 UNLABELLED = "unlabelled"
@@ -51,6 +53,8 @@ class Cohort:
         manifest: What went in.
         proof: What the run can show for its split.
         unlabelled: Indices of studies without a label that learn beside those of the split; empty where nobody asked for them.
+        people: Who is in the export and who in the test part, as `people_of` has it.
+        start: Encoders that the run starts from; None where it starts from scratch.
     """
 
     config: RunConfig
@@ -63,6 +67,8 @@ class Cohort:
     manifest: Manifest
     proof: Proof
     unlabelled: tuple[int, ...] = ()
+    people: Mapping[str, str] = field(default_factory=dict)
+    start: Start | None = None
 
     def sides(self) -> dict[int, str]:
         """Give the part of each study that is in use."""
@@ -216,12 +222,19 @@ def divide(config: RunConfig, sources: Sources, intake: Intake, screen: Screen, 
         DataError: Too little is left to learn from, or the data leak.
     """
     studies = intake.studies
-    sides, of_no_part = share_out(config, studies, intake.left_out)
+    start = open_start(config, screen)
+    if start is not None:
+        config = config.model_copy(update={"inputs": {name: start.settle(name, one) for name, one in config.inputs.items()}})
+    unlabelled_only = intake.unlabelled and all(study.label is None for study in studies)
+    sides, of_no_part = ({}, {}) if unlabelled_only else share_out(config, studies, intake.left_out)
+    people = people_of(config.cohort, studies, sides)
     left_out = {**intake.left_out, **of_no_part}
     config = settle(config, len({studies[i].patient_id for i, side in sides.items() if side == "train"}), screen)
+    taken = {} if start is None else start.take_all(config.inputs, config.model.width)
     unlabelled = _unlabelled(config, intake, sides)
     learning = {*unlabelled, *(i for i, side in sides.items() if side == "train")}
     screen.say("looking for leaks ...")
+    labels = labels and not unlabelled_only
     findings = leaks(config, sources, intake, {**sides, **dict.fromkeys(unlabelled, "train")}, labels=labels)
     refuse_leaks(findings, config.leakage)
     if labels and (idle := idle_waivers(findings, config.leakage)):
@@ -231,7 +244,7 @@ def divide(config: RunConfig, sources: Sources, intake: Intake, screen: Screen, 
     inputs: dict[str, Input[object]] = {}
     prepared: dict[str, PreparedInput] = {}
     for name, settings in config.inputs.items():
-        inputs[name] = _fit(settings.open(name), training)
+        inputs[name] = taken.get(name) or _fit(settings.open(name), training)
         prepared[name] = intake.images.get(name) or prepare_one(config, inputs[name], studies, unused, screen)
         tell_cut_notes(name, prepared[name], screen)
         rejected = {i: reason.code.value for i, reason in prepared[name].rejected.items()}
@@ -251,7 +264,10 @@ def divide(config: RunConfig, sources: Sources, intake: Intake, screen: Screen, 
     manifest = make_manifest(studies, parts, left_out, {name: one.digests for name, one in prepared.items()})
     classes, persons, leakage = config.target.names, intake.persons, config.leakage
     proof = Proof(split, config.split, classes, target, persons, findings, leakage, manifest.digest)
-    return Cohort(config, studies, left_out, split, inputs, prepared, target, manifest, proof, unlabelled)
+    if start is not None:
+        refuse_seen(start, people, studies, manifest, split, screen)
+        tell_taken(start, inputs, config, screen)
+    return Cohort(config, studies, left_out, split, inputs, prepared, target, manifest, proof, unlabelled, people, start)
 
 
 def settle(config: RunConfig, patients: int, screen: Screen) -> RunConfig:

@@ -30,10 +30,11 @@ def refuse_idle_strategy(config: RunConfig) -> None:
             f"training.strategy: {strategy.name} balances inputs that learn together, by heads of their own: choose another "
             "fusion than late, and an auxiliary_weight above 0"
         )
-    if strategy.tuning is not None and not any(pretrained(one.encoder) for one in config.inputs.values()):
+    known = config.training.init is not None or any(pretrained(one.encoder) for one in config.inputs.values())
+    if strategy.tuning is not None and not known:
         raise ConfigError(
             f"training.strategy: {strategy.name} builds on pretrained encoders, and no input has one: name weights under its "
-            "encoder"
+            "encoder, or encoders of `medmm pretrain` under training.init"
         )
     for name in strategy.inputs if isinstance(strategy, Adversarial) else ():
         if name not in config.inputs:

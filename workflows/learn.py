@@ -88,8 +88,11 @@ def learn(cohort: Cohort, tell: Tell, screen: Screen, title: str, checkpoints: P
             )
     config = cohort.config
     model = new_model(cohort)
+    taken = frozenset() if cohort.start is None else frozenset(cohort.inputs) & frozenset(cohort.start.inputs)
     for name, one in cohort.inputs.items():
-        if said := one.initialise(model.encoders[name]):
+        if cohort.start is not None and name in taken:
+            cohort.start.load(name, model.encoders[name])
+        elif said := one.initialise(model.encoders[name]):
             screen.say(f"{name}: {said}")
     prepared = _prepared(cohort, model, screen)
     strategy, size, seed = config.training.strategy, config.training.batch_size, config.training.seed
@@ -103,7 +106,7 @@ def learn(cohort: Cohort, tell: Tell, screen: Screen, title: str, checkpoints: P
             step(epoch, config.training.epochs, f"validation loss {measures['validation_loss']:.3f}")
 
         fitted = fit(
-            strategy.build(model, Situation(groups)),
+            strategy.build(model, Situation(groups, taken)),
             lambda epoch: TrainingBatches(
                 prepared,
                 cohort.split["train"],

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ from .learn import Learned, join, learn
 from .report import InputComparison, compare_inputs, log_report, log_rules
 from .robustness import tell_robustness
 from .screen import Screen, with_interval
+from .start import shown_address
 from .ui import HOST
 
 if TYPE_CHECKING:
@@ -70,11 +72,12 @@ def train(config: RunConfig, screen: Screen, *, resume: bool = False) -> Trained
     refuse_idle_strategy(config)  # before hours of decoding; once more when the size of the cohort has chosen the fusion
     client = connect(config.tracking)
     cohort = prepare(config, screen)
-    run_id = _interrupted_run(config, cohort) if resume else None
+    own = fingerprint(config, cohort)
+    run_id = interrupted_run(config.folder / STATE, own, "train") if resume else None
     if run_id is None:
         shutil.rmtree(config.folder / "checkpoints", ignore_errors=True)
     with open_record(client, config.tracking, config.name, resume=run_id) as record:
-        write_json(config.folder / STATE, {"run_id": record.run_id, **_fingerprint(config, cohort)})
+        write_json(config.folder / STATE, {"run_id": record.run_id, **own})
         trained = _train(cohort, client, record, screen)
     (config.folder / STATE).unlink()
     return trained
@@ -123,6 +126,8 @@ def describe(record: Record, config: RunConfig, cohort: Cohort) -> None:
     record.parameters(flat(settings))
     record.document(settings, "config.json")
     record.tags({"cohort_digest": cohort.manifest.digest})
+    if cohort.start is not None:
+        record.tags({"init": str(shown_address(config.training.init)), "init_digest": cohort.start.digest})
     record_cut_notes(cohort.prepared, record)
     record.table(cohort.manifest.table, "cohort.csv")
     record.document(cohort.proof.plain(), "proof.json")
@@ -145,6 +150,7 @@ def shown_settings(config: RunConfig) -> dict[str, object]:
     settings = config.model_dump(mode="json", exclude={"cohort": {"root"}, "tracking": True, "output": True})
     for name, one in config.inputs.items():
         settings["inputs"][name]["encoder"] = one.encoder.portable().model_dump(mode="json", exclude={"architecture"})
+    settings["training"]["init"] = shown_address(config.training.init)
     return settings
 
 
@@ -152,12 +158,15 @@ def _facts(cohort: Cohort, evaluation: Evaluation, comparison: InputComparison) 
     counts = {
         part: {"studies": len(rows), "patients": cohort.split.patients[part]} for part, rows in cohort.split.parts.items()
     }
-    learned = (*cohort.split["train"], *cohort.split["validation"])
+    learned = (*cohort.split["train"], *cohort.split["validation"], *cohort.unlabelled)
+    before = set() if cohort.start is None else cohort.start.learned_from
     return {
         "cohort": counts,
         "cohort_digest": cohort.manifest.digest,
         "proof": cohort.proof.plain(),
-        "learned_from": sorted({file for i in learned for file in cohort.manifest.files[i]}),
+        "learned_from": sorted({file for i in learned for file in cohort.manifest.files[i]} | before),
+        "people": dict(cohort.people),
+        "init_digest": "" if cohort.start is None else cohort.start.digest,
         "results": _cells(evaluation),
         "inputs": comparison.cells(),
     }
@@ -168,20 +177,31 @@ def _cells(evaluation: Evaluation) -> list[dict[str, object]]:
     return [{str(k): None if v != v else v for k, v in row.items()} for row in table.to_dict("records")]  # noqa: PLR0124
 
 
-def _fingerprint(config: RunConfig, cohort: Cohort) -> dict[str, str]:
+def fingerprint(config: RunConfig, cohort: Cohort) -> dict[str, str]:
+    """Give what a run that is resumed must have in common with the one that was interrupted."""
     settings = config.model_dump(mode="json", exclude={"output", "tracking"})
     weights = [digest_file(path) for one in config.inputs.values() for path in one.encoder.files() if path.is_file()]
-    return {"config": digest([settings, weights]), "data": cohort.manifest.digest}
+    start = "" if cohort.start is None else cohort.start.digest
+    return {"config": digest([settings, weights, start]), "data": cohort.manifest.digest}
 
 
-def _interrupted_run(config: RunConfig, cohort: Cohort) -> str:
-    path = config.folder / STATE
+def interrupted_run(path: Path, own: Mapping[str, str], command: str) -> str:
+    """Give the MLflow run that was interrupted.
+
+    Args:
+        path: Where its state lies.
+        own: `fingerprint` of the run that is to go on with it.
+        command: That the user gave, as a verb.
+
+    Raises:
+        ConfigError: There is none, or it was another.
+    """
     if not path.is_file():
-        raise ConfigError("there is no interrupted run to resume: train without --resume")
+        raise ConfigError(f"there is no interrupted run to resume: {command} without --resume")
     state = json.loads(path.read_text())
-    for what, known in _fingerprint(config, cohort).items():
+    for what, known in own.items():
         if state[what] != known:
-            raise ConfigError(f"the {what} of the interrupted run was another: train without --resume")
+            raise ConfigError(f"the {what} of the interrupted run was another: {command} without --resume")
     return str(state["run_id"])
 
 

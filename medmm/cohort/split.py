@@ -176,7 +176,7 @@ def without_label(
         groups = {"", *(studies[i].cells[settings.column or ""] for i in others)}
         return tuple(i for i in free if studies[i].cells[settings.column or ""] not in groups)
     if settings.by == "time":
-        start = min(studies[i].time or datetime.max for i in others)
+        start = min((studies[i].time or datetime.max for i in others), default=datetime.max)
         return tuple(i for i in free if (studies[i].time or datetime.max) < start)
     return tuple(free)
 

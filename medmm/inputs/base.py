@@ -46,6 +46,10 @@ class InputSettings(Settings):
         return self.model_copy(update={"encoder": self.encoder.tuned(tuning)})
 
     @abstractmethod
+    def meaning(self) -> Mapping[str, Plain]:
+        """Tell what the prepared arrays mean, wherever the data lies: an encoder that was trained on others is of no use."""
+
+    @abstractmethod
     def open(self, name: str, state: Plain = None) -> "Input[object]":
         """Make the input of these settings, with the state that an earlier `fit` gave."""
 

@@ -141,6 +141,10 @@ class ImageSettings(InputSettings):
         """Give the encoder for a run that does not name one."""
         return ResNet18(channels=16) if patients < FEW_PATIENTS else DenseNet121()
 
+    def meaning(self) -> Mapping[str, Plain]:
+        """Tell what the prepared images are."""
+        return self.model_dump(mode="json", include={"kind", "size", "spacing_mm", "window", "channels", "images", "reading"})
+
     def open(self, name: str, state: Plain = None) -> Input[object]:
         """Make the input."""
         return ImageInput(name, self, state)  # type: ignore[return-value]

@@ -156,6 +156,11 @@ class TabularSettings(InputSettings):
         """Say which identifier joins table and study."""
         return self.by or ("study" if self.layout == "wide" else "patient")
 
+    def meaning(self) -> Mapping[str, Plain]:
+        """Tell which features there are, in which order and units."""
+        numbers = [[name, column.unit] for name, column in self.numbers.items()]
+        return {"kind": self.kind, "numeric": numbers, "categorical": list(self.categorical)}
+
     def open(self, name: str, state: Plain = None) -> Input[object]:
         """Make the input."""
         return TabularInput(name, self, state)  # type: ignore[return-value]

@@ -92,6 +92,11 @@ class TextSettings(InputSettings):
         """Give the encoder for a run that does not name one."""
         return BagOfWords() if patients < FEW_PATIENTS else TextTransformer()
 
+    def meaning(self) -> Mapping[str, Plain]:
+        """Tell how notes become tokens."""
+        length = self.max_tokens or self.encoder.usual_tokens
+        return {"kind": self.kind, "mark": self.mark, "chunks": self.chunks, "max_tokens": length}
+
     def open(self, name: str, state: Plain = None) -> Input[object]:
         """Make the input."""
         return TextInput(name, self, state)  # type: ignore[return-value]

@@ -54,3 +54,7 @@ class TrainingSettings(LoopSettings):
         Supervised()
     )
     """What a training step is."""
+
+    init: str | None = None
+    """Where encoders come from: runs:/RUN_ID of `medmm pretrain` or `medmm train`, models:/NAME@champion, or a local folder. An
+    input of the same name, preparation and encoder takes over what was fitted and learned; one that does not fit is refused."""
