@@ -12,6 +12,7 @@ from medmm.dataset.batches import stack
 from medmm.dataset.decode import prepare_study
 from medmm.errors import Rejected
 from medmm.inputs.base import Fields
+from medmm.losses.cross_entropy import CrossEntropy
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.training.strategies import STRATEGIES
 from medmm.training.strategies.base import Situation, Strategy, StrategySettings
@@ -29,7 +30,7 @@ SITUATION = Situation(SITES, frozenset({"labs"}))
 def model_of(hospital: Hospital, seed: int = 0, task: Task = "binary") -> DiagnosisModel:
     torch.manual_seed(seed)
     settings = ModelSettings.model_validate({"width": 16, "fusion": {"name": "concat", "modality_dropout": 0}})
-    return DiagnosisModel(settings, hospital.inputs, task, [1.0] * CLASSES[task])
+    return DiagnosisModel(settings, hospital.inputs, CrossEntropy(task, [1.0] * CLASSES[task]))
 
 
 def objective(name: str, model: DiagnosisModel, **options: object) -> Strategy:

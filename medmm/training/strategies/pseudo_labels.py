@@ -3,7 +3,7 @@
 Sources: Lee 2013, Pseudo-Label; Rizve et al. 2021, In Defense of Pseudo-Labeling (choosing by calibrated certainty).
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -11,7 +11,7 @@ from pydantic import Field
 from medmm.model import DiagnosisModel
 from medmm.training.strategies.agreement import pseudo_target
 from medmm.training.strategies.base import Situation, Strategy, StrategySettings
-from medmm.types import Batch
+from medmm.types import Batch, Task
 
 NEVER_HIGH, NEVER_LOW = 2.0, -1.0
 """Thresholds that no probability reaches."""
@@ -23,6 +23,8 @@ class PseudoLabels(StrategySettings):
     An answer counts beyond a threshold at which answers on the validation studies were right often enough; the thresholds are
     chosen anew after every epoch.
     """
+
+    tasks: ClassVar[tuple[Task, ...]] = ("binary", "multiclass", "multilabel")
 
     name: Literal["pseudo_labels"] = "pseudo_labels"
     """Which one."""
