@@ -15,7 +15,8 @@ from conftest import Hospital
 
 from medmm import package as module
 from medmm.errors import DataError
-from medmm.files import digest, digest_file
+from medmm.files import digest, digest_file, json_text
+from medmm.inputs.tabular import TabularSettings
 from medmm.losses.cross_entropy import CrossEntropy
 from medmm.model import DiagnosisModel
 from medmm.package import (
@@ -238,3 +239,17 @@ def test_the_digest_knows_weights_state_and_settings(package: Package, saved: Pa
     known.add(save_package(replace(package, model=other), tmp_path / "b"))
     assert len(known) == 3
     assert json.loads((saved / STATE).read_text())["labs"] == json.loads(json.dumps(package.inputs["labs"].state))
+
+
+def test_a_table_whose_columns_stand_in_no_alphabetical_order_is_read_in_the_package_as_in_training() -> None:
+    settings = TabularSettings.model_validate(
+        {"table": "labs.csv", "layout": "long", "numeric": {"wbc": {}, "crp": {"statistics": ["mean", "last"]}}}
+    )
+    fitted = settings.open("labs").fit(
+        [("1", {"wbc": "1", "crp.mean": "5", "crp.last": "7"}), ("2", {"wbc": "9", "crp.mean": "6", "crp.last": "0"})]
+    )
+    plain = json.loads(json_text({"settings": settings.model_dump(mode="json"), "state": fitted.state}))
+    loaded = TabularSettings.model_validate(plain["settings"]).open("labs", plain["state"])
+    cells = {"wbc": "1", "crp.mean": "5", "crp.last": "7"}
+    for field, values in fitted.prepare(cells).items():
+        np.testing.assert_array_equal(loaded.prepare(cells)[field], values)
