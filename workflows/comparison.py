@@ -33,13 +33,14 @@ METHODS_NOTE = (
     "a logistic regression of the words and pairs of words of the note."
 )
 
+DELONG = "DeLong p"
 GAINS_COLUMNS = (
     "fusion",
     "gain",
     "corrected interval",
     "corrected p",
     "bootstrap p",
-    "DeLong p",
+    DELONG,
     "studies",
     "patients",
     "note",
@@ -173,6 +174,7 @@ def comparison_page(config: RunConfig, comparison: Comparison, figures: dict[str
     titles = {name: title.format(label) for name, title in TITLES.items()}
     methods = tuple(column.format(label) for column in METHODS_COLUMNS)
     notes = GAINS_NOTE.format(ERRORS.get(comparison.yardstick.metric, ERRORS[""]))
+    columns = tuple(column for column in GAINS_COLUMNS if column != DELONG or comparison.yardstick is AUROC)
     gains = [_gain_row(one.contrast) for one in comparison.ratings if one.contrast is not None]
     body = [
         grid(Grid("Verdict", verdict.text.replace("`", ""), (), ())),
@@ -184,7 +186,7 @@ def comparison_page(config: RunConfig, comparison: Comparison, figures: dict[str
                 [_method_row(one) for one in comparison.ratings],
             )
         ),
-        grid(Grid(f"Gain over the best single input, {comparison.best.name}", notes, GAINS_COLUMNS, gains)),
+        grid(Grid(f"Gain over the best single input, {comparison.best.name}", notes, columns, gains)),
         *(f"<h2>{title}</h2>{picture(_svg(figures[name]), title)}" for name, title in titles.items() if name in figures),
     ]
     return page(f"{config.name}: is fusion worth it?", comparison.rests_on, body)
@@ -235,7 +237,7 @@ def _gain_row(contrast: Contrast) -> tuple[object, ...]:
         f"[{contrast.corrected_low:.3f}, {contrast.corrected_high:.3f}]",
         f"{contrast.corrected_p:.4f}",
         f"{contrast.bootstrap_p:.4f}",
-        "" if contrast.yardstick is not AUROC else f"{contrast.delong_p:.4f}",
+        *([f"{contrast.delong_p:.4f}"] if contrast.yardstick is AUROC else []),
         contrast.gain.studies,
         contrast.gain.patients,
         contrast.note,

@@ -221,10 +221,17 @@ def _study(row: int, cells: dict[str, str], settings: CohortSettings, target: Ta
                 Code.AMBIGUOUS, where, f"{copies} rows of one study", "one row", "give each study its own identifier"
             )
         time = _time(cells[settings.time], where) if settings.time else None
-        label = target.encode(*(cells[column] for column in target.columns)) if target else None
+        label = _label(target, cells, where) if target else None
     except Rejected as reason:
         return study.with_input(settings.studies, reason)
     return study.dated(time, label)
+
+
+def _label(target: TargetSettings, cells: Mapping[str, str], where: str) -> tuple[float, ...] | None:
+    try:
+        return target.encode(*(cells[column] for column in target.columns))
+    except Rejected as reason:
+        raise reason.at(where) from None
 
 
 def _time(cell: str, where: str) -> datetime:
