@@ -166,15 +166,14 @@ def card_text(package: Package) -> str:
     """Give the model card in Markdown: what the model is, on whom it was judged, and what it is not."""
     facts = package.facts
     inputs = ", ".join(f"{name} ({one.settings.kind})" for name, one in package.inputs.items())
-    thresholds = ", ".join(f"{threshold:.3f}" for threshold in package.thresholds) or "none"
     lines = [
         f"# {package.name}",
         "",
         "Research software, not a medical device: not for use in the care of a patient.",
         "",
-        f"- predicts: {' or '.join(package.target.names)} ({package.target.task})",
+        f"- predicts: {' or '.join(package.target.names)} ({package.target.task}{_unit(package.target)})",
         f"- from: {inputs}, any of which may be absent",
-        f"- temperature {package.temperature:.3f}, thresholds {thresholds}, both from the validation studies",
+        f"- {_fitted(package)}",
         f"- made by medmm {__version__}",
     ]
     for part, counts in facts.get("cohort", {}).items():
@@ -195,6 +194,18 @@ def card_text(package: Package) -> str:
             for r in results
         ]
     return "\n".join(lines) + "\n"
+
+
+def _unit(target: TargetSettings) -> str:
+    return f", in {target.unit}" if target.task == "regression" and target.unit else ""
+
+
+def _fitted(package: Package) -> str:
+    if package.model.criterion.tempered:
+        thresholds = ", ".join(f"{threshold:.3f}" for threshold in package.thresholds) or "none"
+        return f"temperature {package.temperature:.3f}, thresholds {thresholds}, both from the validation studies"
+    rests = "baseline hazard" if package.model.criterion.settles else "scale"
+    return f"no temperature and no threshold; the {rests} is that of the training studies"
 
 
 def _three(value: float | None) -> str:

@@ -206,6 +206,7 @@ def test_asymmetric_logits_are_freed_to_the_shares_of_the_labels(options: dict[s
     np.testing.assert_allclose(one.answer(one.evidence(raw))[0], LABELS.mean(0), atol=1e-4)
     order = one.evidence(torch.linspace(-30, 30, 400, dtype=torch.float64)[:, None])
     assert (order.diff(dim=0) > 0).all()  # also below the margin, where the loss says nothing
+    assert one.evidence(torch.tensor([[np.log(0.04 / 0.96)]])).item() > -30
 
 
 def test_focal_and_asymmetric_losses_agree_with_their_formulas() -> None:
@@ -248,6 +249,10 @@ def test_adjusted_logits_are_those_for_classes_that_are_equally_frequent() -> No
     z, y = torch.tensor([[1.0, -1.0, 0.5]]), torch.tensor([[0.0, 1.0, 0.0]])
     shifted = np.array([1, -1, 0.5]) + np.log([0.6, 0.3, 0.1])
     assert one(z, y).item() == pytest.approx(np.log(np.exp(shifted).sum()) - shifted[1], rel=1e-5)
+    half = LogitAdjusted("multiclass", 3, 0.5)
+    half.fit(SEVERAL)
+    shifted = np.array([1, -1, 0.5]) + 0.5 * np.log([0.6, 0.3, 0.1])
+    assert half(z, y).item() == pytest.approx(np.log(np.exp(shifted).sum()) - shifted[1], rel=1e-5)
 
 
 def test_a_grade_is_a_question_for_each_step_with_answers_in_order() -> None:

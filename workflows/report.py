@@ -188,8 +188,8 @@ def predictions(cohort: Cohort, learned: Learned, scores: Scores, thresholds: tu
     for column, name in enumerate(names):
         true = scores.target[:, column]
         table[f"target_{name}"] = true.astype(int) if target.task in CLASS_TASKS else true
-    for name, cells in answer_cells(target, scores.predicted, thresholds).items():
-        table[name] = cells
+    for name, said in answer_cells(target, scores.predicted, thresholds).items():
+        table[name] = said
     if learned.conflict is not None:
         table["conflict"] = learned.conflict
     if learned.package.rules:
