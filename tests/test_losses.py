@@ -45,7 +45,7 @@ def labels(task: Task, studies: int = 60, seed: int = 0) -> Array:
     """Draw labels (S, T); times with ties, two thirds of them of an event."""
     rng = np.random.default_rng(seed)
     if task == "survival":
-        return np.stack([rng.integers(1, 15, studies), rng.random(studies) < 0.67], axis=1).astype(float)
+        return np.stack([rng.integers(0, 15, studies), rng.random(studies) < 0.67], axis=1).astype(float)
     if task == "regression":
         return rng.normal(50, 10, (studies, 1))
     if task == "multiclass":

@@ -259,7 +259,7 @@ REFUSED: list[tuple[str, dict[str, object], str]] = [
     ("survival", {"compare": {"strategies": ["fixmatch"]}}, "the strategy 'fixmatch' is not for a survival task"),
     (
         "regression",
-        {"rules": [{"name": "r", "when": "first.number > 3", "then": {"floor": {"probability": 0.9}}, "because": "x"}]},
+        {"rules": [{"name": "r", "when": "first.number > 3", "then": {"floor": {"probability": 0.9}}, "why": "x"}]},
         "moves the probability of a class, of which a regression task has none",
     ),
     ("survival", {"compare": {"baselines": True}}, "compare.baselines: a survival task has no classical rival here"),

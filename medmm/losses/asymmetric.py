@@ -19,7 +19,7 @@ from medmm.losses.focal import focal, log_slope
 from medmm.types import Task
 
 LEAST = 0.1
-"""Share of a probability that is left of it near and below the margin, where the loss says nothing: its logit stays in reach."""
+"""Share of a probability that is left of it near and below the margin, where the loss is silent: it bounds the logit."""
 
 TINY = 1e-6
 """A probability below which -log(1 - p) / p is 1 to the last bit of a float32."""
