@@ -214,14 +214,26 @@ def test_a_study_without_a_label_is_left_out_and_the_cohort_is_described(run: Ru
     assert all(classes.values())
 
 
-@pytest.mark.parametrize(
-    ("task", "changes"),
-    [("ordinal", {}), ("regression", {}), ("survival", {"model": {"width": 16, "fusion": "concat", "loss": "discrete_time"}})],
-)
-def test_methods_are_compared_by_the_headline_of_the_task(
-    task: str, changes: dict[str, object], hospital: Path, tmp_path: Path
-) -> None:
-    config = parse_config(run_file(tmp_path, hospital, task, **changes), "run.yaml")
+def test_hazards_of_intervals_are_joined_late_and_scored(hospital: Path, tmp_path: Path) -> None:
+    model = {"width": 16, "fusion": "late", "loss": {"name": "discrete_time", "intervals": 6}}
+    content = run_file(tmp_path, hospital, "survival", model=model)
+    content["training"] = {"epochs": 40, "patience": 40, "learning_rate": 5e-3, "batch_size": 32, "accelerator": "cpu"}
+    config = parse_config(content, "run.yaml")
+    trained = train(config, SCREEN)
+    assert trained.evaluation.headline.value > 0.6
+    package = load_package(trained.package)
+    edges = dict(package.model.criterion.named_buffers())["edges"].tolist()
+    assert edges == sorted(edges)
+    assert len(edges) == 7
+    score_studies(trained.model, hospital, tmp_path / "out", TrackingSettings(uri=config.tracking.uri), SCREEN, workers=0)
+    risks = pd.read_parquet(tmp_path / "out" / "scores.parquet")[NAMES["survival"]].to_numpy()
+    assert (np.diff(risks, axis=1) >= 0).all()
+    assert risks.std(axis=0).min() > 0.01
+
+
+@pytest.mark.parametrize("task", ["ordinal", "regression", "survival"])
+def test_methods_are_compared_by_the_headline_of_the_task(task: str, hospital: Path, tmp_path: Path) -> None:
+    config = parse_config(run_file(tmp_path, hospital, task), "run.yaml")
     compared = compare(config, SCREEN)
     comparison = compared.comparison
     names = {one.method.name for one in comparison.ratings}
