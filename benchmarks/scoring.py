@@ -15,6 +15,7 @@ from medmm.dataset.decode import prepare_studies
 from medmm.errors import Rejected
 from medmm.inputs import INPUTS, gather
 from medmm.inputs.base import Fields
+from medmm.losses.cross_entropy import CrossEntropy
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.package import Package
 from medmm.predict import predict
@@ -81,7 +82,7 @@ def make_package(root: Path) -> tuple[Package, tuple[Study, ...]]:
         for name, one in opened.items()
     }
     settings = ModelSettings()
-    model = DiagnosisModel(settings, inputs, "binary", [1.0]).eval()
+    model = DiagnosisModel(settings, inputs, CrossEntropy("binary", [1.0])).eval()
     return Package("benchmark", cohort, target, inputs, settings, model, 1.0, (0.5,)), studies
 
 

@@ -14,6 +14,7 @@ from benchmarks.measure import OURS, Result, Timed, interleaved
 from medmm.dataset.batches import Batches, TrainingBatches
 from medmm.dataset.cache import PreparedInput
 from medmm.inputs.image import ImageSettings
+from medmm.losses.cross_entropy import CrossEntropy
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.training.learner import rate
 from medmm.training.loop import fit
@@ -87,7 +88,7 @@ def make_data(folder: Path) -> Data:
 def new_model() -> DiagnosisModel:
     """Build the network, the same every time."""
     torch.manual_seed(0)
-    return DiagnosisModel(ModelSettings.model_validate({"width": 64}), INPUTS, "binary", [1.0])
+    return DiagnosisModel(ModelSettings.model_validate({"width": 64}), INPUTS, CrossEntropy("binary", [1.0]))
 
 
 def train_ours(data: Data) -> None:

@@ -16,10 +16,16 @@ from medmm.inputs.tabular import TabularInput
 from medmm.inputs.text import TextInput
 from medmm.types import Array, Study, Task
 
+RIVALLED: tuple[Task, ...] = ("binary", "multiclass", "multilabel", "ordinal", "regression")
+"""Tasks that have a classical rival here."""
+
 BASELINES = {"tabular": "boosting", "text": "TF-IDF"}
-"""Kind of input -> its classical rival: gradient boosting; TF-IDF of words and pairs of words with logistic regression."""
+"""Kind of input -> its classical rival: gradient boosting; TF-IDF of words and pairs of words with a linear model."""
 
 MOST_CATEGORIES = 255  # that scikit-learn's boosting tells apart; a column of more is taken for a number
+
+RIDGES = (0.1, 1.0, 10.0, 100.0)
+"""Of which leave-one-out chooses the penalty of a linear model of values."""
 
 WORDS = {"ngram_range": (1, 2), "sublinear_tf": True, "min_df": 2}
 
@@ -40,14 +46,14 @@ def baseline(
         one: A tabular or text input, fitted.
         studies: All of them.
         prepared: The input of all of them.
-        target: (S, C) of all of them.
+        target: (S, T) of all of them.
         learn: Indices of the training and validation studies that have the input.
         judge: Indices of the studies to speak of, all of which have it.
-        task: Binary, multiclass or multilabel.
+        task: One of `RIVALLED`.
         seed: Of the boosting.
 
     Returns:
-        (len(judge), C) probabilities.
+        (len(judge), C) answers.
     """
     if isinstance(one, TabularInput):
         x, categorical = _cells(prepared, [*learn, *judge])
@@ -59,10 +65,14 @@ def baseline(
 
 
 def _boosted(known: Array, asked: Array, target: Array, task: Task, categorical: Array, seed: int) -> Array:
-    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     filled = np.isfinite(known).any(0)  # a column that no study of the training has is none
     known, asked, categorical = known[:, filled], asked[:, filled], categorical[filled]
+
+    if task == "regression":
+        values = HistGradientBoostingRegressor(categorical_features=categorical, random_state=seed)
+        return np.asarray(values.fit(known, target[:, 0]).predict(asked))[:, np.newaxis]
 
     def say(labels: Array) -> Array:
         model = HistGradientBoostingClassifier(categorical_features=categorical, random_state=seed)
@@ -73,7 +83,7 @@ def _boosted(known: Array, asked: Array, target: Array, task: Task, categorical:
 
 def _worded(known: Sequence[str], asked: Sequence[str], target: Array, task: Task) -> Array:
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
+    from sklearn.linear_model import LogisticRegression, RidgeCV
 
     words = TfidfVectorizer(**WORDS)
     try:
@@ -81,6 +91,8 @@ def _worded(known: Sequence[str], asked: Sequence[str], target: Array, task: Tas
     except ValueError:  # no word stands in two notes
         return np.repeat(target.mean(0, keepdims=True), len(asked), axis=0)
     told = words.transform(asked)
+    if task == "regression":
+        return np.asarray(RidgeCV(RIDGES).fit(learned, target[:, 0]).predict(told))[:, np.newaxis]
 
     def say(labels: Array) -> Array:
         return np.asarray(LogisticRegression(max_iter=2000).fit(learned, labels).predict_proba(told))
@@ -100,7 +112,8 @@ def _by_task(say: Callable[[Array], Array], target: Array, task: Task, asked: in
     for labels in target.T:
         constant = labels.min() == labels.max()
         columns.append(np.full(asked, labels[0]) if constant else say(labels)[:, 1])
-    return np.stack(columns, axis=1)
+    said = np.stack(columns, axis=1)
+    return np.minimum.accumulate(said, axis=1) if task == "ordinal" else said  # no grade is likelier than a lower one
 
 
 def _cells(prepared: PreparedInput, rows: Sequence[int]) -> tuple[Array, Array]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
+from medmm.baselines import RIVALLED
 from medmm.cohort.leakage import LeakageSettings
 from medmm.cohort.split import SplitSettings
 from medmm.cohort.studies import CohortSettings
@@ -16,6 +17,7 @@ from medmm.evaluation.settings import EvaluationSettings
 from medmm.files import is_safe_name
 from medmm.inputs import INPUTS
 from medmm.inputs.base import InputSettings
+from medmm.losses import make_loss
 from medmm.model import ModelSettings, suited_fusion
 from medmm.rules.book import Rulebook, bind_rules
 from medmm.rules.faults import RulesError, Source, faults_of
@@ -93,9 +95,33 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _words_are_of_classes(self) -> Self:
-        if strangers := sorted(set(self.leakage.words) - set(self.target.names)):
+        if strangers := sorted(set(self.leakage.words) - set(self.target.mark_names)):
             raise ValueError(
-                f"leakage.words: {strangers[0]!r} is no class of the target, which has {', '.join(self.target.names)}"
+                f"leakage.words: {strangers[0]!r} is no class of the target, which has {', '.join(self.target.mark_names)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _parts_fit_the_task(self) -> Self:
+        task = self.target.task
+        make_loss(self.model.loss, self.target, self.model.class_weight)
+        own = [self.model.fusion, *(self.compare.methods if "methods" in self.compare.model_fields_set else ())]
+        for fusion in own:
+            if task not in fusion.tasks:
+                raise ValueError(f"the fusion {fusion.name!r} is not for a {task} task, it is for {', '.join(fusion.tasks)}")
+        for strategy in (self.training.strategy, *self.compare.strategies):
+            if task not in strategy.tasks:
+                fitting = ", ".join(strategy.tasks)
+                raise ValueError(f"the strategy {strategy.name!r} is not for a {task} task, it is for {fitting}")
+        if "baselines" in self.compare.model_fields_set and self.compare.baselines and task not in RIVALLED:
+            raise ValueError(f"compare.baselines: a {task} task has no classical rival here: set it to false")
+        return self
+
+    @model_validator(mode="after")
+    def _target_is_no_subgroup(self) -> Self:
+        if named := set(self.target.columns) & set(self.cohort.subgroups):
+            raise ValueError(
+                f"cohort.subgroups names {min(named)!r}, which is the target: show results by what is not predicted"
             )
         return self
 

@@ -1,13 +1,12 @@
-"""Encoders, fusion and heads as one network. B studies, N tokens, D width, C classes."""
+"""Encoders, fusion and heads as one network. B studies, N tokens, D width, K outputs of a head."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import BeforeValidator, Field, SerializeAsAny
 from torch import nn
-from torch.nn import functional
 
 from medmm.fusion import FUSIONS
 from medmm.fusion.base import Fused, Fusion, FusionSettings, drop_inputs, hidden, pooled, present
@@ -15,8 +14,11 @@ from medmm.fusion.late import LateSettings
 from medmm.fusion.transformer import TransformerSettings
 from medmm.inputs import Inputs
 from medmm.inputs.base import FEW_PATIENTS
+from medmm.losses import LOSSES
+from medmm.losses.base import ClassWeight, Loss, LossSettings
+from medmm.losses.classes import one_against_others
 from medmm.settings import Settings, named_choice
-from medmm.types import Array, Batch, Task, Tokens
+from medmm.types import Batch, Tokens
 
 
 class ModelSettings(Settings):
@@ -30,8 +32,12 @@ class ModelSettings(Settings):
     )
     """How inputs become one representation; where left out, transformer, or below 1,000 training patients late."""
 
-    class_weight: Literal["balanced", "none"] = "balanced"
-    """Let rare classes weigh more in the loss; the scores are corrected for it, so that they stay probabilities."""
+    loss: Annotated[SerializeAsAny[LossSettings], BeforeValidator(named_choice("name", lambda: LOSSES))] | None = None
+    """What is learned by; left out: cross-entropy for classes, `ordinal`, `squared_error`, `cox`, as suits the task."""
+
+    class_weight: ClassWeight | None = None
+    """Let rare classes weigh more in the loss; the scores are corrected for it, so that they stay probabilities. Left out:
+    balanced, where the loss takes weights."""
 
 
 def suited_fusion(patients: int) -> FusionSettings:
@@ -44,8 +50,8 @@ class Output:
     """What the network says of a batch.
 
     Attributes:
-        logits: (B, C) as the loss wants them.
-        auxiliary: Input -> (B, C) of its own head; meaningless where the input is absent.
+        logits: (B, K) as the loss wants them.
+        auxiliary: Input -> (B, K) of its own head; meaningless where the input is absent.
         has: Input -> (B,) whether it was there.
         fused: Z (B, D), and what else the fusion says.
     """
@@ -62,21 +68,18 @@ class DiagnosisModel(nn.Module):
     Args:
         settings: Width, fusion and heads.
         inputs: The fitted inputs, which build their encoders.
-        task: Binary, multiclass or multilabel.
-        class_weight: (C,) weight of the loss on each class (of the positives, for binary and multilabel).
+        criterion: The loss, which says how many outputs a head has and what they mean.
     """
 
-    class_weight: torch.Tensor
-
-    def __init__(self, settings: ModelSettings, inputs: Inputs, task: Task, class_weight: Sequence[float]) -> None:
+    def __init__(self, settings: ModelSettings, inputs: Inputs, criterion: Loss) -> None:
         super().__init__()
-        self.task = task
+        self.criterion = criterion
+        self.task = criterion.task
         self.fusion_settings = settings.fusion
         self.encoders = nn.ModuleDict({name: inputs[name].encoder(settings.width) for name in sorted(inputs)})
         self.fusion: Fusion = settings.fusion.build(settings.width, list(inputs))
-        self.head = nn.Linear(settings.width, len(class_weight))
-        self.auxiliary = nn.ModuleDict({name: nn.Linear(settings.width, len(class_weight)) for name in sorted(inputs)})
-        self.register_buffer("class_weight", torch.tensor(class_weight, dtype=torch.float32))
+        self.head = nn.Linear(settings.width, criterion.outputs)
+        self.auxiliary = nn.ModuleDict({name: nn.Linear(settings.width, criterion.outputs) for name in sorted(inputs)})
 
     def encode(self, batch: Batch) -> dict[str, Tokens]:
         """Give the tokens of every input. An encoder sees only the studies that have its input, so filler reaches nothing."""
@@ -95,10 +98,11 @@ class DiagnosisModel(nn.Module):
             fused = drop_inputs(tokens, self.fusion_settings.modality_dropout)
         else:
             fused = dict(tokens)
-        own = {name: self.evidence(head(pooled(fused[name]))) for name, head in self.auxiliary.items()}
+        link = self.criterion.link
+        own = {name: self.criterion.free(link(head(pooled(fused[name])))) for name, head in self.auxiliary.items()}
         joint = self.fusion(fused, own)
-        logits = self.head(joint.joint) if joint.logits is None else joint.logits + self.class_weight.log()
-        auxiliary = {name: head(pooled(tokens[name])) for name, head in self.auxiliary.items()}
+        logits = link(self.head(joint.joint)) if joint.logits is None else self.criterion.bind(joint.logits)
+        auxiliary = {name: link(head(pooled(tokens[name]))) for name, head in self.auxiliary.items()}
         has = {name: present(one) for name, one in tokens.items()}
         return Output(logits, auxiliary, has, joint)
 
@@ -116,8 +120,8 @@ class DiagnosisModel(nn.Module):
             assert batch.target is not None
             for name, logits in output.auxiliary.items():
                 has = output.has[name] & batch.labelled
-                own = torch.where(has, self.study_losses(logits, batch.target), 0.0).sum() / has.sum().clamp(min=1)
-                total = total + weight * own / len(self.auxiliary)
+                own = self.study_losses(logits, torch.where(has[:, None], batch.target, torch.nan)).sum()
+                total = total + weight * own / has.sum().clamp(min=1) / len(self.auxiliary)
         return total
 
     def joint_loss(self, output: Output, batch: Batch) -> torch.Tensor:
@@ -130,37 +134,25 @@ class DiagnosisModel(nn.Module):
         return loss if batch.bounds is None else loss + breach(self.log_odds(output.logits), batch.bounds)
 
     def study_losses(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Give the loss (B,) of each study; 0 where its target is not known (NaN)."""
+        """Give the loss (B,) of each study; 0 where its target is not known (NaN), and then no other study's loss sees it."""
         known = ~target.isnan().any(1)
-        return torch.where(known, self._loss(logits, torch.where(known[:, None], target, 0.0)), 0.0)
+        if not bool(known.any()):
+            return 0.0 * logits.sum(1)
+        rows = known.nonzero().squeeze(1)
+        return torch.zeros_like(logits[:, 0]).index_put((rows,), self.criterion(logits[rows], target[rows]))
 
     def said(self, logits: torch.Tensor) -> torch.Tensor:
-        """Give what logits (B, C) say, freed from class weights: the probability of each class."""
-        free = self.evidence(logits)
-        return free.softmax(1) if self.task == "multiclass" else free.sigmoid()
+        """Give what logits (B, K) say: the answers (B, C), without a temperature."""
+        return self.criterion.answer(self.evidence(logits))
 
     def log_odds(self, logits: torch.Tensor) -> torch.Tensor:
-        """Give the log odds (B, C) of each class, freed from the class weights of the loss."""
+        """Give the log odds (B, C) of each class, freed from what the loss has put into them."""
         free = self.evidence(logits)
-        if self.task != "multiclass":
-            return free
-        others = torch.stack(
-            [free[:, [k for k in range(free.shape[1]) if k != c]].logsumexp(1) for c in range(free.shape[1])], 1
-        )
-        return free - others
+        return one_against_others(free) if self.task == "multiclass" else free
 
     def evidence(self, logits: torch.Tensor) -> torch.Tensor:
-        """Give logits (B, C) freed from the class weights of the loss, so that they speak of the cohort's own prevalence.
-
-        A weight w on a class adds log w to its logit (Elkan 2001, The Foundations of Cost-Sensitive Learning, theorem 2).
-        """
-        return logits - self.class_weight.log()
-
-    def _loss(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        if self.task == "multiclass":
-            return functional.cross_entropy(logits, target, weight=self.class_weight, reduction="none")
-        loss = functional.binary_cross_entropy_with_logits(logits, target, pos_weight=self.class_weight, reduction="none")
-        return loss.mean(1)
+        """Give logits (B, K) freed from what the loss has put into them, so that they speak of the cohort's own prevalence."""
+        return self.criterion.evidence(logits)
 
 
 def breach(log_odds: torch.Tensor, bounds: torch.Tensor) -> torch.Tensor:
@@ -172,19 +164,6 @@ def breach(log_odds: torch.Tensor, bounds: torch.Tensor) -> torch.Tensor:
     below = torch.where(bounds[..., 0] > 0, torch.relu(lower - log_odds), 0.0)
     above = torch.where(bounds[..., 1] < 1, torch.relu(log_odds - upper), 0.0)
     return ((below + above) * bounds[..., 2]).sum(1).mean()
-
-
-def balanced_weights(target: Array, task: Task, limit: float = 20.0) -> tuple[float, ...]:
-    """Give (C,) weights that let classes count alike: negatives per positive, or the mean class size over each class's.
-
-    Args:
-        target: (S, C) of the training studies.
-        task: Binary, multiclass or multilabel.
-        limit: No class weighs more than this, nor less than its inverse; a very rare class would make training unsteady.
-    """
-    positives = target.sum(0).clip(min=1)
-    ratio = len(target) / len(positives) / positives if task == "multiclass" else (len(target) - positives) / positives
-    return tuple(float(weight) for weight in ratio.clip(1 / limit, limit))
 
 
 def encode_present(network: nn.Module, fields: Mapping[str, torch.Tensor], has: torch.Tensor, width: int) -> Tokens:

@@ -4,18 +4,21 @@ No pickle, no code: the folder is checked before anything in it is read, and set
 """
 
 import json
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import torch
 from safetensors.torch import load, save
 
 from medmm import __version__
 from medmm.cohort.studies import CohortSettings
 from medmm.cohort.target import TargetSettings
 from medmm.errors import DataError
-from medmm.evaluation.calibration import apply_temperature
 from medmm.files import write_bytes, write_json, write_text, writing_folder
 from medmm.inputs import INPUTS, Inputs
+from medmm.losses import make_loss
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.rules.book import Rulebook, bind_rules
 from medmm.rules.settings import Rule
@@ -24,10 +27,7 @@ from medmm.sealed import seal, verify
 from medmm.settings import Plain
 from medmm.types import Array
 
-FORMAT = 3
-READABLE = (2, 3)
-"""Formats that this version reads: a package of 2 has no rules."""
-
+FORMAT = 4
 WEIGHTS = "weights.safetensors"
 SETTINGS = "package.json"
 STATE = "state.json"
@@ -47,8 +47,8 @@ class Package:
         inputs: The fitted inputs.
         model_settings: Width, fusion and heads.
         model: The network, in evaluation mode.
-        temperature: By which logits are divided.
-        thresholds: (C,); empty for a multiclass task.
+        temperature: By which logits are divided; 1 where they have none.
+        thresholds: (C,); empty for a task without them.
         facts: What the card says, as plain data.
         digest: Of the whole package; empty before it is saved.
         rules: Clinical rules; what they do before and after the model is part of its answer.
@@ -66,9 +66,13 @@ class Package:
     digest: str = ""
     rules: tuple[Rule, ...] = ()
 
-    def probability(self, logits: Array) -> Array:
-        """Give calibrated probabilities (S, C) of logits (S, C)."""
-        return apply_temperature(logits, self.temperature, self.target.task)
+    @torch.no_grad()
+    def answer(self, logits: Array) -> Array:
+        """Give the answers (S, C) of logits (S, K): calibrated probabilities, values or risks."""
+        evidence = torch.from_numpy(np.asarray(logits, np.float64) / self.temperature)
+        return np.asarray(
+            deepcopy(self.model.criterion).cpu().answer(evidence).numpy()
+        )  # in float64, which not every device has
 
     def rulebook(self) -> Rulebook:
         """Give the rules, bound to the inputs and the target."""
@@ -117,7 +121,7 @@ def load_package(folder: Path) -> Package:
     """
     whole = verify_package(folder)
     settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    if settings["format"] not in READABLE:
+    if settings["format"] != FORMAT:
         raise DataError(f"the package has format {settings['format']}, this version reads {FORMAT}: package the run again")
     state = json.loads((folder / STATE).read_text(encoding="utf-8"))
     inputs: Inputs = {
@@ -125,7 +129,7 @@ def load_package(folder: Path) -> Package:
     }
     target = TargetSettings.model_validate(settings["target"])
     model_settings = ModelSettings.model_validate(settings["model"])
-    model = DiagnosisModel(model_settings, inputs, target.task, [1.0] * len(target.names))
+    model = DiagnosisModel(model_settings, inputs, make_loss(model_settings.loss, target, model_settings.class_weight))
     model.load_state_dict(load((folder / WEIGHTS).read_bytes()))
     return Package(
         name=settings["name"],
@@ -146,15 +150,14 @@ def card_text(package: Package) -> str:
     """Give the model card in Markdown: what the model is, on whom it was judged, and what it is not."""
     facts = package.facts
     inputs = ", ".join(f"{name} ({one.settings.kind})" for name, one in package.inputs.items())
-    thresholds = ", ".join(f"{threshold:.3f}" for threshold in package.thresholds) or "none"
     lines = [
         f"# {package.name}",
         "",
         "Research software, not a medical device: not for use in the care of a patient.",
         "",
-        f"- predicts: {' or '.join(package.target.names)} ({package.target.task})",
+        f"- predicts: {' or '.join(package.target.names)} ({package.target.task}{_unit(package.target)})",
         f"- from: {inputs}, any of which may be absent",
-        f"- temperature {package.temperature:.3f}, thresholds {thresholds}, both from the validation studies",
+        f"- {_fitted(package)}",
         f"- made by medmm {__version__}",
     ]
     for part, counts in facts.get("cohort", {}).items():
@@ -175,6 +178,18 @@ def card_text(package: Package) -> str:
             for r in results
         ]
     return "\n".join(lines) + "\n"
+
+
+def _unit(target: TargetSettings) -> str:
+    return f", in {target.unit}" if target.task == "regression" and target.unit else ""
+
+
+def _fitted(package: Package) -> str:
+    if package.model.criterion.tempered:
+        thresholds = ", ".join(f"{threshold:.3f}" for threshold in package.thresholds) or "none"
+        return f"temperature {package.temperature:.3f}, thresholds {thresholds}, both from the validation studies"
+    rests = "baseline hazard" if package.model.criterion.settles else "scale"
+    return f"no temperature and no threshold; the {rests} is that of the training studies"
 
 
 def _three(value: float | None) -> str:

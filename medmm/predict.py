@@ -1,4 +1,4 @@
-"""What a model says of studies, with all their inputs or with some. S studies, C classes."""
+"""What a model says of studies, with all their inputs or with some. S studies, K outputs of a head."""
 
 from collections.abc import Iterable, Sequence
 from itertools import chain, combinations
@@ -24,7 +24,7 @@ class Predicted(NamedTuple):
     """What a model says of S studies.
 
     Attributes:
-        logits: Subset of inputs -> (S, C), freed from class weights.
+        logits: Subset of inputs -> (S, K), freed from what the loss has put into them.
         present: (S, I) whether each input, in alphabetical order, was there.
         conflict: (S,) in [0, 1], how far the inputs of a study contradict each other in the first subset asked for; None where
             the fusion cannot tell.
@@ -36,16 +36,20 @@ class Predicted(NamedTuple):
 
 
 @torch.inference_mode()
-def predict(model: DiagnosisModel, batches: Iterable[Batch], keep: Sequence[Subset]) -> Predicted:
+def predict(
+    model: DiagnosisModel, batches: Iterable[Batch], keep: Sequence[Subset], *, within_fusion: bool = False
+) -> Predicted:
     """Give the logits of every study as if it had only some of its inputs; the encoders run once.
 
     Args:
         model: In evaluation mode, on the device where it is to run.
         batches: The studies; there may be none.
         keep: The subsets to ask for, at least one.
+        within_fusion: Free the logits only as far as inputs of a fusion see each other's.
     """
     model.eval()
     device = next(model.parameters()).device
+    free = model.criterion.free if within_fusion else model.evidence
     logits: dict[Subset, list[Array]] = {some: [] for some in keep}
     present: list[Array] = []
     conflict: list[Array] = []
@@ -53,7 +57,7 @@ def predict(model: DiagnosisModel, batches: Iterable[Batch], keep: Sequence[Subs
         tokens = model.encode(batch.to(device))
         for some in keep:
             output = model.fuse(tokens, some)
-            logits[some].append(model.evidence(output.logits).float().cpu().numpy())
+            logits[some].append(free(output.logits).float().cpu().numpy())
             if some == keep[0] and output.fused.conflict is not None:
                 conflict.append(output.fused.conflict.float().cpu().numpy())
         present.append(np.stack([batch.present[name].numpy() for name in sorted(batch.present)], axis=1))

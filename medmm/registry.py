@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medmm.errors import ConfigError
+from medmm.evaluation.answers import answer_columns
 from medmm.package import Package
 from medmm.rules.trace import TRACE
 from medmm.sealed import MANIFEST
@@ -62,7 +63,7 @@ def register(client: "MlflowClient", name: str, record: Record, address: str, sc
         name: Registered model.
         record: The run that made it.
         address: From `log_model`.
-        score: Headline metric on the validation studies.
+        score: Headline metric on the validation studies, of which more is better: AUROC, R² or C-index.
         judged_on: Digest of the validation studies; scores on other studies cannot be compared.
 
     Returns:
@@ -132,12 +133,9 @@ def _signature(package: Package) -> "ModelSignature":
     columns = [cohort.patient, cohort.study, *([cohort.time] if cohort.time else [])]
     columns += [name for one in package.inputs.values() for name in one.study_columns(cohort)]
     optional = [name for name in package.rulebook().study_columns() if name not in columns]
-    names = package.target.names
     outputs = [ColSpec("string", "patient_id"), ColSpec("string", "study_id")]
-    outputs += [ColSpec("double", f"probability_{name}") for name in names] + [
-        ColSpec("boolean", f"decision_{name}") for name in names
-    ]
-    outputs += [ColSpec("double", f"raw_probability_{name}") for name in names if package.rulebook().moves]
+    outputs += [ColSpec(kind, name) for name, kind in answer_columns(package.target).items()]
+    outputs += [ColSpec("double", f"raw_probability_{name}") for name in package.target.names if package.rulebook().moves]
     outputs += [ColSpec(Array(DataType.string), name) for name in ("inputs", *(TRACE if package.rules else ()))]
     outputs += [ColSpec("string", "model_digest")]
     outputs += [ColSpec("string", "code"), ColSpec("string", "reason")]

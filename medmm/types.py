@@ -1,6 +1,7 @@
 """The values that pass between layers.
 
-Letters: B studies of a batch, S studies of a table, N tokens, D width, C classes, K image channels.
+Letters: B studies of a batch, S studies of a table, N tokens, D width, C answers (classes, a value, horizons), T numbers of a
+target, K image channels.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from medmm.errors import Rejected
 if TYPE_CHECKING:
     import torch
 
-Task: TypeAlias = Literal["binary", "multiclass", "multilabel"]
-"""One of two, one of several, or any number of several classes."""
+Task: TypeAlias = Literal["binary", "multiclass", "multilabel", "ordinal", "regression", "survival"]
+"""One of two, one of several, any number of several classes; a grade; a number; the time to an event."""
+
+CLASS_TASKS: tuple[Task, ...] = ("binary", "multiclass", "multilabel", "ordinal")
+"""Tasks whose answers are probabilities of classes; of a grade, for each but the lowest, that it is reached."""
 
 Array: TypeAlias = NDArray[Any]
 
@@ -98,7 +102,7 @@ class Study:
         patient_id: The person; never printed.
         study_id: The examination, as the hospital calls it; never printed, stands in the results only.
         time: Nothing recorded after it is read.
-        label: (C,) target, one number a class; None where the table gives none.
+        label: (T,) target: one number a class, the value, or the time and the event; None where the table gives none.
         groups: Values of the subgroup columns.
         cells: The row of the studies table, without the label.
         evidence: Input name -> where it lies. A name that is missing here is an absent input.
@@ -209,14 +213,14 @@ class Scores:
 
     Attributes:
         classes: Names of the C columns; one name, the positive class, for a binary target.
-        probability: (S, C) in [0, 1].
-        target: (S, C) of 0 and 1.
+        predicted: (S, C) answers: probabilities in [0, 1], a value, or risks in [0, 1] that rise with the horizon.
+        target: (S, T) of 0 and 1 with T = C for classes; a value; or time and event.
         patient: (S,) whole numbers that tell patients apart; they identify nobody.
         groups: Subgroup column -> (S,) values.
     """
 
     classes: tuple[str, ...]
-    probability: Array
+    predicted: Array
     target: Array
     patient: Array
     groups: Mapping[str, Array] = field(default_factory=dict)
@@ -224,5 +228,5 @@ class Scores:
     def some(self, keep: Array) -> Self:
         """Give the scores of the studies where keep (S,) is true."""
         groups = {name: values[keep] for name, values in self.groups.items()}
-        probability, target, patient = self.probability[keep], self.target[keep], self.patient[keep]
-        return replace(self, probability=probability, target=target, patient=patient, groups=groups)
+        predicted, target, patient = self.predicted[keep], self.target[keep], self.patient[keep]
+        return replace(self, predicted=predicted, target=target, patient=patient, groups=groups)

@@ -14,6 +14,7 @@ from medmm.cohort.target import TargetSettings
 from medmm.dataset.batches import stack
 from medmm.dataset.decode import prepare_study
 from medmm.inputs import INPUTS, Inputs, gather
+from medmm.losses.cross_entropy import CrossEntropy
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.package import Package, save_package
 from medmm.training.tracking import TrackingSettings, connect
@@ -103,7 +104,7 @@ def package(hospital: Hospital) -> Package:
     """A package whose weights have learned nothing, which is all that reading, writing and scoring need."""
     torch.manual_seed(0)
     settings = ModelSettings.model_validate({"width": 16, "fusion": {"name": "transformer"}})
-    model = DiagnosisModel(settings, hospital.inputs, "binary", [3.0]).eval()
+    model = DiagnosisModel(settings, hospital.inputs, CrossEntropy("binary", [3.0])).eval()
     facts = {
         "cohort": {"test": {"studies": 21, "patients": 17}},
         "results": [

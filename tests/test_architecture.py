@@ -24,6 +24,7 @@ RANKS = {
     "medmm.cohort": 5,
     "medmm.preview": 6,
     "medmm.encoders": 6,
+    "medmm.losses": 6,
     "medmm.inputs": 7,
     "medmm.fusion": 8,
     "medmm.rules": 8,

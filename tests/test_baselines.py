@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
@@ -89,3 +89,25 @@ def test_notes_without_a_common_word_say_the_prevalence() -> None:
     target = np.array([[float(i % 4 == 0)] for i in range(120)])
     said = baseline(one, studies, PreparedInput(np.zeros((0, 2)), (), {}, []), target, LEARN, JUDGE, "binary", 0)
     assert (said == 0.25).all()
+
+
+def test_values_are_boosted_in_their_unit_and_grades_stay_in_order() -> None:
+    rows = rows_of([f"{i % 7}" for i in range(120)])
+    one, prepared = table(rows)
+    value = np.array([[50 + 10 * float(row["a"])] for row in rows])
+    said = baseline(one, [], prepared, value, LEARN, JUDGE, "regression", 3)
+    shard = prepared.shards[0]
+    cells = np.concatenate([shard["number"], shard["category"]], axis=1)
+    model = HistGradientBoostingRegressor(categorical_features=[2], random_state=3).fit(cells[:80], value[:80, 0])
+    np.testing.assert_allclose(said[:, 0], model.predict(cells[80:]))
+    grade = (np.digitize(value + RNG.normal(scale=8, size=value.shape), [45, 55]) > np.arange(2)).astype(float)
+    steps = np.diff(baseline(one, [], prepared, grade, LEARN, JUDGE, "ordinal", 3), axis=1)
+    assert (steps <= 0).all()
+
+
+def test_notes_tell_of_a_value_by_a_ridge_over_their_words() -> None:
+    texts = [f"{word} {other}" for word, other in zip(["mild", "severe"] * 60, ["left", "right", "both"] * 40, strict=True)]
+    one, studies = notes(texts)
+    value = np.array([[20.0 + 30 * ("severe" in text)] for text in texts])
+    said = baseline(one, studies, PreparedInput(np.empty((0, 2)), (), {}, []), value, LEARN, JUDGE, "regression", 0)
+    np.testing.assert_allclose(said, value[80:], atol=1)

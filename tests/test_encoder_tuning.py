@@ -17,6 +17,7 @@ from medmm.encoders import IMAGE_ENCODERS
 from medmm.encoders.adapted import Adapted
 from medmm.encoders.tuning import stage_numbers
 from medmm.inputs.image import ImageSettings
+from medmm.losses.cross_entropy import CrossEntropy
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.training.learner import adapted, parameter_groups
 from medmm.training.loop import fit
@@ -261,7 +262,7 @@ def train(folder: Path, report: Report, tuning: Mapping[str, object]) -> Diagnos
     none = dict.fromkeys(("shift", "rotation_degrees", "scale", "noise", "contrast"), 0)
     one = ImageSettings.model_validate({"path": "x", "size": [32, 32], "encoder": encoder, "augmentation": none}).open("chest")
     torch.manual_seed(0)
-    model = DiagnosisModel(ModelSettings.model_validate({"width": 16}), {"chest": one}, "binary", [1.0])
+    model = DiagnosisModel(ModelSettings.model_validate({"width": 16}), {"chest": one}, CrossEntropy("binary", [1.0]))
 
     for encoder in adapted(model):
         encoder.hidden(seen(32, 32))  # as one does who keeps the tokens of a frozen backbone

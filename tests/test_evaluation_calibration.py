@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import brute
 from scipy.special import expit, softmax
 from sklearn.metrics import log_loss
 
 from medmm.errors import DataError
-from medmm.evaluation.calibration import TEMPERATURES, apply_temperature, fit_temperature
+from medmm.evaluation.calibration import TEMPERATURES, fit_temperature
+from medmm.losses.cross_entropy import CrossEntropy
 from medmm.types import Array, Task
 
 TASKS: list[Task] = ["binary", "multiclass", "multilabel"]
@@ -52,8 +54,12 @@ def test_a_weight_is_a_study_repeated(task: Task) -> None:
 
 def test_probabilities_by_hand() -> None:
     logits = np.array([[2.0, 0.0]])
-    np.testing.assert_allclose(apply_temperature(logits, 2.0, "multilabel"), [[1 / (1 + np.exp(-1)), 0.5]])
-    np.testing.assert_allclose(apply_temperature(logits, 2.0, "multiclass"), [[np.e / (np.e + 1), 1 / (np.e + 1)]])
+    np.testing.assert_allclose(
+        CrossEntropy("multilabel", [1.0] * 2).answer(torch.from_numpy(logits / 2)), [[1 / (1 + np.exp(-1)), 0.5]]
+    )
+    np.testing.assert_allclose(
+        CrossEntropy("multiclass", [1.0] * 2).answer(torch.from_numpy(logits / 2)), [[np.e / (np.e + 1), 1 / (np.e + 1)]]
+    )
 
 
 def test_the_temperature_stays_inside_its_limits() -> None:
@@ -65,7 +71,7 @@ def test_the_temperature_stays_inside_its_limits() -> None:
 def test_extreme_logits_do_not_overflow() -> None:
     logits, target = calibrated("binary", seed=3, studies=500)
     assert fit_temperature((1e3 * logits).astype(np.float32), target, "binary") == pytest.approx(TEMPERATURES[1], rel=1e-3)
-    np.testing.assert_array_equal(apply_temperature(np.array([[-1e4], [1e4]]), 1.0, "binary"), [[0], [1]])
+    np.testing.assert_array_equal(CrossEntropy("binary", [1.0]).answer(torch.tensor([[-1e4], [1e4]])), [[0], [1]])
 
 
 def test_what_cannot_be_fitted_is_refused() -> None:

@@ -72,7 +72,7 @@ def test_neighbouring_numbers_are_divided(dtype: type, steps: int) -> None:
     low = dtype(0.3) + steps * np.spacing(dtype(0.3))
     high = np.nextafter(low, dtype(1))
     of = scores(np.array([low, high] * 5, dtype), [0, 1] * 5)
-    decided = decide(of.probability, choose_thresholds(of, "binary", DecisionSettings()), "binary")
+    decided = decide(of.predicted, choose_thresholds(of, "binary", DecisionSettings()), "binary")
     np.testing.assert_array_equal(decided, of.target == 1)
 
 

@@ -33,7 +33,7 @@ def several(task: Task, seed: int = 0) -> Scores:
 
 def test_values_agree_with_scikit_learn() -> None:
     scores = binary()
-    target, probability = scores.target[:, 0], scores.probability[:, 0]
+    target, probability = scores.target[:, 0], scores.predicted[:, 0]
     expected = {
         "auroc": roc_auc_score(target, probability),
         "auprc": average_precision_score(target, probability),
@@ -50,7 +50,7 @@ def test_limits_are_those_of_a_loop_over_resamples() -> None:
     scores = binary(studies=90)
     auroc, detected = [], []
     for counted in patient_weights(scores.patient, 100, seed=5):
-        probability, target = np.repeat(scores.probability[:, 0], counted), np.repeat(scores.target[:, 0], counted)
+        probability, target = np.repeat(scores.predicted[:, 0], counted), np.repeat(scores.target[:, 0], counted)
         auroc.append(roc_auc_score(target, probability))
         detected.append(recall_score(target, probability >= 0.4))
     evaluation = evaluate(scores, "binary", [0.4], resamples=100, seed=5)
@@ -65,7 +65,7 @@ def test_the_mean_over_classes_is_taken_within_each_resample(task: Task) -> None
     evaluation = evaluate(scores, task, [] if task == "multiclass" else [0.5] * 3, resamples=60)
     means = []
     for counted in patient_weights(scores.patient, 60, seed=0):
-        pairs = zip(scores.target.T, scores.probability.T, strict=True)
+        pairs = zip(scores.target.T, scores.predicted.T, strict=True)
         means.append(np.mean([roc_auc_score(t, p, sample_weight=counted) for t, p in pairs]))
     assert evaluation.headline.value == pytest.approx(np.mean([evaluation.pick("auroc", name).value for name in "abc"]))
     assert (evaluation.headline.low, evaluation.headline.high) == pytest.approx(tuple(np.quantile(means, (0.025, 0.975))))
@@ -78,7 +78,7 @@ def test_the_mean_over_classes_is_taken_within_each_resample(task: Task) -> None
 def test_a_multiclass_decision_is_the_likeliest_class() -> None:
     scores = several("multiclass")
     evaluation = evaluate(scores, "multiclass", [], resamples=2)
-    expected = recall_score(scores.target.argmax(axis=1), scores.probability.argmax(axis=1), average=None)
+    expected = recall_score(scores.target.argmax(axis=1), scores.predicted.argmax(axis=1), average=None)
     assert [evaluation.pick("sensitivity", name).value for name in "abc"] == pytest.approx(expected)
 
 
@@ -148,8 +148,8 @@ def test_models_are_compared_by_their_headlines(task: Task) -> None:
     a = binary() if task == "binary" else several(task)
     if task == "multilabel":
         a.target[:, 1] = 0
-    swapped = np.roll(a.probability, 1, axis=0)
-    b = replace(a, probability=(2 * a.probability + swapped) / 3)
+    swapped = np.roll(a.predicted, 1, axis=0)
+    b = replace(a, predicted=(2 * a.predicted + swapped) / 3)
     thresholds = {"binary": [0.5], "multiclass": [], "multilabel": [0.5] * 3}[task]
     gain = compare(a, b, task, resamples=50)
     values = [evaluate(scores, task, thresholds, resamples=2).headline.value for scores in (a, b)]
@@ -168,10 +168,10 @@ def test_without_a_class_to_rank_nothing_is_compared() -> None:
 
 GOOD = Scores(("a", "b"), np.array([[0.4, 0.6], [0.7, 0.3]]), np.array([[0, 1], [1, 0]]), np.array([1, 2]))
 BAD: list[tuple[Task, dict[str, object], str]] = [
-    ("multiclass", {"probability": np.array([[0.4, np.nan], [0.7, 0.3]])}, "missing or outside 0 to 1"),
-    ("multiclass", {"probability": np.array([[-0.4, 1.4], [0.7, 0.3]])}, "missing or outside 0 to 1"),
-    ("multilabel", {"probability": np.array([[0.4, 1.4], [0.7, 0.3]])}, "missing or outside 0 to 1"),
-    ("multiclass", {"probability": np.array([[0.4, 0.4], [0.7, 0.3]])}, "do not sum to 1: apply the softmax"),
+    ("multiclass", {"predicted": np.array([[0.4, np.nan], [0.7, 0.3]])}, "missing or outside 0 to 1"),
+    ("multiclass", {"predicted": np.array([[-0.4, 1.4], [0.7, 0.3]])}, "missing or outside 0 to 1"),
+    ("multilabel", {"predicted": np.array([[0.4, 1.4], [0.7, 0.3]])}, "missing or outside 0 to 1"),
+    ("multiclass", {"predicted": np.array([[0.4, 0.4], [0.7, 0.3]])}, "do not sum to 1: apply the softmax"),
     ("multiclass", {"target": np.array([[1, 1], [1, 0]])}, "no class or several"),
     ("multilabel", {"target": np.array([[0, np.nan], [1, 0]])}, "neither 0 nor 1"),
     ("multilabel", {"target": np.array([[0, 1]])}, r"target has shape \(1, 2\), patients and classes ask for \(2, 2\)"),
@@ -182,7 +182,7 @@ BAD: list[tuple[Task, dict[str, object], str]] = [
     ("binary", {}, "a binary task has one column, found 2"),
     (
         "multiclass",
-        {"classes": ("a",), "probability": np.ones((2, 1)), "target": np.ones((2, 1))},
+        {"classes": ("a",), "predicted": np.ones((2, 1)), "target": np.ones((2, 1))},
         "at least two columns, found 1",
     ),
 ]
@@ -197,14 +197,14 @@ def test_scores_that_cannot_be_judged_are_refused(task: Task, change: dict[str, 
 
 def test_half_precision_probabilities_are_accepted() -> None:
     scores = several("multiclass")
-    half = evaluate(replace(scores, probability=scores.probability.astype(np.float16)), "multiclass", [], resamples=2)
+    half = evaluate(replace(scores, predicted=scores.predicted.astype(np.float16)), "multiclass", [], resamples=2)
     whole = evaluate(scores, "multiclass", [], resamples=2)
     assert half.headline.value == pytest.approx(whole.headline.value, abs=0.01)
 
 
 def test_inputs_are_left_as_they_are() -> None:
     scores = binary()
-    before: list[Array] = [scores.probability.copy(), scores.target.copy(), scores.patient.copy()]
+    before: list[Array] = [scores.predicted.copy(), scores.target.copy(), scores.patient.copy()]
     evaluate(scores, "binary", [0.4], resamples=5)
-    for now, then in zip((scores.probability, scores.target, scores.patient), before, strict=True):
+    for now, then in zip((scores.predicted, scores.target, scores.patient), before, strict=True):
         np.testing.assert_array_equal(now, then)

@@ -95,7 +95,7 @@ def scores(probability: Array, target: Array, patient: Array) -> Scores:
 
 
 def first_auroc(of: Scores, weights: Array) -> Array:
-    return auroc(of.probability[:, 0], of.target[:, 0], weights)
+    return auroc(of.predicted[:, 0], of.target[:, 0], weights)
 
 
 def test_a_difference_is_paired() -> None:

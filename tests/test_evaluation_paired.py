@@ -8,9 +8,9 @@ from statsmodels.stats.multitest import multipletests
 
 from medmm.errors import DataError
 from medmm.evaluation.delong import aurocs, placements
-from medmm.evaluation.evaluate import headline
 from medmm.evaluation.intervals import difference, patient_weights
-from medmm.evaluation.paired import Rated, auroc_of, contrasts, holm, normal_p, resampled_p
+from medmm.evaluation.paired import Rated, contrasts, headline_of, holm, normal_p, resampled_p
+from medmm.evaluation.yardstick import headline
 from medmm.types import Array, Scores
 
 SICK = ("sick",)
@@ -43,7 +43,7 @@ def three_methods() -> list[Rated]:
 
 
 def mean_auroc(method: Rated, keep: Array) -> float:
-    return float(np.mean([roc_auc_score(one.target[keep, 0], one.probability[keep, 0]) for one in method.scores]))
+    return float(np.mean([roc_auc_score(one.target[keep, 0], one.predicted[keep, 0]) for one in method.scores]))
 
 
 def test_a_gain_is_the_difference_of_the_means_over_seeds_on_the_studies_kept() -> None:
@@ -52,10 +52,10 @@ def test_a_gain_is_the_difference_of_the_means_over_seeds_on_the_studies_kept() 
     found = contrasts([a, b], rival, keep, resamples=20)
     for contrast, method in zip(found, (a, b), strict=True):
         assert (contrast.name, contrast.rival) == (method.name, rival.name)
-        assert contrast.rival_auroc == pytest.approx(mean_auroc(rival, keep))
+        assert contrast.rival_value == pytest.approx(mean_auroc(rival, keep))
         assert contrast.gain.value == pytest.approx(mean_auroc(method, keep) - mean_auroc(rival, keep))
         assert (contrast.gain.studies, contrast.gain.patients) == (keep.sum(), 50)
-        assert auroc_of(method, keep, 20).value == pytest.approx(mean_auroc(method, keep))
+        assert headline_of(method, keep, 20).value == pytest.approx(mean_auroc(method, keep))
 
 
 def test_every_method_meets_the_same_resamples() -> None:
@@ -74,7 +74,7 @@ def test_limits_and_p_values_follow_from_gain_error_and_resamples() -> None:
     p = []
     for contrast, method in zip(contrasts(methods, rival, ALL, 400, picked_from=2), methods, strict=True):
         placed = [
-            np.mean([placements(one.probability[:, 0], one.target[:, 0]) for one in each.scores], axis=0)
+            np.mean([placements(one.predicted[:, 0], one.target[:, 0]) for one in each.scores], axis=0)
             for each in (method, rival)
         ]
         both = aurocs(np.array(placed)[..., np.newaxis], rival.scores[0].target, rival.scores[0].patient)
@@ -127,7 +127,7 @@ def test_a_normal_p_value_is_the_tables() -> None:
 
 def test_a_method_gains_nothing_over_itself_or_its_logarithm() -> None:
     rival = three_methods()[0]
-    bent = [replace(one, probability=np.log1p(one.probability)) for one in rival.scores]
+    bent = [replace(one, predicted=np.log1p(one.predicted)) for one in rival.scores]
     for method in (rival, replace(rival, scores=tuple(bent))):
         (found,) = contrasts([method], rival, ALL, resamples=50)
         assert (found.gain.value, found.error, found.corrected_low, found.corrected_high) == (0, 0, 0, 0)
@@ -164,7 +164,7 @@ def test_without_studies_there_is_no_gain() -> None:
     (found,) = contrasts([a], rival, ~ALL, resamples=5)
     assert np.isnan(found.gain.value)
     assert (found.gain.studies, found.rarer) == (0, 0)
-    assert np.isnan(auroc_of(a, ~ALL, 5).value)
+    assert np.isnan(headline_of(a, ~ALL, 5).value)
     assert contrasts([], rival, ALL) == ()
 
 
@@ -189,7 +189,7 @@ def test_the_rarer_outcome_is_the_least_over_the_classes_in_use() -> None:
     assert found.rarer == 2
     turned = [replace(one, scores=tuple(replace(s, target=1 - s.target) for s in one.scores)) for one in (a, b)]
     assert contrasts(turned[:1], turned[1], np.ones(40, bool), resamples=5)[0].rarer == 2
-    expected = [np.mean([roc_auc_score(target[:, c], one.probability[:, c]) for c in (0, 1)]) for one in scores]
+    expected = [np.mean([roc_auc_score(target[:, c], one.predicted[:, c]) for c in (0, 1)]) for one in scores]
     assert found.gain.value == pytest.approx(expected[0] - expected[1])
 
 

@@ -16,7 +16,7 @@ from medmm.evaluation.confusion import confusion_matrix
 from medmm.evaluation.curves import POINTS, Curve, precision_at, sensitivity_at
 from medmm.evaluation.evaluate import evaluate
 from medmm.evaluation.intervals import Estimate, patient_weights
-from medmm.evaluation.plots import PLOTS, inputs_plot
+from medmm.evaluation.plots import OF_CLASSES, PLOTS, inputs_plot
 from medmm.evaluation.reliability import BINS, reliability_bins
 from medmm.types import Array, Scores, Task
 
@@ -58,7 +58,7 @@ def band(axes: Axes) -> tuple[Array, Array]:
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("name", PLOTS)
+@pytest.mark.parametrize("name", OF_CLASSES)
 def test_every_figure_names_its_n_labels_its_axes_and_can_be_written(name: str, task: Task, tmp_path: Path) -> None:
     figure = drawn(name, task)
     patients = len(np.unique(scores_of(task).patient))
@@ -80,7 +80,7 @@ def test_the_numbers_are_those_of_the_evaluation(name: str, metric: str, task: T
 
 def test_the_area_under_the_drawn_curves_is_the_metric() -> None:
     scores = scores_of("binary")
-    target, probability = scores.target[:, 0], scores.probability[:, 0]
+    target, probability = scores.target[:, 0], scores.predicted[:, 0]
     roc = line(drawn("roc", "binary").axes[0], "AUROC")
     assert trapezoid(roc[:, 1], roc[:, 0]) == pytest.approx(roc_auc_score(target, probability))
     pr = line(drawn("pr", "binary").axes[0], "AUPRC")
@@ -113,7 +113,7 @@ def test_the_band_is_that_of_a_loop_over_resamples(name: str, curve: Curve, monk
     low, high = band(drawn(name, "binary", scores).axes[0])
     heights = []
     for counted in patient_weights(scores.patient, 40, seed=0):
-        probability, target = np.repeat(scores.probability[:, 0], counted), np.repeat(scores.target[:, 0], counted)
+        probability, target = np.repeat(scores.predicted[:, 0], counted), np.repeat(scores.target[:, 0], counted)
         called = [probability >= cut for cut in np.unique(probability)[::-1]]
         true, false = np.array([[c[target == 1].sum(), c[target == 0].sum()] for c in called]).T
         heights.append(curve(true, false)[2])
@@ -128,7 +128,7 @@ def test_the_decision_and_the_prevalence_are_marked() -> None:
         pytest.approx(1 - evaluation.pick("specificity").value),
         pytest.approx(evaluation.pick("sensitivity").value),
     ) in dots
-    called, positive = scores.probability[:, 0] >= 0.4, scores.target[:, 0] == 1
+    called, positive = scores.predicted[:, 0] >= 0.4, scores.target[:, 0] == 1
     axes = drawn("pr", "binary").axes[0]
     dots = [tuple(np.ravel(line.get_xydata())) for line in axes.lines if line.get_marker() == "o"]
     assert (pytest.approx(evaluation.pick("sensitivity").value), pytest.approx(positive[called].mean())) in dots
@@ -146,7 +146,7 @@ def test_a_class_without_positives_is_named_but_not_drawn(name: str) -> None:
     assert len(axes.collections) == 2
 
 
-@pytest.mark.parametrize("name", PLOTS)
+@pytest.mark.parametrize("name", OF_CLASSES)
 def test_a_figure_of_few_studies_is_drawn_without_a_warning(name: str, tmp_path: Path) -> None:
     few = Scores(("a",), np.array([[0.2], [0.2], [0.7]]), np.array([[0], [1], [1]]), np.array([1, 2, 2]))
     drawn(name, "binary", few).savefig(tmp_path / "few.png")
@@ -196,7 +196,7 @@ def test_reliability_bins_hold_each_study_once_and_ties_together(levels: int) ->
 def test_the_reliability_diagram_shows_its_bins_and_all_predictions() -> None:
     scores = scores_of("binary")
     upper, lower = drawn("reliability", "binary").axes
-    rows = reliability_bins(scores.probability[:, 0], scores.target[:, 0])
+    rows = reliability_bins(scores.predicted[:, 0], scores.target[:, 0])
     container = upper.containers[0]
     np.testing.assert_allclose(container.lines[0].get_xydata(), rows[:, :2])
     bars = np.array([segment[:, 1] for segment in container.lines[2][0].get_segments()])
@@ -251,7 +251,7 @@ def test_a_forest_needs_a_row() -> None:
         inputs_plot([])
 
 
-@pytest.mark.parametrize("name", PLOTS)
+@pytest.mark.parametrize("name", OF_CLASSES)
 def test_scores_of_another_task_are_refused(name: str) -> None:
     with pytest.raises(DataError, match="a binary task has one column"):
         PLOTS[name](scores_of("multilabel"), "binary", [0.5])
@@ -261,7 +261,7 @@ def test_scores_of_another_task_are_refused(name: str) -> None:
 
 def test_nothing_global_is_touched() -> None:
     before = dict(mpl.rcParams)
-    for name in PLOTS:
+    for name in OF_CLASSES:
         drawn(name, "binary")
     assert dict(mpl.rcParams) == before
     code = (

@@ -22,7 +22,7 @@ def test_a_subgroup_is_evaluated_as_if_alone_at_the_common_threshold() -> None:
     scores = two_sexes()
     rows = subgroup_table(subgroups(scores, "binary", [0.4], resamples=30, seed=2))
     chosen = scores.groups["sex"] == "F"
-    alone = Scores(scores.classes, scores.probability[chosen], scores.target[chosen], scores.patient[chosen])
+    alone = Scores(scores.classes, scores.predicted[chosen], scores.target[chosen], scores.patient[chosen])
     evaluation = evaluate(alone, "binary", [0.4], resamples=30, seed=2)
     assert len(rows) == 6
     assert set(rows["column"]) == {"sex"}

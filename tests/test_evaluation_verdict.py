@@ -6,7 +6,7 @@ from scipy.stats import binom, norm
 
 from medmm.errors import DataError
 from medmm.evaluation.intervals import Estimate
-from medmm.evaluation.paired import Contrast, Rated, auroc_of, contrasts
+from medmm.evaluation.paired import Contrast, Rated, contrasts, headline_of
 from medmm.evaluation.verdict import MINIMUM, Verdict, judge, patients_needed, rounded_up
 from medmm.types import Scores
 
@@ -138,7 +138,7 @@ def cohort(rng: np.random.Generator, patients: int, lifts: tuple[float, ...], sh
 def verdict_of(methods: list[Rated], singles: int, seed: int, resamples: int = 400) -> Verdict:
     """Judge the later methods against the best of the first ones."""
     keep = methods[0].covers
-    rival = max(methods[:singles], key=lambda one: auroc_of(one, keep, 0).value)
+    rival = max(methods[:singles], key=lambda one: headline_of(one, keep, 0).value)
     return judge(contrasts(methods[singles:], rival, keep, resamples, seed, picked_from=singles))
 
 

@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from medmm.evaluation.delong import aurocs, placements
 from medmm.evaluation.intervals import patient_weights
 from medmm.evaluation.metrics import auroc
-from medmm.evaluation.paired import Rated, auroc_of
+from medmm.evaluation.paired import Rated, headline_of
 from medmm.evaluation.within_folds import auroc_within, headline_within, mean_placements, placements_within
 from medmm.types import Array, Scores
 
@@ -79,9 +79,9 @@ def test_the_scale_of_a_fold_changes_nothing_and_ruins_the_auroc_of_all_together
         return Rated("m", (scores,), np.ones(400, bool), (fold,))
 
     everyone = np.ones(400, bool)
-    assert auroc_of(rated(moved), everyone, 100) == auroc_of(rated(score), everyone, 100)
+    assert headline_of(rated(moved), everyone, 100) == headline_of(rated(score), everyone, 100)
     together = auroc(moved, target, np.ones((1, 400)))[0]
-    assert together < auroc_of(rated(moved), everyone, 100).value - 0.1
+    assert together < headline_of(rated(moved), everyone, 100).value - 0.1
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -31,6 +31,7 @@ from medmm.fusion.mixture import Mixture, imbalance
 from medmm.fusion.product_of_experts import ProductOfExperts, divergence
 from medmm.fusion.shared_latent import SharedLatent
 from medmm.fusion.squeeze_excite import SqueezeExcite
+from medmm.losses.cross_entropy import CrossEntropy
 from medmm.types import Array, Task, Tokens
 
 WIDTH = 8
@@ -154,7 +155,7 @@ class TestLate:
             target = (truth + rng.logistic(size=truth.shape) > 0).astype(float)
         network = self.late((1, 1, 1), (1, 1, 1))
         own = np.stack([truth * 3, truth * 0.5, rng.normal(size=truth.shape)], axis=1)
-        network.calibrate(own, np.ones((4000, 3), bool), target, task)
+        network.calibrate(own, np.ones((4000, 3), bool), target, CrossEntropy(task, [1.0] * classes))
         assert network.temperature[:2].tolist() == pytest.approx([3, 0.5], rel=0.1)
         assert network.temperature[2] > 8  # noise is worth nothing
 
@@ -168,7 +169,7 @@ class TestLate:
 
     def test_weights_of_independent_inputs_are_recovered(self) -> None:
         network = self.late((1, 1, 1), (0, 0, 0))
-        network.calibrate(*self.independent(6000), "binary")
+        network.calibrate(*self.independent(6000), CrossEntropy("binary", [1.0]))
         # The third is absent throughout, so the two hold the whole sum: 1 each.
         for own in ([[2.0], [0.0], [0.0]], [[0.0], [1.0], [0.0]]):
             assert self.said(network, A_AND_B, own) == pytest.approx(1.0, abs=0.1)
@@ -178,14 +179,14 @@ class TestLate:
         own, has = own[:, [0, 0]], has[:, [0, 0]]
         network = fusion("late", ["a", "b"])
         assert isinstance(network, Late)
-        network.calibrate(own, has, target, "binary")
+        network.calibrate(own, has, target, CrossEntropy("binary", [1.0]))
         assert network.weight.tolist() == pytest.approx([0.5, 0.5], abs=0.03)
 
     def test_an_input_that_misleads_loses_its_weight_and_no_weight_is_negative(self) -> None:
         own, has, target = self.independent(2000)
         network = fusion("late", ["a", "b"])
         assert isinstance(network, Late)
-        network.calibrate(np.stack([own[:, 0], -own[:, 1]], axis=1), has[:, :2], target, "binary")
+        network.calibrate(np.stack([own[:, 0], -own[:, 1]], axis=1), has[:, :2], target, CrossEntropy("binary", [1.0]))
         assert network.weight[1] == 0
         assert network.weight[0] == pytest.approx(1, abs=0.1)
 
@@ -195,7 +196,7 @@ class TestLate:
         assert isinstance(network, Late)
         weights = []
         for count in (19, 25, 6000):
-            network.calibrate(own[:count, :2], has[:count, :2], target[:count], "binary")
+            network.calibrate(own[:count, :2], has[:count, :2], target[:count], CrossEntropy("binary", [1.0]))
             weights.append(network.weight.tolist())
         assert weights[0] == [0.5, 0.5]
         assert weights[1] != [0.5, 0.5]
@@ -206,7 +207,7 @@ class TestLate:
         own, has, target = self.independent(200)
         has[19:, 1] = False
         network = self.late((1, 1, 1), (0, 0, 0))
-        network.calibrate(own, has, target, "binary")
+        network.calibrate(own, has, target, CrossEntropy("binary", [1.0]))
         assert network.weight.tolist() == pytest.approx([1 / 3] * 3)
         assert network.temperature[0] != 1
 
@@ -215,7 +216,7 @@ class TestLate:
         has[9:, 0] = False
         has[target[:, 0] == 1, 1] = False
         network = self.late((5, 5, 5), (1, 1, 1))
-        network.calibrate(own, has, target, "binary")
+        network.calibrate(own, has, target, CrossEntropy("binary", [1.0]))
         assert network.temperature.tolist() == [1, 1, 1]
 
     def test_an_absent_input_does_not_reach_what_is_fitted(self) -> None:
@@ -224,11 +225,11 @@ class TestLate:
         fitted = []
         for filler in (0.0, np.nan, 1e30):
             network = self.late((1, 1, 1), (1, 1, 1))
-            network.calibrate(np.where(has[..., None], own, filler), has, target, "binary")
+            network.calibrate(np.where(has[..., None], own, filler), has, target, CrossEntropy("binary", [1.0]))
             fitted.append([*network.temperature.tolist(), *network.weight.tolist()])
         assert fitted[0] == fitted[1] == fitted[2]
         with pytest.raises(DataError, match="the model diverged"):
-            network.calibrate(np.full_like(own, np.nan), has, target, "binary")
+            network.calibrate(np.full_like(own, np.nan), has, target, CrossEntropy("binary", [1.0]))
 
 
 class TestGated:

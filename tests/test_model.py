@@ -10,7 +10,9 @@ from conftest import Hospital
 
 from medmm.fusion.base import Fused
 from medmm.inputs.tabular import TabularSettings
-from medmm.model import DiagnosisModel, ModelSettings, Output, balanced_weights, breach
+from medmm.losses.classes import balanced_weights
+from medmm.losses.cross_entropy import CrossEntropy
+from medmm.model import DiagnosisModel, ModelSettings, Output, breach
 from medmm.package import Package
 from medmm.predict import predict, subsets
 from medmm.types import Array, Batch, Task
@@ -63,7 +65,7 @@ def test_the_filler_of_an_absent_input_changes_no_bit_of_the_output(
 def test_the_filler_changes_no_bit_of_a_training_step(hospital: Hospital, package: Package, filler: float) -> None:
     def gradients(batch: Batch) -> list[torch.Tensor | None]:
         torch.manual_seed(0)
-        model = DiagnosisModel(package.model_settings, hospital.inputs, "binary", [2.0]).train()
+        model = DiagnosisModel(package.model_settings, hospital.inputs, CrossEntropy("binary", [2.0])).train()
         torch.manual_seed(1)  # of dropout
         model.loss(model(batch), batch).backward()
         return [p.grad for p in model.parameters()]
@@ -92,7 +94,7 @@ def test_a_batch_in_which_one_study_alone_has_the_image_can_be_learned_from(hosp
     alone[first] = True
     batch = replace(batch, present={**batch.present, "chest": alone})
     torch.manual_seed(0)
-    model = DiagnosisModel(package.model_settings, hospital.inputs, "binary", [2.0]).train()
+    model = DiagnosisModel(package.model_settings, hospital.inputs, CrossEntropy("binary", [2.0])).train()
     assert model.loss(model(batch), batch).isfinite()
 
 
@@ -144,7 +146,7 @@ def small_model(
         for name in inputs
     }
     settings = ModelSettings.model_validate({"width": 8, "fusion": {"name": "concat", "auxiliary_weight": auxiliary}})
-    return DiagnosisModel(settings, made, task, weight)
+    return DiagnosisModel(settings, made, CrossEntropy(task, weight))
 
 
 def known(target: torch.Tensor, bounds: torch.Tensor | None = None) -> Batch:
@@ -304,7 +306,7 @@ def test_a_fusion_that_tells_of_conflict_is_heard_and_another_is_not(hospital: H
     assert predict(package.model, [batch], [EVERYTHING]).conflict is None
     torch.manual_seed(0)
     settings = ModelSettings.model_validate({"width": 16, "fusion": "evidential"})
-    model = DiagnosisModel(settings, hospital.inputs, "binary", [3.0])
+    model = DiagnosisModel(settings, hospital.inputs, CrossEntropy("binary", [3.0]))
     conflict = predict(model, [batch, batch], [EVERYTHING, frozenset({"labs"})]).conflict
     assert conflict is not None
     assert conflict.shape == (2 * len(batch.rows),)

@@ -15,7 +15,9 @@ from conftest import Hospital
 
 from medmm import package as module
 from medmm.errors import DataError
-from medmm.files import digest, digest_file
+from medmm.files import digest, digest_file, json_text
+from medmm.inputs.tabular import TabularSettings
+from medmm.losses.cross_entropy import CrossEntropy
 from medmm.model import DiagnosisModel
 from medmm.package import (
     CARD,
@@ -49,7 +51,7 @@ def test_a_loaded_package_predicts_the_same_bit_for_bit(hospital: Hospital, pack
     after, _, _ = predict(loaded.model, [replace(hospital, inputs=loaded.inputs).batch(hospital.studies[:12])], asked)
     for some in asked:
         assert np.array_equal(before[some], after[some])
-        assert np.array_equal(package.probability(before[some]), loaded.probability(after[some]))
+        assert np.array_equal(package.answer(before[some]), loaded.answer(after[some]))
     assert not loaded.model.training
     assert loaded.thresholds == package.thresholds
     assert loaded.temperature == package.temperature
@@ -67,7 +69,7 @@ def test_saving_a_loaded_package_gives_the_same_bytes(saved: Path, tmp_path: Pat
 
 
 def test_the_class_weight_travels_with_the_weights(saved: Path) -> None:
-    assert load_package(saved).model.class_weight.tolist() == [3.0]
+    assert load_package(saved).model.state_dict()["criterion.class_weight"].tolist() == [3.0]
 
 
 def no_loading(*_args: object, **_options: object) -> DiagnosisModel:
@@ -233,7 +235,21 @@ def test_a_failed_save_leaves_the_old_package(package: Package, copy: Path) -> N
 def test_the_digest_knows_weights_state_and_settings(package: Package, saved: Path, tmp_path: Path) -> None:
     known = {verify_package(saved), save_package(replace(package, thresholds=(0.5,)), tmp_path / "a")}
     torch.manual_seed(1)
-    other = DiagnosisModel(package.model_settings, package.inputs, "binary", [3.0])
+    other = DiagnosisModel(package.model_settings, package.inputs, CrossEntropy("binary", [3.0]))
     known.add(save_package(replace(package, model=other), tmp_path / "b"))
     assert len(known) == 3
     assert json.loads((saved / STATE).read_text())["labs"] == json.loads(json.dumps(package.inputs["labs"].state))
+
+
+def test_a_table_whose_columns_stand_in_no_alphabetical_order_is_read_in_the_package_as_in_training() -> None:
+    settings = TabularSettings.model_validate(
+        {"table": "labs.csv", "layout": "long", "numeric": {"wbc": {}, "crp": {"statistics": ["mean", "last"]}}}
+    )
+    fitted = settings.open("labs").fit(
+        [("1", {"wbc": "1", "crp.mean": "5", "crp.last": "7"}), ("2", {"wbc": "9", "crp.mean": "6", "crp.last": "0"})]
+    )
+    plain = json.loads(json_text({"settings": settings.model_dump(mode="json"), "state": fitted.state}))
+    loaded = TabularSettings.model_validate(plain["settings"]).open("labs", plain["state"])
+    cells = {"wbc": "1", "crp.mean": "5", "crp.last": "7"}
+    for field, values in fitted.prepare(cells).items():
+        np.testing.assert_array_equal(loaded.prepare(cells)[field], values)

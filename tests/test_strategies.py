@@ -15,6 +15,7 @@ from medmm.encoders.tuning import Tuning
 from medmm.errors import ConfigError, Rejected
 from medmm.fusion.base import pooled, present
 from medmm.inputs.base import Fields
+from medmm.losses.cross_entropy import CrossEntropy
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.training.attack import AttackSettings, attack
 from medmm.training.learner import parameter_groups
@@ -45,7 +46,7 @@ SITUATION = Situation(SITES, frozenset({"labs"}))
 def model_of(hospital: Hospital, seed: int = 0, task: Task = "binary") -> DiagnosisModel:
     torch.manual_seed(seed)
     settings = ModelSettings.model_validate({"width": 16, "fusion": {"name": "concat", "modality_dropout": 0}})
-    return DiagnosisModel(settings, hospital.inputs, task, [1.0] * CLASSES[task])
+    return DiagnosisModel(settings, hospital.inputs, CrossEntropy(task, [1.0] * CLASSES[task]))
 
 
 def objective(name: str, model: DiagnosisModel, **options: object) -> Strategy:

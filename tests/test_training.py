@@ -18,6 +18,7 @@ from medmm.dataset.batches import Batches, TrainingBatches
 from medmm.dataset.cache import PreparedInput
 from medmm.errors import DataError
 from medmm.inputs.tabular import TabularSettings
+from medmm.losses.cross_entropy import CrossEntropy
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.training.checkpoint import SafeCheckpoints
 from medmm.training.learner import rate
@@ -62,7 +63,9 @@ def train(
     )
     one = labs.open("labs").fit([("1", {"a": "0", "b": "1"}), ("2", {"a": "2", "b": "3"})])
     torch.manual_seed(settings.seed)
-    model = DiagnosisModel(ModelSettings.model_validate({"width": 16, "fusion": "transformer"}), {"labs": one}, "binary", [1.0])
+    model = DiagnosisModel(
+        ModelSettings.model_validate({"width": 16, "fusion": "transformer"}), {"labs": one}, CrossEntropy("binary", [1.0])
+    )
 
     def training(epoch: Callable[[], int]) -> Batches:
         def told() -> int:

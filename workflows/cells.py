@@ -1,6 +1,6 @@
 """What one method says of one test fold: trained, or read again where an interrupted comparison had it already.
 
-Letters: S studies of the test fold, C classes.
+Letters: S studies of the test fold, C answers.
 """
 
 import io
@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 
 from medmm.baselines import BASELINES, baseline
-from medmm.evaluation.evaluate import headline
 from medmm.evaluation.intervals import interval
+from medmm.evaluation.prior import prior
+from medmm.evaluation.yardstick import YARDSTICKS
 from medmm.files import write_bytes
 from medmm.fusion.base import FusionSettings
 from medmm.training.strategies.base import StrategySettings
@@ -53,24 +54,24 @@ class Cell:
 
     Attributes:
         rows: (S,) index of each study.
-        probability: (S, C); the prevalence of the training studies where the method lacks its input.
+        predicted: (S, C) answers; what the training studies say as a whole where the method lacks its input.
         covers: (S,) whether it had its input.
     """
 
     rows: Array
-    probability: Array
+    predicted: Array
     covers: Array
 
     def of(self, rows: Array) -> tuple[Array, Array]:
-        """Give (R, C) probabilities of some of its studies, and (R,) whether the method had its input."""
+        """Give (R, C) answers to some of its studies, and (R,) whether the method had its input."""
         order = np.argsort(self.rows)
         place = order[np.searchsorted(self.rows, rows, sorter=order)]
-        return self.probability[place], self.covers[place]
+        return self.predicted[place], self.covers[place]
 
     def save(self, path: Path) -> None:
         """Write it whole or not at all."""
         buffer = io.BytesIO()
-        np.savez(buffer, rows=self.rows, probability=self.probability, covers=self.covers)
+        np.savez(buffer, rows=self.rows, predicted=self.predicted, covers=self.covers)
         write_bytes(path, buffer.getvalue())
 
 
@@ -79,7 +80,7 @@ def read_cell(path: Path) -> Cell | None:
     if not path.is_file():
         return None
     with np.load(path, allow_pickle=False) as saved:
-        return Cell(saved["rows"], saved["probability"], saved["covers"])
+        return Cell(saved["rows"], saved["predicted"], saved["covers"])
 
 
 @dataclass
@@ -105,13 +106,13 @@ class Fold:
             asked, said = self._baseline(method.input)
         else:
             learned = self.learned(method, record, title)
-            asked, said = learned.rows, learned.test[frozenset(learned.package.inputs)].probability
-        prevalence = self.cohort.target[list(self.cohort.split["train"])].mean(0)
-        probability = np.tile(prevalence, (len(rows), 1))
+            asked, said = learned.rows, learned.test[frozenset(learned.package.inputs)].predicted
+        known = prior(self.cohort.config.target, self.cohort.target[list(self.cohort.split["train"])])
+        predicted = np.tile(known, (len(rows), 1))
         covers = np.isin(rows, asked)
         place = {int(row): i for i, row in enumerate(asked)}
-        probability[covers] = said[[place[int(row)] for row in rows[covers]]]
-        cell = Cell(rows, probability, covers)
+        predicted[covers] = said[[place[int(row)] for row in rows[covers]]]
+        cell = Cell(rows, predicted, covers)
         self._log(cell, record)
         return cell
 
@@ -146,7 +147,7 @@ class Fold:
         only = self.cohort.only(name)
         known = (*only.split["train"], *only.split["validation"])
         if not known or not only.split["test"]:
-            return np.empty(0, np.int64), np.empty((0, only.target.shape[1]))
+            return np.empty(0, np.int64), np.empty((0, len(only.config.target.names)))
         said = baseline(
             only.inputs[name],
             only.studies,
@@ -160,10 +161,13 @@ class Fold:
         return np.array(only.split["test"], np.int64), said
 
     def _log(self, cell: Cell, record: Record) -> None:
-        scores: Scores = make_scores(self.cohort, tuple(cell.rows.tolist()), cell.probability)
-        estimate = number(interval(partial(headline, scores), scores.patient, self.cohort.config.evaluation.resamples))
-        names = {"value": "test/auroc", "low": "test/auroc_low", "high": "test/auroc_high"}
-        values = {names.get(name, f"test/auroc_{name}"): value for name, value in estimate.items() if value is not None}
+        scores: Scores = make_scores(self.cohort, tuple(cell.rows.tolist()), cell.predicted)
+        yardstick, resamples = YARDSTICKS[self.cohort.config.target.task], self.cohort.config.evaluation.resamples
+        estimate = number(interval(partial(yardstick.of, scores), scores.patient, resamples))
+        whole = f"test/{yardstick.metric}"
+        values = {
+            whole if name == "value" else f"{whole}_{name}": value for name, value in estimate.items() if value is not None
+        }
         record.measures({name: float(str(value)) for name, value in values.items()})
 
 

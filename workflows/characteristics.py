@@ -43,7 +43,7 @@ def table_one(config: RunConfig, studies: Sequence[Study], sides: Mapping[int, s
     groups = {"all": np.ones(len(some), bool), **{part: side == part for part in PARTS if part in side}}
     contrasts = [Contrast(TEST, groups["test"], groups["train"])] if {"test", "train"} <= set(groups) else []
     for name, having, others in _classes(config, some, side):
-        groups |= {f"is {name}": having} | ({f"not {name}": others} if len(config.target.names) == 1 else {})
+        groups |= {f"is {name}": having} | ({f"not {name}": others} if len(config.target.mark_names) == 1 else {})
         contrasts.append(Contrast(f"is {name}", having, others))
     return make_table_one(_variables(config, some), groups, contrasts, np.array(patient_numbers(some)))
 
@@ -98,11 +98,11 @@ def _told_of(persons: Persons, config: RunConfig) -> str:
 def _classes(config: RunConfig, studies: Sequence[Study], side: Array) -> list[tuple[str, Array, Array]]:
     """Give for each class who of the learning studies has it, and who has not."""
     learning = side != "test"
-    label = np.array([study.label for study in studies], dtype=np.float64).reshape(-1, len(config.target.names))  # (S, C)
-    return [
-        (name, learning & (label[:, column] == 1), learning & (label[:, column] == 0))
-        for column, name in enumerate(config.target.names)
-    ]
+    names = config.target.mark_names
+    if not studies:
+        return [(name, learning, learning) for name in names]
+    label = config.target.marks(np.array([study.label for study in studies], dtype=np.float64))  # (S, C)
+    return [(name, learning & (label[:, column] == 1), learning & (label[:, column] == 0)) for column, name in enumerate(names)]
 
 
 def _variables(config: RunConfig, studies: Sequence[Study]) -> list[Variable]:

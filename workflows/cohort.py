@@ -16,7 +16,7 @@ from medmm.cohort.split import PARTS, Split, prove, split_studies, without_label
 from medmm.cohort.studies import Sources, read_studies
 from medmm.config import RunConfig
 from medmm.dataset.cache import PreparedInput, prepare_input
-from medmm.errors import DataError, Rejected
+from medmm.errors import ConfigError, DataError, Rejected
 from medmm.fusion.late import LateSettings
 from medmm.inputs import Inputs, gather
 from medmm.inputs.base import Input
@@ -47,6 +47,7 @@ class Cohort:
         studies: All rows of the studies table, gathered.
         left_out: Index of a study that is not used -> why, in a word.
         split: Of the studies that are used.
+        taught: Indices of the training studies, whatever inputs they have: by their labels a loss knows classes and scale.
         inputs: Fitted on the training studies.
         prepared: Every input of all studies.
         target: (S, C) of all studies, NaN where there is no label.
@@ -61,6 +62,7 @@ class Cohort:
     studies: tuple[Study, ...]
     left_out: Mapping[int, str]
     split: Split
+    taught: tuple[int, ...]
     inputs: Inputs
     prepared: Mapping[str, PreparedInput]
     target: Array
@@ -97,9 +99,13 @@ def find(config: RunConfig, sources: Sources) -> tuple[tuple[Study, ...], dict[i
         sources: Its export.
 
     Raises:
+        ConfigError: An input reads the target.
         DataError: A table, column or folder is missing.
     """
     inputs = {name: settings.open(name) for name, settings in config.inputs.items()}
+    for name, one in inputs.items():
+        if named := set(config.target.columns) & set(one.study_columns(config.cohort)):
+            raise ConfigError(f"inputs.{name} reads {min(named)!r} of the studies table, which is the target: leave it out")
     gathered = gather(inputs, sources, read_studies(sources, config.target))
     tabular = [one for one in inputs.values() if isinstance(one, TabularInput)]
     book = config.rulebook()
@@ -259,15 +265,29 @@ def divide(config: RunConfig, sources: Sources, intake: Intake, screen: Screen, 
         )
     studies = tuple(_with_rejections(study, i, prepared) for i, study in enumerate(studies))
     split = prove(studies, {part: tuple(i for i, side in sides.items() if side == part) for part in PARTS})
-    target = _target(studies, len(config.target.names))
+    target = _target(studies)
     parts = {**sides, **dict.fromkeys(unlabelled, UNLABELLED)}
     manifest = make_manifest(studies, parts, left_out, {name: one.digests for name, one in prepared.items()})
-    classes, persons, leakage = config.target.names, intake.persons, config.leakage
-    proof = Proof(split, config.split, classes, target, persons, findings, leakage, manifest.digest)
+    classes, persons, leakage = config.target.mark_names, intake.persons, config.leakage
+    proof = Proof(split, config.split, classes, config.target.marks(target), persons, findings, leakage, manifest.digest)
     if start is not None:
         refuse_seen(start, people, studies, manifest, split, screen)
         tell_taken(start, inputs, config, screen)
-    return Cohort(config, studies, left_out, split, inputs, prepared, target, manifest, proof, unlabelled, people, start)
+    return Cohort(
+        config,
+        studies,
+        left_out,
+        split,
+        split["train"],
+        inputs,
+        prepared,
+        target,
+        manifest,
+        proof,
+        unlabelled,
+        people,
+        start,
+    )
 
 
 def settle(config: RunConfig, patients: int, screen: Screen) -> RunConfig:
@@ -300,7 +320,8 @@ def share_out(
     if not used:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in Counter(left_out.values()).most_common())
         raise DataError(f"none of the {len(studies)} studies can be used ({reasons}): look at them with `medmm inspect`")
-    split = split_studies([studies[i] for i in used], config.split)
+    labels = np.array([studies[i].label for i in used], dtype=np.float64)
+    split = split_studies([studies[i] for i in used], config.split, config.target.strata(labels))
     return {used[i]: part for part in PARTS for i in split[part]}, {used[i]: why for i, why in split.left_out.items()}
 
 
@@ -355,5 +376,6 @@ def _with_rejections(study: Study, index: int, prepared: Mapping[str, PreparedIn
     return study
 
 
-def _target(studies: tuple[Study, ...], classes: int) -> Array:
-    return np.array([[np.nan] * classes if study.label is None else study.label for study in studies], dtype=np.float64)
+def _target(studies: tuple[Study, ...]) -> Array:
+    numbers = next(len(study.label) for study in studies if study.label is not None)
+    return np.array([[np.nan] * numbers if study.label is None else study.label for study in studies], dtype=np.float64)

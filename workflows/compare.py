@@ -1,6 +1,6 @@
 """`medmm compare`: is fusion worth it? Every method on the same folds of patients; goes on where it was broken off.
 
-Letters: S studies, C classes.
+Letters: S studies, C answers.
 """
 
 import json
@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medmm import __version__
+from medmm.baselines import RIVALLED
 from medmm.cohort.manifest import patient_numbers
 from medmm.cohort.split import SplitSettings
 from medmm.cohort.studies import Sources
 from medmm.config import RunConfig
 from medmm.dataset.cache import evidence_digests
 from medmm.errors import ConfigError
-from medmm.evaluation.evaluate import headline
 from medmm.evaluation.paired import Rated
+from medmm.evaluation.yardstick import YARDSTICKS
 from medmm.files import digest, digest_file, write_json
 from medmm.training.tracking import Record, connect, flat, open_record
 from medmm.types import Array, Scores
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 STATE = "run.json"
-FORMAT = 1  # of a cell; another number makes every cell be trained anew
+FORMAT = 2  # of a cell; another number makes every cell be trained anew
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,10 @@ def _set_up(config: RunConfig, screen: Screen) -> _Bench:
         refuse_idle_strategy(config.model_copy(update={"training": config.training.model_copy(update={"strategy": strategy})}))
     kinds = {name: one.kind for name, one in config.inputs.items()}
     fusions = [config.model.fusion, *config.compare.methods]
-    methods = methods_of(kinds, fusions, baselines=config.compare.baselines, strategies=ways)
+    rivals = config.compare.baselines and config.target.task in RIVALLED
+    if config.compare.baselines and not rivals:
+        screen.say(f"a {config.target.task} task has no classical rival here: networks are compared with each other")
+    methods = methods_of(kinds, fusions, baselines=rivals, strategies=ways)
     folder = config.folder / "compare" / _fingerprint(config, intake)[:32]
     digests = {name: digest(sorted(of_part.items())) for name, of_part in sides.items()}
     return _Bench(config, sources, intake, methods, parts_of(config), digests, folder)
@@ -240,16 +244,17 @@ def _rated(bench: _Bench, cells: Mapping[tuple[str, str], Cell]) -> tuple[Rated,
         folds: list[Array] = []
         covers = np.ones(len(rows), bool)
         for seed in seeds:
-            probability = np.full((len(rows), len(bench.config.target.names)), np.nan)
+            predicted = np.full((len(rows), len(bench.config.target.names)), np.nan)
             fold = np.zeros(len(rows), np.int64)
             for part in bench.parts:
                 if part.seed == seed:
                     here = np.isin(rows, list(asked[part.name]))
-                    probability[here], covers[here] = cells[part.name, method.name].of(rows[here])
+                    predicted[here], covers[here] = cells[part.name, method.name].of(rows[here])
                     fold[here] = part.fold
-            scores.append(_scores(bench, rows, probability))
+            scores.append(_scores(bench, rows, predicted))
             folds.append(fold)
-        rated.append(Rated(method.name, tuple(scores), covers, tuple(folds)))
+        yardstick = YARDSTICKS[bench.config.target.task]
+        rated.append(Rated(method.name, tuple(scores), covers, tuple(folds), yardstick))
     return tuple(rated)
 
 
@@ -259,17 +264,18 @@ def _asked(bench: _Bench, cells: Mapping[tuple[str, str], Cell], part: Part) -> 
 
 
 def _blocks(bench: _Bench, cells: Mapping[tuple[str, str], Cell]) -> Array:
-    """Give the AUROC of each method in each part, (parts, methods); NaN where none is defined."""
+    """Give the headline of each method in each part, (parts, methods); NaN where none is defined."""
+    yardstick = YARDSTICKS[bench.config.target.task]
     table = np.full((len(bench.parts), len(bench.methods)), np.nan)
     for i, part in enumerate(bench.parts):
         rows = np.array(sorted(_asked(bench, cells, part)), np.int64)
         for k, method in enumerate(bench.methods):
             scores = _scores(bench, rows, cells[part.name, method.name].of(rows)[0])
-            table[i, k] = headline(scores, np.ones((1, len(rows))))[0]
+            table[i, k] = yardstick.of(scores, np.ones((1, len(rows))))[0]
     return table
 
 
-def _scores(bench: _Bench, rows: Array, probability: Array) -> Scores:
+def _scores(bench: _Bench, rows: Array, predicted: Array) -> Scores:
     studies = bench.intake.studies
     target = np.array([studies[i].label for i in rows], dtype=np.float64)
-    return Scores(bench.config.target.names, probability, target, np.array(patient_numbers(studies))[rows])
+    return Scores(bench.config.target.names, predicted, target, np.array(patient_numbers(studies))[rows])

@@ -10,8 +10,9 @@ from medmm.config import RunConfig
 from medmm.dataset.batches import Batches
 from medmm.dataset.cache import PreparedInput
 from medmm.errors import DataError
-from medmm.evaluation.evaluate import Evaluation, evaluate
-from medmm.evaluation.plots import PLOTS
+from medmm.evaluation.evaluate import evaluate
+from medmm.evaluation.plots import plots_of
+from medmm.evaluation.results import Evaluation
 from medmm.package import load_package
 from medmm.predict import predict
 from medmm.registry import fetched
@@ -87,9 +88,9 @@ def evaluate_model(model: str, config: RunConfig, screen: Screen) -> Evaluated:
     truth = np.array([studies[i].label for i in rows], dtype=np.float64)
     patients = np.array(patient_numbers(studies))[rows]
     book = package.rulebook()
-    raw = Scores(config.target.names, package.probability(logits[everything]), truth, patients)
-    probability, _ = book.answers([studies[i] for i in rows], raw.probability)
-    scores = replace(raw, probability=probability)
+    raw = Scores(config.target.names, package.answer(logits[everything]), truth, patients)
+    after, _ = book.answers([studies[i] for i in rows], raw.predicted)
+    scores = replace(raw, predicted=after)
     evaluation = evaluate(scores, config.target.task, package.thresholds, config.evaluation.resamples)
     tracking = config.tracking.model_copy(update={"experiment": config.tracking.experiment or config.name})
     with open_record(client, tracking, "evaluation") as record:
@@ -98,7 +99,7 @@ def evaluate_model(model: str, config: RunConfig, screen: Screen) -> Evaluated:
         log_rules(record, book, studies, {"test": rows}, raw, config.evaluation.resamples)
         record.table(evaluation.table(), "test/results.csv")
         record.table(manifest.table, "cohort.csv")
-        for name, plot in PLOTS.items():
+        for name, plot in plots_of(config.target.task).items():
             record.figure(plot(scores, config.target.task, package.thresholds), f"plots/{name}.png")
     return Evaluated(evaluation, own, learned_from, len(left_out), record.address())
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from medmm.cohort.scan import Scan, SeriesFound, scan
 from medmm.cohort.shown import shown_modality, shown_syntax, shown_vendor
 from medmm.cohort.studies import Sources
@@ -244,13 +246,17 @@ def _fate(one: Considered, study: Study, name: str) -> str:
 
 
 def _classes(config: RunConfig, studies: Sequence[Study]) -> list[tuple[object, ...]]:
-    names = config.target.names
+    names = config.target.mark_names
+    labelled = [study for study in studies if study.label is not None]
+    if not labelled:
+        return [(name, 0, "0.0%", 0) for name in (*names, *(f"not {name}" for name in names[:1] if len(names) == 1))]
+    marks = config.target.marks(np.array([study.label for study in labelled], np.float64))
     rows: list[tuple[object, ...]] = []
     for column, name in enumerate(names):
-        having = [study for study in studies if study.label is not None and study.label[column]]
+        having = [study for study, own in zip(labelled, marks, strict=True) if own[column]]
         rows.append((name, len(having), f"{len(having) / max(1, len(studies)):.1%}", len({s.patient_id for s in having})))
     if len(names) == 1:
-        others = [study for study in studies if study.label is not None and not study.label[0]]
+        others = [study for study, own in zip(labelled, marks, strict=True) if not own[0]]
         rows.append(
             (f"not {names[0]}", len(others), f"{len(others) / max(1, len(studies)):.1%}", len({s.patient_id for s in others}))
         )

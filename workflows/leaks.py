@@ -137,8 +137,8 @@ def telling(
     taken = {name: [own[i] for i in rows] for name, own in series.items()}
     sample = Sample(
         patient=np.array(patient_numbers(studies))[list(rows)],
-        label=np.array([study.label for study in some], dtype=np.float64),
-        classes=config.target.names,
+        label=config.target.marks(np.array([study.label for study in some], dtype=np.float64)),
+        classes=config.target.mark_names,
         columns=columns,
         notes={name: [texts[i] for i in rows] for name, texts in notes.items()},
         groups={name: [study.groups[name] for study in some] for name in config.cohort.subgroups},
@@ -146,7 +146,7 @@ def telling(
         scanners={name: ["" if one is None else one.scanner for one in own] for name, own in taken.items()},
         sizes={name: np.array([_size(one) for one in own]) for name, own in taken.items()},
         corners={name: corner_features(_image(one, i) for i in rows) for name, one in images.items()},
-        synonyms=config.leakage.words,
+        synonyms={name: (*words, *config.leakage.words.get(name, ())) for name, words in config.target.words.items()},
     )
     later = later_dates({**columns, **sample.groups}, [study.time for study in some])
     return [*_untimed(config, sources, studies), *later, *telltales(sample), *_headless(config, series)]

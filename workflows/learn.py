@@ -16,7 +16,8 @@ from medmm.evaluation.calibration import fit_temperature
 from medmm.evaluation.decision import choose_thresholds
 from medmm.evaluation.tasks import has_both
 from medmm.fusion.late import Late
-from medmm.model import DiagnosisModel, balanced_weights
+from medmm.losses import make_loss
+from medmm.model import DiagnosisModel
 from medmm.package import Package
 from medmm.predict import Subset, predict, subsets
 from medmm.rules.penalty import penalty_bounds
@@ -139,24 +140,23 @@ def join(cohort: Cohort, singles: Mapping[str, Learned], screen: Screen, *, deci
         own = single.package.model
         model.encoders[name].load_state_dict(own.encoders[name].state_dict())
         model.auxiliary[name].load_state_dict(own.auxiliary[name].state_dict())
-        with torch.no_grad():  # each was weighted by the classes of the studies that have its input
-            model.auxiliary[name].bias += (model.class_weight / own.class_weight).log()  # type: ignore[operator]
     prepared = _prepared(cohort, model, screen)
     rows = cohort.split["validation"]
     alone = [frozenset([name]) for name in model.fusion.inputs]
-    logits, present, _ = predict(model, Batches(prepared, rows, None, cohort.config.training.batch_size), alone)
-    said = np.stack([logits[some] for some in alone], axis=1)  # (S, I, C)
-    model.fusion.calibrate(said, present, cohort.target[list(rows)], cohort.config.target.task)
+    batches = Batches(prepared, rows, None, cohort.config.training.batch_size)
+    logits, present, _ = predict(model, batches, alone, within_fusion=True)
+    said = np.stack([logits[some] for some in alone], axis=1)  # (S, I, K)
+    model.fusion.calibrate(said, present, cohort.target[list(rows)], model.criterion)
     return _speak(cohort, model, prepared, decides=decides)
 
 
 def new_model(cohort: Cohort) -> DiagnosisModel:
-    """Build the network of a cohort with the weights of its seed."""
-    config, task = cohort.config, cohort.config.target.task
-    target = cohort.target[list(cohort.split["train"])]
-    weight = balanced_weights(target, task) if config.model.class_weight == "balanced" else (1.0,) * target.shape[1]
+    """Build the network of a cohort with the weights of its seed; its loss knows the labels of the training studies."""
+    config = cohort.config
+    criterion = make_loss(config.model.loss, config.target, config.model.class_weight)
+    criterion.fit(cohort.target[list(cohort.taught)])
     torch.manual_seed(config.training.seed)
-    return DiagnosisModel(config.model, cohort.inputs, task, weight)
+    return DiagnosisModel(config.model, cohort.inputs, criterion)
 
 
 def _bounds(cohort: Cohort) -> Array | None:
@@ -183,10 +183,14 @@ def _prepared(cohort: Cohort, model: DiagnosisModel, screen: Screen) -> dict[str
 def _speak(cohort: Cohort, model: DiagnosisModel, prepared: Mapping[str, PreparedInput], *, decides: bool) -> Learned:
     config, task, everything = cohort.config, cohort.config.target.task, frozenset(cohort.inputs)
     batch_size = config.training.batch_size
+    taught = cohort.split["train"]
+    if model.criterion.settles:
+        logits, _, _ = predict(model, Batches(prepared, taught, None, batch_size), [everything])
+        model.criterion.settle(logits[everything], cohort.target[list(taught)])
     validation = Batches(prepared, cohort.split["validation"], None, batch_size)
     logits, _, _ = predict(model, validation, [everything])
     truth = cohort.target[list(cohort.split["validation"])]
-    both = bool(has_both(truth).any())
+    tempered = model.criterion.tempered and (decides or bool(has_both(truth).any()))
     package = Package(
         name=config.name,
         cohort=config.cohort.model_copy(update={"root": Path()}),
@@ -194,23 +198,23 @@ def _speak(cohort: Cohort, model: DiagnosisModel, prepared: Mapping[str, Prepare
         inputs=cohort.inputs,
         model_settings=config.model,
         model=model,
-        temperature=fit_temperature(logits[everything], truth, task) if both or decides else 1.0,
+        temperature=fit_temperature(logits[everything], truth, task) if tempered else 1.0,
         thresholds=(),
         rules=config.rules if decides else (),
     )
     book = package.rulebook()
 
-    def answers(part: str, probability: Array) -> tuple[Scores, Sequence[tuple[Firing, ...]]]:
-        after, fired = book.answers([cohort.studies[i] for i in cohort.split[part]], probability)
+    def answers(part: str, predicted: Array) -> tuple[Scores, Sequence[tuple[Firing, ...]]]:
+        after, fired = book.answers([cohort.studies[i] for i in cohort.split[part]], predicted)
         return make_scores(cohort, cohort.split[part], after), fired
 
-    chosen, _ = answers("validation", package.probability(logits[everything]))
+    chosen, _ = answers("validation", package.answer(logits[everything]))
     if decides:
         package = replace(package, thresholds=choose_thresholds(chosen, task, config.evaluation.decision))
     rows = cohort.split["test"]
     logits, present, conflict = predict(model, Batches(prepared, rows, None, batch_size), subsets(sorted(everything)))
-    test = {some: make_scores(cohort, rows, package.probability(values)) for some, values in logits.items()}
-    after, fired = answers("test", test[everything].probability)
+    test = {some: make_scores(cohort, rows, package.answer(values)) for some, values in logits.items()}
+    after, fired = answers("test", test[everything].predicted)
     robust = _attacked(cohort, package, prepared) if decides else {}  # told by the decisions
     return Learned(package, chosen, test, after, fired, present, conflict, np.array(rows), robust)
 
@@ -223,12 +227,12 @@ def _attacked(cohort: Cohort, package: Package, prepared: Mapping[str, PreparedI
     harder = strategy.attack.model_copy(update={"steps": max(ATTACK_STEPS, strategy.attack.steps)})
     batches = Batches(prepared, rows, cohort.target, cohort.config.training.batch_size)
     said = attacked(package.model, batches, harder)
-    return {name: make_scores(cohort, rows, package.probability(logits.numpy())) for name, logits in said.robust.items()}
+    return {name: make_scores(cohort, rows, package.answer(logits.numpy())) for name, logits in said.robust.items()}
 
 
-def make_scores(cohort: Cohort, rows: tuple[int, ...], probability: Array) -> Scores:
-    """Put the truth beside the probabilities (S, C) of some studies."""
+def make_scores(cohort: Cohort, rows: tuple[int, ...], predicted: Array) -> Scores:
+    """Put the truth beside the answers (S, C) to some studies."""
     studies = [cohort.studies[i] for i in rows]
     numbers = cohort.manifest.table["patient"].to_numpy()[list(rows)]
     groups = {name: np.array([study.groups[name] for study in studies]) for name in cohort.config.cohort.subgroups}
-    return Scores(cohort.config.target.names, probability, cohort.target[list(rows)], numbers, groups)
+    return Scores(cohort.config.target.names, predicted, cohort.target[list(rows)], numbers, groups)

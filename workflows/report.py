@@ -1,5 +1,6 @@
 """What a run says of itself: single inputs against the fusion, figures, tables and metrics, into MLflow."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -8,17 +9,20 @@ import numpy as np
 import pandas as pd
 
 from medmm.config import RunConfig
-from medmm.evaluation.decision import decide
-from medmm.evaluation.evaluate import Evaluation, compare, headline
+from medmm.evaluation.answers import answer_cells
+from medmm.evaluation.evaluate import compare
+from medmm.evaluation.grades import GRADE
 from medmm.evaluation.intervals import Estimate, interval
-from medmm.evaluation.plots import PLOTS, inputs_plot
+from medmm.evaluation.plots import inputs_plot, plots_of
+from medmm.evaluation.results import Evaluation
 from medmm.evaluation.subgroups import subgroup_table, subgroups
+from medmm.evaluation.yardstick import YARDSTICKS
 from medmm.predict import Subset
 from medmm.rules.book import Rulebook
 from medmm.rules.tally import tally
 from medmm.rules.trace import TRACE, traced
 from medmm.training.tracking import Record
-from medmm.types import Scores, Study
+from medmm.types import CLASS_TASKS, Scores, Study, Task
 
 from .cohort import Cohort
 from .learn import Learned
@@ -82,17 +86,18 @@ def compare_inputs(config: RunConfig, learned: Learned, singles: Mapping[str, Le
         has = set(single.rows.tolist())
         fused = whole.some(np.array([row in has for row in learned.rows.tolist()]))
         alone = single.test[frozenset([name])]
-        own[name] = Single(_headline(alone, resamples), compare(fused, alone, task, resamples))
+        own[name] = Single(_headline(alone, task, resamples), compare(fused, alone, task, resamples))
     hidden: dict[Subset, Estimate] = {}
     for some, scores in learned.test.items():
         if some != everything:
             columns = [names.index(name) for name in sorted(some)]
-            hidden[some] = _headline(scores.some(np.any(learned.present[:, columns], axis=1, keepdims=False)), resamples)
-    return InputComparison(_headline(whole, resamples), own, hidden)
+            has = np.any(learned.present[:, columns], axis=1, keepdims=False)
+            hidden[some] = _headline(scores.some(has), task, resamples)
+    return InputComparison(_headline(whole, task, resamples), own, hidden)
 
 
-def _headline(scores: Scores, resamples: int) -> Estimate:
-    return interval(partial(headline, scores), scores.patient, resamples)
+def _headline(scores: Scores, task: Task, resamples: int) -> Estimate:
+    return interval(partial(YARDSTICKS[task].of, scores), scores.patient, resamples)
 
 
 def log_report(record: Record, cohort: Cohort, learned: Learned, evaluation: Evaluation, comparison: InputComparison) -> None:
@@ -101,26 +106,28 @@ def log_report(record: Record, cohort: Cohort, learned: Learned, evaluation: Eva
     task, thresholds = config.target.task, learned.package.thresholds
     scores = learned.answers
     record.measures(metrics(evaluation, comparison))
-    record.measures({"temperature": learned.package.temperature, **{f"threshold_{i}": t for i, t in enumerate(thresholds)}})
+    if learned.package.model.criterion.tempered:
+        record.measures({"temperature": learned.package.temperature})
+    record.measures({f"threshold_{i}": t for i, t in enumerate(thresholds)})
     record.table(evaluation.table(), "test/results.csv")
     record.table(pd.DataFrame(comparison.cells()), "test/inputs.csv")
     record.table(predictions(cohort, learned, scores, thresholds), "test/predictions.csv")
     if scores.groups:
         groups = subgroups(scores, task, thresholds, config.evaluation.resamples)
         record.table(subgroup_table(groups), "test/subgroups.csv")
-    for name, plot in PLOTS.items():
+    for name, plot in plots_of(task).items():
         record.figure(plot(scores, task, thresholds), f"plots/{name}.png")
     rows = [(" + ".join(sorted(config.inputs)), comparison.fusion)]
     rows += [(" + ".join(sorted(some)), one) for some, one in comparison.hidden.items()]
     rows += [(f"{name}, own model", one.alone) for name, one in comparison.singles.items()]
     if len(rows) > 1:
-        record.figure(inputs_plot(rows), "plots/inputs.png")
+        record.figure(inputs_plot(rows, YARDSTICKS[task]), "plots/inputs.png")
 
 
 def log_rules(
     record: Record, book: Rulebook, studies: Sequence[Study], parts: Mapping[str, Sequence[int]], raw: Scores, resamples: int
 ) -> pd.DataFrame:
-    """Log how often each rule fires, and where rules may change a probability the AUROC of the model alone.
+    """Log how often each rule fires, and where rules may change a probability the headline of the model alone.
 
     `rule_NAME_fired` counts test studies; `raw/auroc` stands beside `test/auroc`, which is of the answers after the rules.
 
@@ -140,20 +147,21 @@ def log_rules(
         record.table(table, "rules.csv")
         record.measures({f"rule_{name}_fired": count for name, count in zip(table["rule"], table["test"], strict=True)})
     if book.moves:
-        record.measures(named_numbers({"raw/auroc": _headline(raw, resamples)}))
+        record.measures(named_numbers({"raw/auroc": _headline(raw, book.task, resamples)}))
     return table
 
 
 def metrics(evaluation: Evaluation, comparison: InputComparison | None = None) -> dict[str, float]:
     """Give the results under names for MLflow, whose UI makes a section of what stands before the slash.
 
-    `test/auroc` comes with `test/auroc_low`, `_high`, `_studies` and `_patients`, and so does each of the AUROCs `alone/chest`
-    (a model trained on this input alone), `gain/chest` (of the fusion over that model, paired) and `only/chest-labs` (the
-    fusion with all other inputs hidden).
+    `test/auroc` comes with `test/auroc_low`, `_high`, `_studies` and `_patients`, and so does each of the headlines
+    `alone/chest` (a model trained on this input alone), `gain/chest` (of the fusion over that model, paired) and
+    `only/chest-labs` (the fusion with all other inputs hidden).
     """
-    classes = {result.class_name for result in evaluation.results}
+    classes = Counter(result.metric for result in evaluation.results)
+    several = max(classes.values()) > 1
     named = {
-        f"test/{result.metric}" + (f"_{result.class_name}" if len(classes) > 1 else ""): result.estimate
+        f"test/{result.metric}" + (f"_{result.class_name}" if several and result.class_name != GRADE else ""): result.estimate
         for result in evaluation.results
     }
     if comparison is not None:
@@ -173,17 +181,19 @@ def named_numbers(named: Mapping[str, Estimate]) -> dict[str, float]:
 
 
 def predictions(cohort: Cohort, learned: Learned, scores: Scores, thresholds: tuple[float, ...]) -> pd.DataFrame:
-    """Give one row a test study: its row in the studies table, its patient's number, and truth and score of each class."""
-    decided = decide(scores.probability, thresholds, learned.package.target.task)
+    """Give one row a test study: its row in the studies table, its patient's number, the truth and what is said of it."""
+    target = learned.package.target
+    names = ("time", "event") if target.task == "survival" else scores.classes
     table = pd.DataFrame({"row": [cohort.studies[i].row for i in learned.rows], "patient": scores.patient})
-    for column, name in enumerate(scores.classes):
-        table[f"target_{name}"] = scores.target[:, column].astype(int)
-        table[f"probability_{name}"] = scores.probability[:, column]
-        table[f"decision_{name}"] = decided[:, column]
+    for column, name in enumerate(names):
+        true = scores.target[:, column]
+        table[f"target_{name}"] = true.astype(int) if target.task in CLASS_TASKS else true
+    for name, said in answer_cells(target, scores.predicted, thresholds).items():
+        table[name] = said
     if learned.conflict is not None:
         table["conflict"] = learned.conflict
     if learned.package.rules:
-        raw = learned.test[frozenset(cohort.inputs)].probability
+        raw = learned.test[frozenset(cohort.inputs)].predicted
         for column, name in enumerate(scores.classes if learned.package.rulebook().moves else ()):
             table[f"raw_probability_{name}"] = raw[:, column]
         cells = [traced(fired) for fired in learned.fired]

@@ -43,7 +43,7 @@ def tell_robustness(cohort: Cohort, learned: Learned, record: Record, screen: Sc
 
 def _right(learned: Learned, scores: Scores) -> Array:
     """Tell which studies (S,) are decided right, in every class."""
-    decided = decide(scores.probability, learned.package.thresholds, learned.package.target.task)
+    decided = decide(scores.predicted, learned.package.thresholds, learned.package.target.task)
     return np.asarray((decided == (scores.target > 0)).all(1))
 
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from medmm.config import RunConfig
 from medmm.errors import ConfigError
-from medmm.evaluation.evaluate import Evaluation, evaluate
+from medmm.evaluation.evaluate import evaluate
 from medmm.evaluation.flowchart import flowchart
+from medmm.evaluation.results import Evaluation
+from medmm.evaluation.yardstick import YARDSTICKS
 from medmm.files import digest, digest_file, write_json
 from medmm.package import card_text, save_package
 from medmm.registry import log_model, register
@@ -213,9 +215,10 @@ def show_trained(trained: Trained, config: RunConfig, screen: Screen) -> None:
         rows.append((f"{name} alone", with_interval(one.alone), with_interval(one.gain), one.alone.studies, one.alone.patients))
     moves = config.rulebook().moves
     alone = ", of the models alone, before the rules" if moves else ""
+    label = YARDSTICKS[config.target.task].label
     screen.table(
-        f"AUROC on the test studies, with 95 % intervals by patient{alone}",
-        ("model", "AUROC", "gain of all inputs, paired", "studies", "patients"),
+        f"{label} on the test studies, with 95 % intervals by patient{alone}",
+        ("model", label, "gain of all inputs, paired", "studies", "patients"),
         rows,
     )
     screen.say("")

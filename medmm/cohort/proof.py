@@ -26,7 +26,7 @@ class Proof:
         split: Of the studies in use.
         settings: By which they were shared out.
         classes: Names of the C columns of `target`.
-        target: (S, C) of all studies.
+        target: (S, C) of all studies, 0 or 1.
         persons: Who stands under several identifiers.
         findings: Of the leakage checks.
         leakage: What the run does about leaks.

@@ -114,17 +114,23 @@ class Split:
         return self.parts[part]
 
 
-def split_studies(studies: Sequence[Study], settings: SplitSettings) -> Split:
+def split_studies(studies: Sequence[Study], settings: SplitSettings, strata: Array | None = None) -> Split:
     """Share out labelled studies.
+
+    Args:
+        studies: Those that can be used.
+        settings: How.
+        strata: (S, C) of 0 and 1, in which the parts are to be alike; the labels where left out.
 
     Raises:
         DataError: Too few patients or groups for three parts, a part lacks a class, a column or the times are missing, or a
             column puts a patient on two sides.
     """
+    labels = np.array([study.label for study in studies], dtype=float) if strata is None else strata  # (S, C)
     if settings.by == "patient":
-        sides = _by_patient(studies, settings)
+        sides = _by_patient(studies, settings, labels)
     elif settings.by == "group":
-        sides = _by_group(studies, settings)
+        sides = _by_group(studies, settings, labels)
     elif settings.by == "time":
         sides = _by_time(studies, settings)
     else:
@@ -132,7 +138,7 @@ def split_studies(studies: Sequence[Study], settings: SplitSettings) -> Split:
     left_out = {i: side for i, side in enumerate(sides) if side not in PARTS}
     split = prove(studies, {part: tuple(i for i, side in enumerate(sides) if side == part) for part in PARTS}, left_out)
     for part in PARTS:
-        _needs_classes(studies, split, part, settings)
+        _needs_classes(labels, split, part, settings)
     return split
 
 
@@ -192,8 +198,8 @@ def _rows_of_two(studies: Sequence[Study], parts: Mapping[str, tuple[int, ...]])
     raise AssertionError("a patient of two parts was counted")
 
 
-def _by_patient(studies: Sequence[Study], settings: SplitSettings) -> list[str]:
-    strata = _strata(studies)
+def _by_patient(studies: Sequence[Study], settings: SplitSettings, labels: Array) -> list[str]:
+    strata = _strata(studies, labels)
 
     def share(patients: Sequence[str], shares: Sequence[float]) -> dict[str, int]:
         return share_patients({patient: strata[patient] for patient in patients}, shares, settings.seed)
@@ -202,11 +208,11 @@ def _by_patient(studies: Sequence[Study], settings: SplitSettings) -> list[str]:
     return [side[study.patient_id] for study in studies]
 
 
-def _by_group(studies: Sequence[Study], settings: SplitSettings) -> list[str]:
+def _by_group(studies: Sequence[Study], settings: SplitSettings, labels: Array) -> list[str]:
     cells = _cells(studies, settings)
     known = [i for i, cell in enumerate(cells) if cell]
     bound = bound_together([studies[i].patient_id for i in known], [cells[i] for i in known])
-    labels = np.array([[1.0, *(studies[i].label or ())] for i in known])  # (S, 1 + C)
+    labels = np.array([[1.0, *labels[i]] for i in known])  # (S, 1 + C)
     counts: dict[str, Array] = {}
     for group, label in zip(bound, labels, strict=True):
         counts[group] = counts.get(group, 0) + label
@@ -274,9 +280,8 @@ def _cells(studies: Sequence[Study], settings: SplitSettings) -> list[str]:
     return [study.cells[settings.column] for study in studies]
 
 
-def _strata(studies: Sequence[Study]) -> dict[str, int]:
+def _strata(studies: Sequence[Study], labels: Array) -> dict[str, int]:
     """Give each patient the rarest class that any of its studies has; one more than there are for none."""
-    labels = np.array([study.label for study in studies], dtype=float)  # (S, C)
     rarity = np.argsort(labels.sum(0), kind="stable")
     strata: dict[str, int] = {}
     for study, label in zip(studies, labels, strict=True):
@@ -285,8 +290,8 @@ def _strata(studies: Sequence[Study]) -> dict[str, int]:
     return strata
 
 
-def _needs_classes(studies: Sequence[Study], split: Split, part: str, settings: SplitSettings) -> None:
-    labels = np.array([studies[i].label for i in split[part]], dtype=float)
+def _needs_classes(labels: Array, split: Split, part: str, settings: SplitSettings) -> None:
+    labels = labels[list(split[part])]
     if len(labels) == 0 or (labels.min(0) == labels.max(0)).any():
         repair = {
             "patient": f"add patients, or raise split.fractions.{part}",

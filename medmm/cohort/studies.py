@@ -188,11 +188,9 @@ def read_studies(sources: Sources, target: TargetSettings | None) -> tuple[Study
     settings = sources.settings
     wanted = [settings.patient, settings.study, *([settings.time] if settings.time else [])]
     if target:  # scoring looks at none of these
-        wanted += [target.column, *settings.subgroups, *settings.person]
-        if target.column in settings.person:
-            raise DataError(
-                f"cohort.person names {target.column!r}, which is the target: name columns that tell who somebody is"
-            )
+        wanted += [*target.columns, *settings.subgroups, *settings.person]
+        if named := set(target.columns) & set(settings.person):
+            raise DataError(f"cohort.person names {min(named)!r}, which is the target: name columns that tell who somebody is")
     table = sources.table(settings.studies, wanted)
     if table.empty:
         raise DataError(f"table {settings.studies!r} has no row: export at least one study")
@@ -212,7 +210,7 @@ def _study(row: int, cells: dict[str, str], settings: CohortSettings, target: Ta
         patient_id=cells[settings.patient],
         study_id=cells[settings.study],
         groups={name: cells[name] for name in settings.subgroups if name in cells},
-        cells={name: cell for name, cell in cells.items() if target is None or name != target.column},
+        cells={name: cell for name, cell in cells.items() if target is None or name not in target.columns},
     )
     where = study.key
     try:
@@ -223,10 +221,17 @@ def _study(row: int, cells: dict[str, str], settings: CohortSettings, target: Ta
                 Code.AMBIGUOUS, where, f"{copies} rows of one study", "one row", "give each study its own identifier"
             )
         time = _time(cells[settings.time], where) if settings.time else None
-        label = target.encode(cells[target.column]) if target else None
+        label = _label(target, cells, where) if target else None
     except Rejected as reason:
         return study.with_input(settings.studies, reason)
     return study.dated(time, label)
+
+
+def _label(target: TargetSettings, cells: Mapping[str, str], where: str) -> tuple[float, ...] | None:
+    try:
+        return target.encode(*(cells[column] for column in target.columns))
+    except Rejected as reason:
+        raise reason.at(where) from None
 
 
 def _time(cell: str, where: str) -> datetime:

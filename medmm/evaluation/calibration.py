@@ -6,7 +6,7 @@ Source:
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import expit, logsumexp, softmax
+from scipy.special import logsumexp
 
 from medmm.errors import DataError
 from medmm.evaluation.tasks import has_both
@@ -47,12 +47,6 @@ def fit_temperature(logits: Array, target: Array, task: Task, weights: Array | N
 
     low, high = np.log(TEMPERATURES)
     return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6}).x))
-
-
-def apply_temperature(logits: Array, temperature: float, task: Task) -> Array:
-    """Give the (S, C) probabilities of (S, C) logits at a temperature above 0."""
-    scaled = np.asarray(logits, np.float64) / temperature
-    return np.asarray(softmax(scaled, axis=1) if task == "multiclass" else expit(scaled))
 
 
 def _nll(logits: Array, target: Array, task: Task) -> Array:

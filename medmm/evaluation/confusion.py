@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from medmm.evaluation.canvas import TEXT_POINTS, TITLE_POINTS, canvas, counts
 from medmm.evaluation.decision import decide
+from medmm.evaluation.grades import grade_of
 from medmm.evaluation.tasks import check
 from medmm.types import Array, Scores, Task
 
@@ -19,7 +20,7 @@ DARK = 0.7
 def confusion_plot(scores: Scores, task: Task, thresholds: Sequence[float]) -> Figure:
     """Draw the decisions against the truth: counts, and the share of the row, which also shades the cell.
 
-    A multiclass task gives one matrix of all classes, the others a matrix of two rows for each class.
+    A multiclass task gives one matrix of all classes, the others a matrix of two rows for each class; grades give both.
 
     Args:
         scores: Of one split.
@@ -30,11 +31,15 @@ def confusion_plot(scores: Scores, task: Task, thresholds: Sequence[float]) -> F
         DataError: The scores or thresholds are not of this task.
     """
     check(scores, task)
-    decided = decide(scores.probability, thresholds, task)
+    decided = decide(scores.predicted, thresholds, task)
     panels = []  # title, labels, matrix
     if task == "multiclass":
         matrix = confusion_matrix(scores.target.argmax(axis=1), decided.argmax(axis=1), len(scores.classes))
         panels.append(("Decided for the likeliest class", scores.classes, matrix))
+    if task == "ordinal":
+        grades = ("below", *scores.classes)
+        matrix = confusion_matrix(grade_of(scores.target), grade_of(decided), len(grades))
+        panels.append(("The grade as a whole", grades, matrix))
     for column, (name, threshold) in enumerate(zip(scores.classes, thresholds, strict=False)):
         matrix = confusion_matrix(scores.target[:, column].astype(int), decided[:, column].astype(int), 2)
         panels.append((f"Decided at probability ≥ {threshold:.3f}", (f"not {name}", name), matrix))

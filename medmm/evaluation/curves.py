@@ -112,10 +112,10 @@ def _draw_classes(
 ) -> Iterator[tuple[str, Array, Array]]:
     """Draw a curve a class, and give the colour, (S,) truth and (S,) decision of each that has one."""
     check(scores, task)
-    decided = decide(scores.probability, thresholds, task)
+    decided = decide(scores.predicted, thresholds, task)
     weights = sample_and_resamples(scores.patient, RESAMPLES, seed=0)
     for column, (name, defined) in enumerate(zip(scores.classes, has_both(scores.target), strict=True)):
-        probability, target, line = scores.probability[:, column], scores.target[:, column], line_of(column)
+        probability, target, line = scores.predicted[:, column], scores.target[:, column], line_of(column)
         prefix = f"{name}: " if len(scores.classes) > 1 else ""
         if not defined:
             label = f"{prefix}one class only, n = {len(target)}"

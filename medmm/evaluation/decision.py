@@ -12,9 +12,12 @@ from medmm.evaluation.tasks import check
 from medmm.settings import Settings
 from medmm.types import Array, Scores, Task
 
+THRESHOLDED: tuple[Task, ...] = ("binary", "multilabel", "ordinal")
+"""Tasks in which a threshold decides of each class."""
+
 
 class DecisionSettings(Settings):
-    """Where a probability becomes a diagnosis. A multiclass task takes the likeliest class instead."""
+    """Where a probability becomes a diagnosis. A multiclass task takes the likeliest class; values and risks have none."""
 
     rule: Literal["youden", "sensitivity", "specificity"] = "youden"
     """`youden`: largest sensitivity + specificity; `sensitivity` or `specificity`: at least `at_least` of the one on the
@@ -31,7 +34,7 @@ def choose_thresholds(scores: Scores, task: Task, settings: DecisionSettings) ->
     None is taken that another equals in one rate and betters in the other; of equally good ones the most sensitive is taken.
 
     Returns:
-        (C,) for a binary or multilabel task; empty for a multiclass one.
+        (C,) for a binary, multilabel or ordinal task; empty for the others.
 
     Raises:
         DataError: A class has no positive, no negative, or no threshold that keeps the rule.
@@ -40,10 +43,10 @@ def choose_thresholds(scores: Scores, task: Task, settings: DecisionSettings) ->
         Youden, Index for rating diagnostic tests, Cancer 3 (1950) 32-35.
     """
     check(scores, task)
-    if task == "multiclass":
+    if task not in THRESHOLDED:
         return ()
     return tuple(
-        _threshold(name, scores.probability[:, column].astype(np.float64), scores.target[:, column], settings)
+        _threshold(name, scores.predicted[:, column].astype(np.float64), scores.target[:, column], settings)
         for column, name in enumerate(scores.classes)
     )
 
@@ -51,10 +54,12 @@ def choose_thresholds(scores: Scores, task: Task, settings: DecisionSettings) ->
 def decide(probability: Array, thresholds: Sequence[float], task: Task) -> Array:
     """Decide for each study and class: at or above the threshold, or the likeliest class of a multiclass task.
 
+    A grade is reached only where all lower ones are.
+
     Args:
         probability: (S, C)
         thresholds: (C,); empty for a multiclass task.
-        task: A multiclass task takes exactly one class, the first of equals.
+        task: One of classes. A multiclass task takes exactly one class, the first of equals.
 
     Returns:
         (S, C) bool.
@@ -72,7 +77,8 @@ def decide(probability: Array, thresholds: Sequence[float], task: Task) -> Array
     if task == "multiclass":
         return np.asarray(np.arange(classes) == probability.argmax(axis=1)[:, np.newaxis])
     # In float64: float32 would round a threshold onto one of the two probabilities it divides.
-    return np.asarray(probability.astype(np.float64) >= np.asarray(thresholds, np.float64))
+    above = np.asarray(probability.astype(np.float64) >= np.asarray(thresholds, np.float64))
+    return np.minimum.accumulate(above, axis=1) if task == "ordinal" else above
 
 
 def _threshold(name: str, probability: Array, target: Array, settings: DecisionSettings) -> float:

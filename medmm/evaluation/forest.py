@@ -9,35 +9,36 @@ from matplotlib.figure import Figure
 from medmm.errors import DataError
 from medmm.evaluation.canvas import COLOURS, GREY, TEXT_POINTS, TITLE_POINTS, canvas, dress
 from medmm.evaluation.intervals import LEVEL, Estimate
+from medmm.evaluation.yardstick import AUROC, Yardstick
 
 JOINED = " + "
 """Stands between the inputs in the name of a subset: "chest + labs"."""
-
-CHANCE = 0.5
 
 CELL_POINTS = (120, 165, 210)
 """Right ends of the columns of numbers, from the right end of the axes."""
 
 
-def methods_plot(rows: Sequence[tuple[str, Estimate, bool]]) -> Figure:
-    """Draw the AUROC of each method with its interval, in the order given, the first on top.
+def methods_plot(rows: Sequence[tuple[str, Estimate, bool]], yardstick: Yardstick = AUROC) -> Figure:
+    """Draw the headline of each method with its interval, in the order given, the first on top.
 
     Args:
-        rows: Name of the method, its AUROC, and whether it fuses inputs, which is drawn in another colour.
+        rows: Name of the method, its headline, and whether it fuses inputs, which is drawn in another colour.
+        yardstick: What the headline is.
 
     Raises:
         DataError: There is no row.
     """
     if not rows:
         raise DataError("no method was evaluated, so there is nothing to draw: give at least one row")
-    return _forest("Evidence by method", [(name, one, COLOURS[int(fuses)]) for name, one, fuses in reversed(rows)])
+    return _forest("Evidence by method", [(name, one, COLOURS[int(fuses)]) for name, one, fuses in reversed(rows)], yardstick)
 
 
-def inputs_plot(rows: Sequence[tuple[str, Estimate]]) -> Figure:
-    """Draw the AUROC of each subset of inputs with its interval; the largest subset on top, then by value.
+def inputs_plot(rows: Sequence[tuple[str, Estimate]], yardstick: Yardstick = AUROC) -> Figure:
+    """Draw the headline of each subset of inputs with its interval; the largest subset on top, then by value.
 
     Args:
-        rows: Name of the subset, its inputs joined by " + ", and its AUROC.
+        rows: Name of the subset, its inputs joined by " + ", and its headline.
+        yardstick: What the headline is.
 
     Raises:
         DataError: There is no row.
@@ -47,15 +48,15 @@ def inputs_plot(rows: Sequence[tuple[str, Estimate]]) -> Figure:
     ordered = sorted(rows, key=lambda row: (row[0].count(JOINED), np.nan_to_num(row[1].value)))
     largest = ordered[-1][0].count(JOINED)
     colours = [COLOURS[1] if largest and name.count(JOINED) == largest else COLOURS[0] for name, _ in ordered]
-    return _forest("Evidence by input", [(*row, colour) for row, colour in zip(ordered, colours, strict=True)])
+    return _forest("Evidence by input", [(*row, colour) for row, colour in zip(ordered, colours, strict=True)], yardstick)
 
 
-def _forest(title: str, rows: Sequence[tuple[str, Estimate, str]]) -> Figure:
+def _forest(title: str, rows: Sequence[tuple[str, Estimate, str]], yardstick: Yardstick) -> Figure:
     """Draw rows of name, estimate and colour, the last on top."""
     figure = canvas(7.2, 1.5 + 0.34 * len(rows))
     axes = figure.add_subplot()
-    dress(axes, f"AUROC [{LEVEL:.0%} interval, patients resampled]", "")
-    axes.axvline(CHANCE, color=GREY, linewidth=0.8, linestyle=":")
+    dress(axes, f"{yardstick.label} [{LEVEL:.0%} interval, patients resampled]", "")
+    axes.axvline(yardstick.nothing, color=GREY, linewidth=0.8, linestyle=":")
     for height, (_, estimate, colour) in enumerate(rows):
         axes.plot([estimate.low, estimate.high], [height, height], color=colour, linewidth=1.6, solid_capstyle="butt")
         axes.plot([estimate.value], [height], "s", color=colour, markersize=6)
@@ -67,7 +68,7 @@ def _forest(title: str, rows: Sequence[tuple[str, Estimate, str]]) -> Figure:
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.set_title(title, loc="left", fontsize=TITLE_POINTS, fontweight="bold")
-    for text, offset in zip(("AUROC [interval]", "Studies", "Patients"), CELL_POINTS, strict=True):
+    for text, offset in zip((f"{yardstick.label} [interval]", "Studies", "Patients"), CELL_POINTS, strict=True):
         _beside(axes, text, len(rows) - 0.3, offset, GREY)
     return figure
 

@@ -1,7 +1,8 @@
-"""Methods against one rival, on the same studies: gains of AUROC that a family of comparisons can bear.
+"""Methods against one rival, on the same studies: gains of AUROC, R² or C-index that a family of comparisons can bear.
 
-Each gain is judged twice, by resampling patients and by the standard error of DeLong and Obuchowski. The larger p-value and the
-wider limit count, because either way alone can be too sure of itself where an outcome is rare.
+Each gain is judged twice, by resampling patients and by a standard error: of an AUROC that of DeLong and Obuchowski, else the
+standard deviation of the resamples. The larger p-value and the wider limit count, because either way alone can be too sure of
+itself where an outcome is rare; a p-value of a standard error is given of an AUROC only.
 
 Source:
     Davison & Hinkley, Bootstrap Methods and their Application (1997), section 4.2: p-values of resamples, with one added.
@@ -17,15 +18,15 @@ from scipy.stats import norm
 from medmm.errors import DataError
 from medmm.evaluation.delong import aurocs
 from medmm.evaluation.intervals import LEVEL, RESAMPLES, Estimate, check_same, sample_and_resamples, summarise
-from medmm.evaluation.tasks import has_both
-from medmm.evaluation.within_folds import headline_within, mean_placements
+from medmm.evaluation.within_folds import mean_placements
+from medmm.evaluation.yardstick import AUROC, Yardstick
 from medmm.types import Array, Scores
 
 ROUNDING = 1e-10
 """What rounding can make of a difference of zero; one swapped pair of 20,000 studies makes at least 1e-8."""
 
 PATIENTS_FOR_AN_ERROR = 2
-"""Patients of each outcome without whom a standard error is not defined."""
+"""Patients of each outcome, or with the event, without whom a standard error is not defined."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Rated:
             prevalence of the training studies.
         folds: For each seed (S,) whole numbers that tell folds apart: only studies of one fold are compared with each other.
             Left out where one model scored all.
+        yardstick: By which it is judged.
 
     Raises:
         DataError: There are no scores, or those of the seeds are not of the same studies.
@@ -48,6 +50,7 @@ class Rated:
     scores: tuple[Scores, ...]
     covers: Array
     folds: tuple[Array, ...] = ()
+    yardstick: Yardstick = AUROC
 
     def __post_init__(self) -> None:
         if not self.scores:
@@ -71,15 +74,16 @@ class Rated:
 
 @dataclass(frozen=True)
 class Contrast:
-    """How much a method gains over its rival, in AUROC.
+    """How much a method gains over its rival.
 
     Attributes:
         name: Of the method.
         rival: Name of the rival.
-        rival_auroc: Of the rival, on the same studies; mean over its seeds.
-        gain: AUROC of the method less that of the rival, with the percentile interval of the resamples.
-        error: Standard error of the gain after DeLong and Obuchowski.
-        delong_p: Two-sided, of gain / error as a normal deviate; NaN where the error is zero and the gain is not.
+        rival_value: Headline of the rival, on the same studies; mean over its seeds.
+        gain: Headline of the method less that of the rival, with the percentile interval of the resamples.
+        error: Standard error of the gain: of an AUROC after DeLong and Obuchowski, else that of the resamples.
+        delong_p: Two-sided, of gain / error as a normal deviate; NaN where the error is zero and the gain is not, and where the
+            headline is no AUROC.
         bootstrap_p: Two-sided; at least 2 / (resamples + 1).
         low: Lower limit at `LEVEL` from the standard error.
         high: Upper limit from it.
@@ -87,14 +91,16 @@ class Contrast:
         corrected_low: Lower limit that holds for all of the family at once: level after Bonferroni, and of resamples and
             standard error the lower.
         corrected_high: Upper limit of that kind, the higher of both; for `picked_from` times as many comparisons.
-        rarer: Patients with a study of the rarer outcome; of several classes, the least over all that count.
+        rarer: Patients on whom the headline rests: with a study of the rarer outcome, the least over all classes that count;
+            with the event; or all.
         picked_from: Among how many the rival was the best on these studies.
         note: What a reader must know beside it; empty where there is nothing.
+        yardstick: By which both are judged.
     """
 
     name: str
     rival: str
-    rival_auroc: float
+    rival_value: float
     gain: Estimate
     error: float
     delong_p: float
@@ -107,10 +113,11 @@ class Contrast:
     rarer: int
     picked_from: int = 1
     note: str = ""
+    yardstick: Yardstick = AUROC
 
 
-def auroc_of(rated: Rated, keep: Array, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
-    """Estimate the headline AUROC of a method within its folds: the mean over its seeds.
+def headline_of(rated: Rated, keep: Array, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+    """Estimate the headline of a method within its folds: the mean over its seeds.
 
     Args:
         rated: The method.
@@ -127,8 +134,8 @@ def contrasts(
 ) -> tuple[Contrast, ...]:
     """Compare each method with one rival; together the comparisons are one family.
 
-    A rival that was picked as the best of J on these very studies owes a part of its AUROC to luck, so gains over it look too
-    small. Lower limits only become more careful by that. Upper limits would not: they are corrected for J times as many
+    A rival that was picked as the best of J on these very studies owes a part of its headline to luck, so gains over it look
+    too small. Lower limits only become more careful by that. Upper limits would not: they are corrected for J times as many
     comparisons, whichever of the J is truly the best. Simulated with one fusion that truly gained the margin over each of three
     equal inputs, the upper limit lay below the margin in 7.1 % of 1,000 cohorts without this, in 2.7 % with it, where 2.5 %
     are meant.
@@ -149,6 +156,7 @@ def contrasts(
         DataError: A method was not scored on the studies of the rival.
     """
     for method in methods:
+        assert method.yardstick is rival.yardstick, "methods of one task"
         check_same(rival.scores[0], method.scores[0], f"{method.name!r} and {rival.name!r}")
     if not methods:
         return ()
@@ -156,11 +164,16 @@ def contrasts(
     weights = _weights(studies.patient, resamples, seed)
     rival_values = _resampled(rival, keep, weights)
     gains = np.array([_resampled(method, keep, weights) - rival_values for method in methods])  # (M, 1 + R)
-    moved = np.array([_placed(method, keep) for method in methods]) - _placed(rival, keep)  # (M, S, C)
-    errors = np.sqrt(np.diag(aurocs(moved, studies.target, studies.patient).covariance))  # (M,)
-    delong_p = np.array([normal_p(values[0], error) for values, error in zip(gains, errors, strict=True)])
+    yardstick = rival.yardstick
+    if yardstick is AUROC:
+        moved = np.array([_placed(method, keep) for method in methods]) - _placed(rival, keep)  # (M, S, C)
+        errors = np.sqrt(np.diag(aurocs(moved, studies.target, studies.patient).covariance))  # (M,)
+        delong_p = np.array([normal_p(values[0], error) for values, error in zip(gains, errors, strict=True)])
+    else:
+        errors = np.array([_deviation(values[1:]) for values in gains])
+        delong_p = np.full(len(methods), np.nan)
     bootstrap_p = np.array([resampled_p(values) for values in gains])
-    rarer = rarer_patients(studies)
+    rarer = yardstick.rests_on(studies)
     if rarer < PATIENTS_FOR_AN_ERROR:
         gains[:, 1:] = bootstrap_p[:] = np.nan
     corrected_p = holm(np.fmax(delong_p, bootstrap_p))
@@ -172,7 +185,7 @@ def contrasts(
         contrast = Contrast(
             name=method.name,
             rival=rival.name,
-            rival_auroc=float(rival_values[0]),
+            rival_value=float(rival_values[0]),
             gain=gain,
             error=float(errors[index]),
             delong_p=float(delong_p[index]),
@@ -184,7 +197,8 @@ def contrasts(
             corrected_high=wider_limits(gains[index], errors[index], high_level)[1],
             rarer=rarer,
             picked_from=picked_from,
-            note="; ".join(_notes(gain, errors[index], rarer, resamples)),
+            note="; ".join(_notes(gain, errors[index], rarer, resamples, yardstick)),
+            yardstick=yardstick,
         )
         found.append(contrast)
     return tuple(found)
@@ -254,15 +268,10 @@ def holm(p: Array) -> Array:
     return corrected
 
 
-def rarer_patients(scores: Scores) -> int:
-    """Count the patients who have a study of the rarer outcome; the least over the classes with positives and negatives."""
-    outcomes = [scores.target[:, c] == outcome for c in np.flatnonzero(has_both(scores.target)) for outcome in (0, 1)]
-    return min((len(np.unique(scores.patient[chosen])) for chosen in outcomes), default=0)
-
-
-def _notes(gain: Estimate, error: float, rarer: int, resamples: int) -> Iterator[str]:
+def _notes(gain: Estimate, error: float, rarer: int, resamples: int, yardstick: Yardstick) -> Iterator[str]:
     if rarer < PATIENTS_FOR_AN_ERROR:
-        yield f"patients of the rarer outcome: {rarer}, an interval needs {PATIENTS_FOR_AN_ERROR}"
+        who = "of the rarer outcome" if yardstick is AUROC else f"who have {yardstick.counted}"
+        yield f"patients {who}: {rarer}, an interval needs {PATIENTS_FOR_AN_ERROR}"
         return
     if error <= ROUNDING < abs(gain.value):
         yield "every patient shows the same gain, so the intervals understate the uncertainty"
@@ -271,7 +280,7 @@ def _notes(gain: Estimate, error: float, rarer: int, resamples: int) -> Iterator
 
 
 def _resampled(rated: Rated, keep: Array, weights: Array) -> Array:
-    return np.asarray(np.mean([headline_within(*own, weights) for own in rated.some(keep)], axis=0))  # (1 + R,)
+    return np.asarray(np.mean([rated.yardstick.within(*own, weights) for own in rated.some(keep)], axis=0))  # (1 + R,)
 
 
 def _placed(rated: Rated, keep: Array) -> Array:
@@ -283,3 +292,8 @@ def _weights(patient: Array, resamples: int, seed: int) -> Array:
     if not len(patient):
         return np.empty((1 + resamples, 0), np.uint8)
     return sample_and_resamples(patient, resamples, seed)
+
+
+def _deviation(drawn: Array) -> float:
+    defined = drawn[np.isfinite(drawn)]
+    return float(defined.std(ddof=1)) if defined.size > 1 else np.nan

@@ -42,7 +42,7 @@ def reliability_plot(scores: Scores, task: Task, thresholds: Sequence[float]) ->
         Wilson, Probable inference, J. Am. Stat. Assoc. 22 (1927) 209-212.
     """
     check(scores, task)
-    decide(scores.probability, thresholds, task)
+    decide(scores.predicted, thresholds, task)
     figure = canvas(4.6, 6.2)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     upper.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":", label="Perfect calibration")
@@ -86,11 +86,11 @@ def reliability_bins(probability: Array, target: Array) -> Array:
 
 
 def _brier(scores: Scores, column: int) -> Estimate:
-    return interval(partial(brier, scores.probability[:, column], scores.target[:, column]), scores.patient)
+    return interval(partial(brier, scores.predicted[:, column], scores.target[:, column]), scores.patient)
 
 
 def _draw_class(upper: Axes, lower: Axes, column: int, label: str, scores: Scores) -> None:
-    probability, target, line = scores.probability[:, column], scores.target[:, column], line_of(column)
+    probability, target, line = scores.predicted[:, column], scores.target[:, column], line_of(column)
     predicted, observed, low, high = reliability_bins(probability, target).T
     upper.errorbar(
         predicted,

@@ -6,17 +6,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from medmm.evaluation.evaluate import HEADLINE, Result, evaluate
+from medmm.evaluation.evaluate import evaluate
 from medmm.evaluation.intervals import RESAMPLES, Estimate
-from medmm.evaluation.tasks import MACRO, check
+from medmm.evaluation.results import Result
+from medmm.evaluation.tasks import check
+from medmm.evaluation.yardstick import YARDSTICKS, too_few
 from medmm.types import Array, Scores, Task
 
 MINIMUM = 10
-"""Patients with a positive study, and patients with a negative one, that a group needs before a number is given: with fewer,
-the intervals are too narrow to be believed."""
-
-REPORTED = (HEADLINE, "sensitivity", "specificity")
-"""What is compared between groups."""
+"""Patients with a positive study, and patients with a negative one, that a group needs before a number is given; of a survival
+task patients with the event, of a regression patients. With fewer, the intervals are too narrow to be believed."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +35,14 @@ def subgroups(
     Args:
         scores: Of the test split, with its groups.
         task: What the columns mean.
-        thresholds: (C,) the thresholds of the whole, never of the group; empty for a multiclass task.
+        thresholds: (C,) the thresholds of the whole, never of the group; empty for a task without them.
         resamples: How often patients are drawn anew.
         seed: Of the draws.
 
     Returns:
         For each group and class, and for the mean over the classes where there are several: headline metric, sensitivity and
-        specificity. Below `MINIMUM` the value is NaN and the note says so; a mean needs all its classes.
+        specificity; for values R² and the mean absolute error, for survival the C-index. Below `MINIMUM` the value is NaN and
+        the note says so; a mean needs all its classes.
 
     Raises:
         DataError: The scores or thresholds are not of this task.
@@ -68,15 +68,9 @@ def _members(values: Array) -> Iterator[tuple[str, Array]]:
 
 
 def _results(scores: Scores, task: Task, thresholds: Sequence[float], resamples: int, seed: int) -> Iterator[Result]:
-    short = {}  # class -> why it has too few
-    for name, target in zip(scores.classes, scores.target.T, strict=True):
-        positives, negatives = (len(np.unique(scores.patient[target == outcome])) for outcome in (1, 0))
-        if min(positives, negatives) < MINIMUM:
-            short[name] = f"not enough data: {positives} positive and {negatives} negative patients, {MINIMUM} each are needed"
-    if short:
-        short[MACRO] = f"not enough data of {len(short)} of {len(scores.classes)} classes"
+    short = too_few(scores, task, MINIMUM)
     for result in evaluate(scores, task, thresholds, resamples, seed).results:
-        if result.metric in REPORTED:
+        if result.metric in YARDSTICKS[task].reported:
             yield _withheld(result, short[result.class_name]) if result.class_name in short else result
 
 

@@ -15,10 +15,10 @@ from medmm.evaluation.paired import ROUNDING, Contrast
 Kind: TypeAlias = Literal["worth it", "not worth it", "cannot be told"]
 
 MARGIN = 0.02
-"""The smallest gain of AUROC that counts, where the user sets none."""
+"""The smallest gain of AUROC, R² or C-index that counts, where the user sets none."""
 
 MINIMUM = 10
-"""Patients of the rarer outcome below whom standard errors and intervals cannot be believed."""
+"""Patients of the rarer outcome, or with the event, below whom standard errors and intervals cannot be believed."""
 
 POWER = 0.8
 """Chance that a planned cohort tells."""
@@ -44,11 +44,11 @@ def judge(contrasts: Sequence[Contrast], margin: float = MARGIN) -> Verdict:
 
     - Not worth it: for every fusion the corrected upper limit of the gain is below the margin, be a gain above zero or not.
     - Worth it: else, if for at least one fusion the corrected p-value is below 0.05 and the corrected lower limit above zero.
-    - Cannot be told: else, and always with fewer than `MINIMUM` patients of the rarer outcome.
+    - Cannot be told: else, and always with fewer than `MINIMUM` patients of the rarer outcome, or with the event.
 
     Args:
         contrasts: Of each fusion with the best single input, one family.
-        margin: The smallest gain of AUROC that counts, above 0.
+        margin: The smallest gain of the headline that counts, above 0.
 
     Raises:
         DataError: There is no contrast, their rivals differ, or the margin is not above 0.
@@ -121,8 +121,9 @@ def _is_gain(contrast: Contrast) -> bool:
 
 def _finding(contrast: Contrast, contrasts: Sequence[Contrast]) -> str:
     limits = f"[{contrast.corrected_low:.3f}, {contrast.corrected_high:.3f}]"
-    rival = f"the best single input (`{contrast.rival}`, {contrast.rival_auroc:.3f})"
-    return f"`{contrast.name}` gains {contrast.gain.value:.3f} AUROC {limits} over {rival}, {_basis(contrast, contrasts)}."
+    rival = f"the best single input (`{contrast.rival}`, {contrast.rival_value:.3f})"
+    gain = f"{contrast.gain.value:.3f} {contrast.yardstick.label} {limits}"
+    return f"`{contrast.name}` gains {gain} over {rival}, {_basis(contrast, contrasts)}."
 
 
 def _basis(contrast: Contrast, contrasts: Sequence[Contrast]) -> str:
@@ -151,4 +152,4 @@ def _plan(leader: Contrast, needed: int | None, margin: float) -> str:
 
 def _too_few(contrast: Contrast) -> str:
     few = "1 patient has" if contrast.rarer == 1 else f"{contrast.rarer} patients have"
-    return f"only {few} a study of the rarer outcome, and an interval needs {MINIMUM} to be believed; {_counts(contrast)}."
+    return f"only {few} {contrast.yardstick.counted}, and an interval needs {MINIMUM} to be believed; {_counts(contrast)}."

@@ -26,7 +26,7 @@ def headline_within(scores: Scores, fold: Array, weights: Array) -> Array:
     if not columns.size:
         return np.full(len(weights), np.nan)
     return np.asarray(
-        np.mean([auroc_within(scores.probability[:, c], scores.target[:, c], fold, weights) for c in columns], axis=0)
+        np.mean([auroc_within(scores.predicted[:, c], scores.target[:, c], fold, weights) for c in columns], axis=0)
     )
 
 
@@ -103,7 +103,7 @@ def mean_placements(scores: Sequence[Scores], folds: Sequence[Array]) -> Array:
     """
     target = scores[0].target
     of_seeds = [
-        [placements_within(one.probability[:, c], target[:, c], fold) for c in range(target.shape[1])]
+        [placements_within(one.predicted[:, c], target[:, c], fold) for c in range(target.shape[1])]
         for one, fold in zip(scores, folds, strict=True)
     ]
     return np.stack([np.mean(of_class, axis=0) for of_class in zip(*of_seeds, strict=True)], axis=-1)

@@ -1,12 +1,12 @@
 """What a fusion owes: one joint representation of a study from the tokens of whichever inputs it has.
 
-Letters: B studies, N tokens, D width, I inputs, C classes.
+Letters: B studies, N tokens, D width, I inputs, K outputs of a head.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import torch
 from pydantic import Field
@@ -14,7 +14,7 @@ from torch import nn
 
 from medmm.encoders.attention import filled
 from medmm.settings import Settings
-from medmm.types import Tokens
+from medmm.types import Task, Tokens
 
 
 class FusionSettings(Settings):
@@ -22,6 +22,9 @@ class FusionSettings(Settings):
 
     apart: ClassVar[bool] = False
     """Whether each input is trained by itself, and only the decision joins them."""
+
+    tasks: ClassVar[tuple[Task, ...]] = get_args(Task)
+    """What it is for."""
 
     name: str
     """Which one."""
@@ -48,7 +51,7 @@ class Given:
         tokens: Of each input, (B, N, D) with their masks.
         has: (B, I) which inputs each study has.
         pooled: (B, I, D) mean of the real tokens of each input.
-        own: (B, I, C) logits of each input by a head of its own, freed from class weights.
+        own: (B, I, K) logits of each input by a head of its own, freed from the weights of the loss.
     """
 
     tokens: tuple[Tokens, ...]
@@ -63,7 +66,8 @@ class Fused:
 
     Attributes:
         joint: Z (B, D), the joint representation of each study.
-        logits: (B, C) freed from class weights, of a fusion that decides by itself; None lets the model's head decide from Z.
+        logits: (B, K) freed from the weights of the loss, of a fusion that decides by itself; None
+            lets the model's head decide from Z.
         penalty: () what it adds to the loss in training, the mean over the batch; None for nothing.
         conflict: (B,) in [0, 1], how far the inputs of a study contradict each other; None where it cannot tell.
     """
@@ -86,7 +90,7 @@ class Fusion(nn.Module, ABC):
         self.inputs = tuple(sorted(inputs))
 
     def forward(self, tokens: Mapping[str, Tokens], own: Mapping[str, torch.Tensor]) -> Fused:
-        """Fuse the tokens and each input's own logits (B, C)."""
+        """Fuse the tokens and each input's own logits (B, K)."""
         clean = tuple(filled(tokens[name]) for name in self.inputs)
         has = torch.stack([present(one) for one in clean], dim=1)
         alone = torch.stack([own[name] for name in self.inputs], dim=1)

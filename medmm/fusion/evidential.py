@@ -9,13 +9,14 @@ Source:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from medmm.fusion.base import Fused, Fusion, FusionSettings, Given, mean_of_present
+from medmm.types import CLASS_TASKS, Task
 
 BASE_RATE = 0.5
 """Share of what nobody knows that counts for a class."""
@@ -32,6 +33,8 @@ class EvidentialSettings(FusionSettings):
 
     Every class is a question of its own, answered yes or no, whether the classes exclude each other or not.
     """
+
+    tasks: ClassVar[tuple[Task, ...]] = CLASS_TASKS
 
     name: Literal["evidential"] = "evidential"
     """Which one."""

@@ -1,6 +1,6 @@
 """Late fusion: each input decides alone, and the decisions are combined.
 
-Letters: B studies of a batch, S validation studies, D width, I inputs, C classes.
+Letters: B studies of a batch, S validation studies, D width, I inputs, K outputs of a head, T numbers of a target.
 
 Source:
     Wolpert 1992, Stacked Generalization; Breiman 1996, Stacked Regressions (weights of at least 0);
@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from pydantic import Field
 from scipy.optimize import minimize, minimize_scalar
-from torch.nn import functional
 
 from medmm.errors import DataError
 from medmm.fusion.base import Fused, Fusion, FusionSettings, Given, mean_of_present
-from medmm.types import Array, Task
+from medmm.losses.base import Loss
+from medmm.types import Array
 
 TEMPERATURES = (0.2, 20.0)
 """Where a temperature is sought: logits that separate all studies ask for 0, logits that say nothing for infinity."""
@@ -68,19 +68,19 @@ class Late(Fusion):
         self.register_buffer("weight", torch.full((len(self.inputs),), 1 / len(self.inputs)))
 
     def fuse(self, given: Given) -> Fused:
-        """Give the mean of the present inputs as Z (B, D), and the combined logits (B, C)."""
-        own = given.own / self.temperature[:, None]  # (B, I, C)
+        """Give the mean of the present inputs as Z (B, D), and the combined logits (B, K)."""
+        own = given.own / self.temperature[:, None]  # (B, I, K)
         logits = mean_of_present(own, given.has) if self.combine == "mean" else stacked(own, given.has, self.weight)
         return Fused(mean_of_present(given.pooled, given.has), logits)
 
-    def calibrate(self, own: Array, has: Array, target: Array, task: Task) -> None:
+    def calibrate(self, own: Array, has: Array, target: Array, criterion: Loss) -> None:
         """Fit temperatures, then weights, on validation studies; where these are too few, keep 1 and equal weights.
 
         Args:
-            own: (S, I, C) logits of each input, freed from class weights; whatever where the input is absent.
+            own: (S, I, K) logits of each input, freed from the weights of the loss; whatever where the input is absent.
             has: (S, I) bool, which inputs each study has.
-            target: (S, C) of 0 and 1.
-            task: Decides between sigmoid and softmax.
+            target: (S, T)
+            criterion: Says how likely a target is, and whether logits have a temperature.
 
         Raises:
             DataError: A logit is missing or infinite.
@@ -88,16 +88,18 @@ class Late(Fusion):
         if not np.isfinite(own[has]).all():
             raise DataError("a logit is missing or infinite: the model diverged; lower training.learning_rate and train again")
         own = np.where(has[..., None], own, 0.0).astype(np.float64)
-        temperature = np.array([_temperature(own[there, i], target[there], task) for i, there in enumerate(has.T)])  # (I,)
+        temperature = np.ones(len(self.inputs))
+        if criterion.tempered:
+            temperature[:] = [_temperature(own[there, i], target[there], criterion) for i, there in enumerate(has.T)]
         self.temperature.copy_(torch.from_numpy(temperature))
         if self.combine == "stacked":
             several = has.sum(1) > 1
             scaled = own[several] / temperature[:, None]
-            self.weight.copy_(torch.from_numpy(_weights(scaled, has[several], target[several], task)))
+            self.weight.copy_(torch.from_numpy(_weights(scaled, has[several], target[several], criterion)))
 
 
 def stacked(own: torch.Tensor, has: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Give the weighted sum (B, C) of the present inputs' logits (B, I, C).
+    """Give the weighted sum (B, C) of the present inputs' logits (B, I, K).
 
     The weights (I,) of inputs that each know something of their own add up to more than 1, for evidence adds up. An input that
     stands alone counts as it is, with the weight 1; the weights of the inputs in between are scaled to a sum that grows from 1
@@ -112,17 +114,17 @@ def stacked(own: torch.Tensor, has: torch.Tensor, weight: torch.Tensor) -> torch
     return (torch.where(enough, scaled, has / count.clamp(min=1))[..., None] * own).sum(1)
 
 
-def _temperature(logits: Array, target: Array, task: Task) -> float:
+def _temperature(logits: Array, target: Array, criterion: Loss) -> float:
     positives = target.sum(0)
     if len(target) < FEWEST_FOR_A_TEMPERATURE or not ((positives > 0) & (positives < len(target))).any():
         return 1.0
     low, high = np.log(TEMPERATURES)
-    found = minimize_scalar(lambda log: _nll(logits / np.exp(log), target, task), bounds=(low, high), method="bounded")
+    found = minimize_scalar(lambda log: _nll(logits / np.exp(log), target, criterion), bounds=(low, high), method="bounded")
     return float(np.exp(found.x))
 
 
-def _weights(own: Array, has: Array, target: Array, task: Task) -> Array:
-    """Give (I,) weights of at least 0 from (S, I, C) logits."""
+def _weights(own: Array, has: Array, target: Array, criterion: Loss) -> Array:
+    """Give (I,) weights of at least 0 from (S, I, K) logits."""
     count = has.shape[1]
     alike = np.full(count, 1 / count)
     if len(target) < FEWEST_FOR_WEIGHTS:
@@ -131,12 +133,13 @@ def _weights(own: Array, has: Array, target: Array, task: Task) -> Array:
 
     def loss(weight: Array) -> float:
         said = stacked(logits, there, torch.from_numpy(weight)).numpy()
-        return _nll(said, target, task) + 0.5 * RIDGE * float(((count * weight - 1) ** 2).sum())
+        return _nll(said, target, criterion) + 0.5 * RIDGE * float(((count * weight - 1) ** 2).sum())
 
     return np.asarray(minimize(loss, alike, method="L-BFGS-B", bounds=[(0, None)] * count).x)
 
 
-def _nll(logits: Array, target: Array, task: Task) -> float:
-    """Give the summed negative log-likelihood of (S, C) logits."""
-    loss = functional.cross_entropy if task == "multiclass" else functional.binary_cross_entropy_with_logits
-    return float(loss(torch.from_numpy(logits), torch.from_numpy(target.astype(np.float64)), reduction="sum"))
+@torch.no_grad()
+def _nll(logits: Array, target: Array, criterion: Loss) -> float:
+    """Give the summed negative log-likelihood of (S, K) logits."""
+    evidence = criterion.evidence(criterion.bind(torch.from_numpy(logits)))
+    return float(criterion.likelihood(evidence, torch.from_numpy(target.astype(np.float64))).sum())

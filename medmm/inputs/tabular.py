@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
-from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from medmm.cohort.studies import CohortSettings, Sources
 from medmm.encoders import TABULAR_ENCODERS
@@ -111,6 +111,11 @@ class TabularSettings(InputSettings):
     def suited(self, patients: int) -> TabularEncoderSettings:
         """Give the encoder for a run that does not name one."""
         return MLP() if patients < FEW_PATIENTS else FTTransformer()
+
+    @field_validator("numeric")
+    @classmethod
+    def _order_is_of_no_matter(cls, numeric: dict[str, NumericColumn]) -> dict[str, NumericColumn]:
+        return dict(sorted(numeric.items()))  # JSON forgets the order of a run file; a network counts its columns
 
     @model_validator(mode="after")
     def _reads_something(self) -> Self:

@@ -17,6 +17,9 @@ from medmm.rules.settings import AFTER, BEFORE, MOVING, TRAINING, Bound, Penalty
 from medmm.tables import nearest
 from medmm.types import Array, Firing, Study, Task
 
+OF_PROBABILITIES: tuple[Task, ...] = ("binary", "multiclass", "multilabel")
+"""Tasks in which a rule may move one probability: those of grades are bound to each other, values and risks are none."""
+
 
 @dataclass(frozen=True)
 class BoundRule:
@@ -205,7 +208,12 @@ def _faults(
     then = rules[i].then
     if then.reject is not None and then.reject not in inputs:
         yield Fault((i, "then", "reject"), f"no input is called {then.reject!r}: {nearest(then.reject, inputs)}")
-    if (bound := then.bound) is not None:
+    if then.bound is not None and target.task not in OF_PROBABILITIES:
+        repair = "take a rule that rejects, flags or alerts"
+        yield Fault(
+            (i, "then", then.effect), f"moves the probability of a class, of which a {target.task} task has none: {repair}"
+        )
+    elif (bound := then.bound) is not None:
         if bound.class_ is None and len(target.names) > 1:
             yield Fault((i, "then", then.effect), f"names no class: give one of {', '.join(target.names)}")
         elif bound.class_ is not None and bound.class_ not in target.names:

@@ -98,7 +98,7 @@ def declared_columns(inputs: Mapping[str, InputSettings], cohort: CohortSettings
                     known[f"{name}.{feature(code, number, statistic)}"] = _number(number, statistic)
             known |= {f"{name}.{code}": Column("category", categories=one.categories.get(code, ())) for code in one.categorical}
     withheld = dict.fromkeys((cohort.patient, cohort.study, *cohort.person), "an identifier")
-    return Columns(known, {**withheld, target.column: "the target"})
+    return Columns(known, {**withheld, **dict.fromkeys(target.columns, "the target")})
 
 
 def inferred_columns(conditions: Iterable[Condition]) -> Columns:

@@ -10,7 +10,7 @@ from medmm.dataset.batches import stack
 from medmm.dataset.cache import Progress
 from medmm.dataset.decode import prepare_studies
 from medmm.errors import Code, Rejected
-from medmm.evaluation.decision import decide
+from medmm.evaluation.answers import answer_cells
 from medmm.inputs.base import Fields
 from medmm.inputs.tabular import TabularInput, with_checked_cells
 from medmm.package import Package
@@ -121,15 +121,14 @@ def _score_batch(package: Package, book: Rulebook, studies: Sequence[tuple[Study
     )
     everything = frozenset(names)
     logits, _, conflict = predict(package.model, [batch], [everything])
-    raw = package.probability(logits[everything])  # (S, C)
-    probability, fired = book.answers([study for study, _ in studies], raw)  # (S, C)
-    decision = decide(probability, package.thresholds, package.target.task)  # (S, C)
+    raw = package.answer(logits[everything])  # (S, C)
+    answers, fired = book.answers([study for study, _ in studies], raw)  # (S, C)
+    cells = answer_cells(package.target, answers, package.thresholds)
     return [
         {
             "patient_id": study.patient_id,
             "study_id": study.study_id,
-            **{f"probability_{name}": float(p) for name, p in zip(package.target.names, probability[i], strict=True)},
-            **{f"decision_{name}": bool(d) for name, d in zip(package.target.names, decision[i], strict=True)},
+            **{name: of_studies[i] for name, of_studies in cells.items()},
             **{f"raw_probability_{name}": float(p) for name, p in zip(package.target.names, raw[i], strict=True) if book.moves},
             "inputs": sorted(prepared),
             "conflict": None if conflict is None else float(conflict[i]),

@@ -2,8 +2,11 @@
 
 import pyarrow as pa
 
+from medmm.evaluation.answers import answer_columns
 from medmm.package import Package
 from medmm.rules.trace import RULES, TRACE
+
+TYPES = {"double": pa.float64(), "boolean": pa.bool_(), "string": pa.string()}
 
 REJECTED = pa.schema(
     [
@@ -31,7 +34,7 @@ VIOLATIONS = pa.schema(
 
 
 def scored(package: Package) -> pa.Schema:
-    """Give the columns of a scored study: its identifiers, a probability and a decision a class, its inputs, the model.
+    """Give the columns of a scored study: its identifiers, what is said of it, its inputs, the model.
 
     Of a model with rules also the rules that fired, with what each did, and where a rule may change a probability that of the
     model alone.
@@ -40,8 +43,7 @@ def scored(package: Package) -> pa.Schema:
         [
             ("patient_id", pa.string()),
             ("study_id", pa.string()),
-            *((f"probability_{name}", pa.float64()) for name in package.target.names),
-            *((f"decision_{name}", pa.bool_()) for name in package.target.names),
+            *((name, TYPES[kind]) for name, kind in answer_columns(package.target).items()),
             *((f"raw_probability_{name}", pa.float64()) for name in package.target.names if package.rulebook().moves),
             ("inputs", pa.list_(pa.string())),
             ("conflict", pa.float64()),  # between the inputs, in [0, 1]; null where the fusion cannot tell

@@ -34,10 +34,11 @@ class CompareSettings(Settings):
     """Each draws other folds and other first weights."""
 
     baselines: bool = True
-    """Also train what is usual without a network: gradient boosting on tables, TF-IDF and logistic regression on notes."""
+    """Also train what is usual without a network: gradient boosting on tables, TF-IDF and a linear model on notes. Survival has
+    none."""
 
     margin: float = Field(MARGIN, gt=0, lt=0.5)
-    """Smallest gain of AUROC that is worth the trouble of several inputs."""
+    """Smallest gain of AUROC, R² or C-index that is worth the trouble of several inputs."""
 
     @model_validator(mode="after")
     def _seeds_differ(self) -> Self:

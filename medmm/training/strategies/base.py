@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import torch
 
@@ -10,7 +10,7 @@ from medmm.encoders.tuning import Tuning
 from medmm.model import DiagnosisModel
 from medmm.settings import Settings
 from medmm.training.objective import Objective
-from medmm.types import Batch
+from medmm.types import Batch, Task
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ class StrategySettings(Settings):
 
     together: ClassVar[bool] = False
     """Whether it acts on inputs that learn together only, so that a fusion of inputs that learn apart leaves it idle."""
+
+    tasks: ClassVar[tuple[Task, ...]] = get_args(Task)
+    """What it is for."""
 
     name: str
     """Which one."""

@@ -3,7 +3,7 @@
 Source: Sohn et al. 2020, FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -11,7 +11,7 @@ from pydantic import Field
 from medmm.model import DiagnosisModel
 from medmm.training.strategies.agreement import pseudo_target
 from medmm.training.strategies.base import Situation, Strategy, StrategySettings
-from medmm.types import Batch
+from medmm.types import Batch, Task
 
 
 class FixMatch(StrategySettings):
@@ -19,6 +19,8 @@ class FixMatch(StrategySettings):
 
     Each input is varied in its own way: images moved and partly blanked, cells hidden and shaken, words taken out.
     """
+
+    tasks: ClassVar[tuple[Task, ...]] = ("binary", "multiclass", "multilabel")
 
     name: Literal["fixmatch"] = "fixmatch"
     """Which one."""

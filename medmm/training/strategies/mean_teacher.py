@@ -3,7 +3,7 @@
 Source: Tarvainen and Valpola 2017, Mean teachers are better role models.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -12,7 +12,7 @@ from torch.func import functional_call
 from medmm.model import DiagnosisModel, Output
 from medmm.training.strategies.agreement import distance
 from medmm.training.strategies.base import Situation, Strategy, StrategySettings
-from medmm.types import Batch
+from medmm.types import CLASS_TASKS, Batch, Task
 
 
 class MeanTeacher(StrategySettings):
@@ -20,6 +20,8 @@ class MeanTeacher(StrategySettings):
 
     The network sees the study strongly varied; the average of its weights over the last steps sees it as it is, and is kept.
     """
+
+    tasks: ClassVar[tuple[Task, ...]] = CLASS_TASKS
 
     name: Literal["mean_teacher"] = "mean_teacher"
     """Which one."""

@@ -14,7 +14,7 @@ from pydantic import Field
 from medmm.fusion.base import pooled, present
 from medmm.model import DiagnosisModel
 from medmm.training.strategies.base import Situation, Strategy, StrategySettings
-from medmm.types import Batch, Task, Tokens
+from medmm.types import CLASS_TASKS, Batch, Task, Tokens
 
 
 class OgmGe(StrategySettings):
@@ -24,6 +24,7 @@ class OgmGe(StrategySettings):
     """
 
     together: ClassVar[bool] = True
+    tasks: ClassVar[tuple[Task, ...]] = CLASS_TASKS
 
     name: Literal["ogm_ge"] = "ogm_ge"
     """Which one."""

@@ -3,7 +3,7 @@
 Sources: Lee 2013, Pseudo-Label; Rizve et al. 2021, In Defense of Pseudo-Labeling (choosing by calibrated certainty).
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -12,7 +12,7 @@ from torch.nn import functional
 from medmm.model import DiagnosisModel
 from medmm.training.strategies.agreement import pseudo_target
 from medmm.training.strategies.base import Situation, Strategy, StrategySettings
-from medmm.types import Batch
+from medmm.types import Batch, Task
 
 HALF = 0.5
 """Probability from which on an answer is yes."""
@@ -27,6 +27,8 @@ class PseudoLabels(StrategySettings):
     An answer, yes from one half on, counts beyond a threshold at which such answers on the validation studies were right often
     enough; the thresholds are chosen anew after every epoch.
     """
+
+    tasks: ClassVar[tuple[Task, ...]] = ("binary", "multiclass", "multilabel")
 
     name: Literal["pseudo_labels"] = "pseudo_labels"
     """Which one."""
