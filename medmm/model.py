@@ -139,7 +139,9 @@ class DiagnosisModel(nn.Module):
         if not bool(known.any()):
             return 0.0 * logits.sum(1)
         rows = known.nonzero().squeeze(1)
-        return torch.zeros_like(logits[:, 0]).index_put((rows,), self.criterion(logits[rows], target[rows]))
+        losses = self.criterion(logits[rows], target[rows])  # (known,) in 32 bits, where logits may have 16
+        whole: torch.Tensor = losses.new_zeros(len(logits)).index_put((rows,), losses)
+        return whole
 
     def said(self, logits: torch.Tensor) -> torch.Tensor:
         """Give what logits (B, K) say: the answers (B, C), without a temperature."""

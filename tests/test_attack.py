@@ -12,6 +12,7 @@ from medmm.encoders.embedded import Embedded
 from medmm.encoders.several import THERE, Several
 from medmm.inputs.tabular import TabularSettings
 from medmm.inputs.text import TextSettings
+from medmm.losses.cross_entropy import CrossEntropy
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.predict import predict
 from medmm.training.attack import AttackSettings, Change, attack, attacked
@@ -44,7 +45,7 @@ def linear_model(
     labs = TabularSettings.model_validate({"table": "x", "numeric": {"crp": {}}}).open("scan")
     settings = ModelSettings.model_validate({"width": 8, "fusion": {"name": "late"}})
     fitted = labs.fit([("1", {"crp": "1"}), ("2", {"crp": "3"})])
-    model = DiagnosisModel(settings, {"scan": fitted}, task, [1.0] * classes)
+    model = DiagnosisModel(settings, {"scan": fitted}, CrossEntropy(task, [1.0] * classes))
     model.encoders["scan"] = Linear(field, 8) if network is None else network
     head = model.auxiliary["scan"]
     with torch.no_grad():
@@ -190,7 +191,7 @@ def test_whatever_stands_where_a_study_lacks_the_input_changes_no_bit(field: str
 def hospital_model(hospital: Hospital) -> DiagnosisModel:
     torch.manual_seed(0)
     settings = ModelSettings.model_validate({"width": 16, "fusion": {"name": "concat", "modality_dropout": 0.3}})
-    return DiagnosisModel(settings, hospital.inputs, "binary", [2.0]).train()
+    return DiagnosisModel(settings, hospital.inputs, CrossEntropy("binary", [2.0])).train()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -280,7 +281,7 @@ def one_input(kind: str, encoder: str) -> tuple[DiagnosisModel, Batch, torch.Ten
         assert not there.all()
     torch.manual_seed(0)
     settings = ModelSettings.model_validate({"width": 16, "fusion": {"name": "late"}})
-    model = DiagnosisModel(settings, {"one": fitted}, "binary", [1.0]).eval()
+    model = DiagnosisModel(settings, {"one": fitted}, CrossEntropy("binary", [1.0])).eval()
     return model, Batch({"one": fields}, {"one": has}, target, rows), there
 
 

@@ -284,7 +284,7 @@ def saying(probabilities: Sequence[float], labels: Sequence[float], seen: Sequen
         pixels[:, 0, 0, 0] = torch.tensor([logit_of(p) for p in said], dtype=torch.float64) / float(SLOPES[0])
         return pixels.float()
 
-    batch = scans(image(probabilities), torch.tensor(labels)[:, None])
+    batch = scans(image(probabilities), torch.tensor(labels, dtype=torch.float32)[:, None])
     return replace(batch, views=({"scan": {"image": image(probabilities if seen is None else seen)}},))
 
 
