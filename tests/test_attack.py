@@ -235,6 +235,15 @@ def test_an_attack_leaves_the_model_and_its_gradients_as_they_were(hospital: Hos
         assert known is None or weight.grad is None or torch.equal(known, weight.grad)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_no_dropout_hides_the_way_of_the_search(training: bool, hospital: Hospital) -> None:
+    model, batch = hospital_model(hospital).train(training), hospital.batch(hospital.studies[:6])
+    modes: list[bool] = []
+    model.register_forward_hook(lambda *_: modes.append(any(part.training for part in model.modules())))
+    attack(model, batch, ["labs"], AttackSettings(steps=2))
+    assert modes == [False, False]
+
+
 def hooks_of(model: nn.Module) -> int:
     return sum(len(part._forward_hooks) for part in model.modules())
 

@@ -392,7 +392,7 @@ def test_the_distance_of_answers_by_hand_and_whom_it_moves() -> None:
         # The most likely class counts, against its own threshold alone.
         (
             "multiclass",
-            [[0.6, 0.3, 0.1], [0.2, 0.6, 0.2], [0.1, 0.2, 0.7], [0.1, 0.31, 0.59]],
+            [[0.6, 0.3, 0.1], [0.2, 0.6, 0.2], [0.1, 0.3, 0.6], [0.1, 0.31, 0.59]],
             [0.4, 0.4, 0.4],
             [0.5, 0.65, 0.6],
             [[1, 0, 0], [None] * 3, [0, 0, 1], [None] * 3],
@@ -659,6 +659,17 @@ def test_the_pull_towards_the_start_by_hand() -> None:
     weights = [slopes]
     (pulled,), (free,) = (torch.autograd.grad(one_loss, weights) for one_loss in (loss, plain))  # type: ignore[arg-type]
     torch.testing.assert_close(pulled - free, 0.3 * moved, rtol=1e-4, atol=1e-6)
+
+
+def test_an_encoder_that_comes_from_nowhere_is_not_pulled(hospital: Hospital) -> None:
+    model, batch = model_of(hospital).eval(), hospital.batch(hospital.studies[:6])
+    one = Transfer(pull=1.0).build(model, Situation(taken=frozenset({"labs"})))
+    with torch.no_grad():
+        next(model.encoders["chest"].parameters()).add_(1.0)
+    assert one.loss(batch).item() == model.loss(model(batch), batch).item()
+    with torch.no_grad():
+        next(model.encoders["labs"].parameters()).add_(1.0)
+    assert one.loss(batch).item() > model.loss(model(batch), batch).item() + 0.1
 
 
 def test_a_transfer_from_nowhere_is_refused(hospital: Hospital) -> None:
