@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
-from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from medmm.cohort.studies import CohortSettings, Sources
 from medmm.encoders import TABULAR_ENCODERS
@@ -107,6 +107,12 @@ class TabularSettings(InputSettings):
         SerializeAsAny[TabularEncoderSettings], BeforeValidator(named_choice("name", lambda: TABULAR_ENCODERS))
     ] = FTTransformer()
     """The network; where left out, ft_transformer, or below 1,000 training patients mlp."""
+
+    @field_validator("numeric")
+    @classmethod
+    def _in_one_order(cls, numeric: dict[str, NumericColumn]) -> dict[str, NumericColumn]:
+        """Sort the columns: JSON keeps no order, and a package has to find each number in the place where it was learned."""
+        return dict(sorted(numeric.items()))
 
     def suited(self, patients: int) -> TabularEncoderSettings:
         """Give the encoder for a run that does not name one."""
