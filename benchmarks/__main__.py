@@ -1,4 +1,4 @@
-"""`python -m benchmarks [backbone|cases|data|fhir|folder|fusion|records|rules|scoring|small|training] [--write]`."""
+"""`python -m benchmarks [NAME ...] [--write]`: the names stand in `--help`."""
 
 import argparse
 import logging
@@ -10,7 +10,20 @@ from importlib import import_module
 
 from benchmarks.measure import ROOT, machine, touch_memory
 
-NAMES = ("backbone", "cases", "data", "fhir", "folder", "fusion", "records", "rules", "scoring", "small", "training")
+NAMES = (
+    "backbone",
+    "cases",
+    "data",
+    "fhir",
+    "folder",
+    "fusion",
+    "pretraining",
+    "records",
+    "rules",
+    "scoring",
+    "small",
+    "training",
+)
 README = ROOT / "benchmarks" / "README.md"
 BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
 

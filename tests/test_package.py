@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import SETTINGS as SETTINGS_OF_INPUTS
 from conftest import Hospital
 
 from medmm import package as module
@@ -18,7 +19,7 @@ from medmm.errors import DataError
 from medmm.files import digest, digest_file, json_text
 from medmm.inputs.tabular import TabularSettings
 from medmm.losses.cross_entropy import CrossEntropy
-from medmm.model import DiagnosisModel
+from medmm.model import DiagnosisModel, ModelSettings
 from medmm.package import (
     CARD,
     FACTS,
@@ -60,6 +61,21 @@ def test_a_loaded_package_predicts_the_same_bit_for_bit(hospital: Hospital, pack
     assert loaded.model_settings == package.model_settings
     assert loaded.facts == package.facts
     assert loaded.digest == verify_package(saved)
+
+
+def test_columns_keep_their_places_whatever_their_order_in_the_run_file(hospital: Hospital, tmp_path: Path) -> None:
+    numeric = {"wbc": {"unit": "10*9/L"}, "crp": {"unit": "mg/L"}}  # JSON, whose keys are sorted, has them the other way
+    found = TabularSettings.model_validate({**SETTINGS_OF_INPUTS["labs"], "numeric": numeric}).open("labs")
+    studies = [study for study in hospital.studies if "labs" in study.evidence]
+    one = found.fit((study.patient_id, found.read(study.evidence["labs"])) for study in studies)
+    settings = ModelSettings.model_validate({"width": 16, "fusion": "concat"})
+    torch.manual_seed(0)
+    model = DiagnosisModel(settings, {"labs": one}, "binary", [1.0]).eval()
+    save_package(Package("x", hospital.cohort, hospital.target, {"labs": one}, settings, model, 1.0, (0.5,)), tmp_path / "x")
+    loaded = load_package(tmp_path / "x")
+    before = model(replace(hospital, inputs={"labs": one}).batch(studies[:8])).logits
+    after = loaded.model(replace(hospital, inputs=loaded.inputs).batch(studies[:8])).logits
+    assert torch.equal(before, after)
 
 
 def test_saving_a_loaded_package_gives_the_same_bytes(saved: Path, tmp_path: Path) -> None:

@@ -108,14 +108,15 @@ class TabularSettings(InputSettings):
     ] = FTTransformer()
     """The network; where left out, ft_transformer, or below 1,000 training patients mlp."""
 
+    @field_validator("numeric")
+    @classmethod
+    def _in_one_order(cls, numeric: dict[str, NumericColumn]) -> dict[str, NumericColumn]:
+        """Sort the columns: JSON keeps no order, and a package has to find each number in the place where it was learned."""
+        return dict(sorted(numeric.items()))
+
     def suited(self, patients: int) -> TabularEncoderSettings:
         """Give the encoder for a run that does not name one."""
         return MLP() if patients < FEW_PATIENTS else FTTransformer()
-
-    @field_validator("numeric")
-    @classmethod
-    def _order_is_of_no_matter(cls, numeric: dict[str, NumericColumn]) -> dict[str, NumericColumn]:
-        return dict(sorted(numeric.items()))  # JSON forgets the order of a run file; a network counts its columns
 
     @model_validator(mode="after")
     def _reads_something(self) -> Self:
