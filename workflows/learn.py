@@ -89,7 +89,7 @@ def learn(cohort: Cohort, tell: Tell, screen: Screen, title: str, checkpoints: P
     prepared = _prepared(cohort, model, screen)
     strategy, size, seed = config.training.strategy, config.training.batch_size, config.training.seed
     groups, group = groups_of(cohort, strategy.group_columns)
-    validation = Batches(prepared, cohort.split["validation"], cohort.target, size)
+    validation = Batches(prepared, cohort.split["validation"], cohort.target, size, group=group)
     with screen.step(f"training: {title}") as step:
 
         def report(epoch: int, measures: Mapping[str, float]) -> None:
