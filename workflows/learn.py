@@ -25,7 +25,7 @@ from medmm.training.attack import attacked
 from medmm.training.loop import fit
 from medmm.training.strategies.adversarial import Adversarial
 from medmm.training.strategies.base import Situation
-from medmm.types import Array, Firing, Scores
+from medmm.types import CLASS_TASKS, Array, Firing, Scores
 
 from .cohort import Cohort
 from .fine_tuning import groups_of
@@ -222,7 +222,7 @@ def _speak(cohort: Cohort, model: DiagnosisModel, prepared: Mapping[str, Prepare
 def _attacked(cohort: Cohort, package: Package, prepared: Mapping[str, PreparedInput]) -> dict[str, Scores]:
     """Give the scores of the test studies under an attack on each input, where the run asked for robustness."""
     strategy, rows = cohort.config.training.strategy, cohort.split["test"]
-    if not isinstance(strategy, Adversarial) or not rows:
+    if not isinstance(strategy, Adversarial) or not rows or package.target.task not in CLASS_TASKS:
         return {}
     harder = strategy.attack.model_copy(update={"steps": max(ATTACK_STEPS, strategy.attack.steps)})
     batches = Batches(prepared, rows, cohort.target, cohort.config.training.batch_size)

@@ -4,7 +4,7 @@ Sources: Goodfellow et al. 2015 (FGSM); Madry et al. 2018 (PGD); Shafahi et al. 
 2020, Fast is better than free (FGSM from a random start).
 """
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -12,7 +12,7 @@ from pydantic import Field
 from medmm.model import DiagnosisModel
 from medmm.training.attack import AttackSettings, Change, attack
 from medmm.training.strategies.base import Situation, Strategy, StrategySettings
-from medmm.types import CLASS_TASKS, Batch, Task
+from medmm.types import Batch
 
 
 class Adversarial(StrategySettings):
@@ -20,8 +20,6 @@ class Adversarial(StrategySettings):
 
     Images change by pixels, notes and tables by the vectors of their words and cells.
     """
-
-    tasks: ClassVar[tuple[Task, ...]] = CLASS_TASKS
 
     name: Literal["adversarial"] = "adversarial"
     """Which one."""

@@ -16,7 +16,7 @@ from torch.nn import functional
 from medmm.fusion.base import pooled, present
 from medmm.model import DiagnosisModel
 from medmm.training.strategies.base import Situation, Strategy, StrategySettings
-from medmm.types import Batch
+from medmm.types import CLASS_TASKS, Batch
 
 
 class DomainAdversarial(StrategySettings):
@@ -59,7 +59,9 @@ class SiteBlind(Strategy):
         super().__init__(model)
         self._settings = settings
         self._rising = 0.0
-        width, classes = model.head.in_features, model.head.out_features
+        width = model.head.in_features
+        classes = model.head.out_features if model.task in CLASS_TASKS else 0  # a value or a time says little of a site
+        self._classes = classes
         self.guess = nn.ModuleDict(
             {
                 name: nn.Sequential(nn.Linear(width + classes + 1, 64), nn.ReLU(), nn.Linear(64, sites))
@@ -80,8 +82,8 @@ class SiteBlind(Strategy):
         output = self.model.fuse(tokens)
         total = self.model.loss(output, batch)
         known = batch.labelled
-        told = torch.where(known[:, None], batch.target, 0.0)
-        condition = torch.cat([told, known[:, None].to(told.dtype)], dim=1)  # (B, C + 1)
+        told = torch.where(known[:, None], batch.target, 0.0)[:, : self._classes]
+        condition = torch.cat([told, known[:, None].to(told.dtype)], dim=1)  # (B, C + 1), of a value or a time (B, 1)
         everyone = torch.ones_like(known)
         parts = {"joint": (output.fused.joint, everyone)}
         parts |= {f"of_{name}": (pooled(one), present(one)) for name, one in tokens.items()}

@@ -11,7 +11,7 @@ from pydantic import Field
 from medmm.model import DiagnosisModel
 from medmm.training.strategies.agreement import pseudo_target, undisturbed
 from medmm.training.strategies.base import Situation, Strategy, StrategySettings
-from medmm.types import Batch, Task
+from medmm.types import CLASS_TASKS, Batch, Task
 
 
 class FixMatch(StrategySettings):
@@ -20,7 +20,7 @@ class FixMatch(StrategySettings):
     Each input is varied in its own way: images moved and partly blanked, cells hidden and shaken, words taken out.
     """
 
-    tasks: ClassVar[tuple[Task, ...]] = ("binary", "multiclass", "multilabel")
+    tasks: ClassVar[tuple[Task, ...]] = CLASS_TASKS
 
     name: Literal["fixmatch"] = "fixmatch"
     """Which one."""

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from medmm.model import DiagnosisModel
 from medmm.training.strategies.base import Situation, Strategy, StrategySettings
-from medmm.types import Batch
+from medmm.types import Batch, Task
 
 
 class GroupDRO(StrategySettings):
@@ -23,8 +23,8 @@ class GroupDRO(StrategySettings):
     """Columns of the studies table whose values together make the groups, such as [site] or [sex, site]."""
 
     by_class: bool = True
-    """Divide the groups further by class, so that a shortcut that holds in most studies of a group does not hide those in which
-    it fails."""
+    """Divide the groups further by class, grade or event: a shortcut that holds in most studies of a group must not hide those in
+    which it fails."""
 
     step: float = Field(0.05, gt=0)
     """How quickly weight moves to the group that fares worst."""
@@ -37,6 +37,16 @@ class GroupDRO(StrategySettings):
     def build(self, model: DiagnosisModel, situation: Situation) -> "Robust":
         """Make the objective that trains `model`."""
         return Robust(model, self, len(situation.groups))
+
+
+def stratum(target: torch.Tensor, task: Task) -> torch.Tensor:
+    """Give the class (B,) of targets (B, T): the first that is there, from 1, or 0; a grade; 1 for an event; of a value 0."""
+    if task == "regression":
+        return torch.zeros(len(target), dtype=torch.long, device=target.device)
+    if task == "survival":
+        return (target[:, 1] > 0).long()
+    some = target > 0
+    return some.sum(1) if task == "ordinal" else torch.where(some.any(1), some.to(torch.uint8).argmax(1) + 1, 0)
 
 
 class Robust(Strategy):
@@ -57,8 +67,7 @@ class Robust(Strategy):
         output = self.model(batch)
         group = batch.group + 1
         if self._settings.by_class:
-            some = batch.target.nan_to_num() > 0
-            group = group * self._classes + torch.where(some.any(1), some.to(torch.uint8).argmax(1) + 1, 0)
+            group = group * self._classes + stratum(batch.target.nan_to_num(), self.model.task)
         losses = self.model.study_losses(output.logits, batch.target)  # (B,)
         known = batch.labelled.to(losses.dtype)
         total = losses.new_zeros(len(self.weight)).index_add(0, group, losses)

@@ -12,7 +12,7 @@ from torch.nn import functional
 from medmm.model import DiagnosisModel
 from medmm.training.strategies.agreement import pseudo_target, undisturbed
 from medmm.training.strategies.base import Situation, Strategy, StrategySettings
-from medmm.types import Batch, Task
+from medmm.types import CLASS_TASKS, Batch, Task
 
 HALF = 0.5
 """Probability from which on an answer is yes."""
@@ -28,7 +28,7 @@ class PseudoLabels(StrategySettings):
     enough; the thresholds are chosen anew after every epoch.
     """
 
-    tasks: ClassVar[tuple[Task, ...]] = ("binary", "multiclass", "multilabel")
+    tasks: ClassVar[tuple[Task, ...]] = CLASS_TASKS
 
     name: Literal["pseudo_labels"] = "pseudo_labels"
     """Which one."""
