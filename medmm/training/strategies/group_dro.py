@@ -23,7 +23,7 @@ class GroupDRO(StrategySettings):
     """Columns of the studies table whose values together make the groups, such as [site] or [sex, site]."""
 
     by_class: bool = True
-    """Divide the groups further by class, grade or event: a shortcut that holds in most studies of a group must not hide those in
+    """Divide the groups further by class, grade or event: a shortcut that holds in most of a group must not hide those in
     which it fails."""
 
     step: float = Field(0.05, gt=0)
