@@ -228,7 +228,7 @@ def test_robustness_is_asked_for_where_the_model_decides(hospital: Path, tmp_pat
     assert [set(one.attacked) for one in learned] == [{"labs"}, set()]
     (scores,) = learned[0].attacked.values()
     clean = learned[0].test[frozenset({"labs"})]
-    worse = np.where(clean.target > 0, scores.probability < clean.probability, scores.probability > clean.probability)
+    worse = np.where(clean.target > 0, scores.predicted < clean.predicted, scores.predicted > clean.predicted)
     assert worse.mean() > 0.9
 
 

@@ -70,7 +70,7 @@ def test_columns_keep_their_places_whatever_their_order_in_the_run_file(hospital
     one = found.fit((study.patient_id, found.read(study.evidence["labs"])) for study in studies)
     settings = ModelSettings.model_validate({"width": 16, "fusion": "concat"})
     torch.manual_seed(0)
-    model = DiagnosisModel(settings, {"labs": one}, "binary", [1.0]).eval()
+    model = DiagnosisModel(settings, {"labs": one}, CrossEntropy("binary", [1.0])).eval()
     save_package(Package("x", hospital.cohort, hospital.target, {"labs": one}, settings, model, 1.0, (0.5,)), tmp_path / "x")
     loaded = load_package(tmp_path / "x")
     before = model(replace(hospital, inputs={"labs": one}).batch(studies[:8])).logits
