@@ -20,7 +20,7 @@ from medmm.inputs.image import ImageSettings
 from medmm.training.strategies.gradual import Gradual
 from medmm.training.strategies.group_dro import GroupDRO
 from medmm.training.tracking import connect
-from medmm.workflows.cohort import UNLABELLED, Cohort, prepare
+from medmm.workflows.cohort import UNLABELLED, Cohort, open_export, prepare
 from medmm.workflows.compare import _set_up, compare
 from medmm.workflows.fine_tuning import fine_tuned, groups_of, refuse_idle_strategy
 from medmm.workflows.learn import learn
@@ -70,6 +70,14 @@ def test_studies_without_a_label_learn_only_where_a_strategy_asks_and_never_of_p
     parts = cohort.manifest.table["part"].to_numpy()
     assert np.flatnonzero(parts == UNLABELLED).tolist() == list(cohort.unlabelled)
     assert all(cohort.prepared["labs"].place[i, 0] >= 0 for i in cohort.unlabelled if "labs" in cohort.studies[i].evidence)
+    judged = [i for i in every if i not in cohort.unlabelled]
+    assert judged
+    assert all(cohort.prepared["labs"].place[i, 0] < 0 for i in judged)
+    labs, learning = cohort.inputs["labs"], sorted({*cohort.split["train"], *cohort.unlabelled})
+    found = [study for study in (cohort.studies[i] for i in learning) if "labs" in study.evidence]
+    raws = [(study.patient_id, labs.read(study.evidence["labs"])) for study in found]
+    assert labs.state == labs.settings.open("labs").fit(raws).state
+    assert labs.state != prepared(hospital, tmp_path, "supervised").inputs["labs"].state
 
 
 def test_groups_are_those_of_the_studies_that_learn(hospital: Path, tmp_path: Path) -> None:
@@ -96,6 +104,29 @@ def test_a_column_that_is_not_there_is_refused_with_the_nearest(
             groups_of(cohort, columns)
     else:
         assert len(groups_of(cohort, columns)[0]) > 2
+
+
+def test_of_one_input_those_unlabelled_learn_that_have_it(hospital: Path, tmp_path: Path) -> None:
+    cohort = prepared(hospital, tmp_path, "mean_teacher")
+    having = tuple(i for i in cohort.unlabelled if "history" in cohort.studies[i].evidence)
+    assert cohort.only("history").unlabelled == having
+    assert 0 < len(having) < len(cohort.unlabelled)
+
+
+def test_images_of_unlabelled_studies_are_decoded_where_they_learn(tmp_path: Path) -> None:
+    make_cohort(tmp_path / "whole", SyntheticSettings(patients=12, images=("radiograph",), radiograph_size=32, seed=1))
+
+    def forget(row: dict[str, str]) -> None:
+        row["diagnosis"] = "" if int(row["patient_id"][-1]) % 2 else row["diagnosis"]
+
+    root = rewritten(tmp_path / "whole", tmp_path / "half", forget)
+    chest = {"kind": "image", "path": "dicom", "column": "study_uid", "modality": ["CR", "DX"], "size": [32, 32]}
+    for strategy, learn_too in (("fixmatch", True), ("supervised", False)):
+        config = run_file(root, tmp_path, training=training(strategy), inputs={"chest": chest})
+        _, intake = open_export(config, silent())
+        without = [i for i, study in enumerate(intake.studies) if study.label is None and "chest" in study.evidence]
+        assert without
+        assert all((intake.images["chest"].place[i, 0] >= 0) == learn_too for i in without)
 
 
 def rewritten(hospital: Path, root: Path, change: Callable[[dict[str, str]], None]) -> Path:
