@@ -3,7 +3,7 @@
 import csv
 import io
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,17 +13,21 @@ from rich.console import Console
 from test_compare import run_file, silent
 
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
+from medmm.dataset.batches import TrainingBatches
 from medmm.encoders.tuning import Tuning
 from medmm.errors import ConfigError
 from medmm.inputs.base import Input
 from medmm.inputs.image import ImageSettings
+from medmm.model import DiagnosisModel
+from medmm.training.attack import Attacked, AttackSettings, attacked
 from medmm.training.strategies.gradual import Gradual
 from medmm.training.strategies.group_dro import GroupDRO
 from medmm.training.tracking import connect
-from medmm.workflows.cohort import UNLABELLED, Cohort, prepare
+from medmm.types import Batch
+from medmm.workflows.cohort import UNLABELLED, Cohort, open_export, prepare
 from medmm.workflows.compare import _set_up, compare
 from medmm.workflows.fine_tuning import fine_tuned, groups_of, refuse_idle_strategy
-from medmm.workflows.learn import learn
+from medmm.workflows.learn import ATTACK_STEPS, learn
 from medmm.workflows.screen import Screen
 from medmm.workflows.train import train
 
@@ -70,6 +74,14 @@ def test_studies_without_a_label_learn_only_where_a_strategy_asks_and_never_of_p
     parts = cohort.manifest.table["part"].to_numpy()
     assert np.flatnonzero(parts == UNLABELLED).tolist() == list(cohort.unlabelled)
     assert all(cohort.prepared["labs"].place[i, 0] >= 0 for i in cohort.unlabelled if "labs" in cohort.studies[i].evidence)
+    judged = [i for i in every if i not in cohort.unlabelled]
+    assert judged
+    assert all(cohort.prepared["labs"].place[i, 0] < 0 for i in judged)
+    labs, learning = cohort.inputs["labs"], sorted({*cohort.split["train"], *cohort.unlabelled})
+    found = [study for study in (cohort.studies[i] for i in learning) if "labs" in study.evidence]
+    raws = [(study.patient_id, labs.read(study.evidence["labs"])) for study in found]
+    assert labs.state == labs.settings.open("labs").fit(raws).state
+    assert labs.state != prepared(hospital, tmp_path, "supervised").inputs["labs"].state
 
 
 def test_groups_are_those_of_the_studies_that_learn(hospital: Path, tmp_path: Path) -> None:
@@ -96,6 +108,86 @@ def test_a_column_that_is_not_there_is_refused_with_the_nearest(
             groups_of(cohort, columns)
     else:
         assert len(groups_of(cohort, columns)[0]) > 2
+
+
+def test_of_one_input_those_unlabelled_learn_that_have_it(hospital: Path, tmp_path: Path) -> None:
+    cohort = prepared(hospital, tmp_path, "mean_teacher")
+    having = tuple(i for i in cohort.unlabelled if "history" in cohort.studies[i].evidence)
+    assert cohort.only("history").unlabelled == having
+    assert 0 < len(having) < len(cohort.unlabelled)
+
+
+def test_leaks_of_unlabelled_studies_are_looked_for_as_of_those_that_learn(
+    hospital: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[dict[int, str]] = []
+    monkeypatch.setattr(
+        "medmm.workflows.cohort.across",
+        lambda *given: looked.append(dict(given[-1])) or [],  # type: ignore[func-returns-value]
+    )
+    cohort = prepared(hospital, tmp_path, "mean_teacher")
+    (sides,) = looked
+    assert sides == {**cohort.sides(), **dict.fromkeys(cohort.unlabelled, "train")}
+
+
+class _SeenError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("strategy", "views", "share", "repeats", "grouped"),
+    [
+        ({"name": "supervised"}, 0, 0, 1, False),
+        ({"name": "fixmatch", "share": 2}, 1, 2, 1, False),
+        ({"name": "domain_adversarial", "column": "site", "share": 1}, 0, 1, 1, True),
+        ({"name": "adversarial", "method": "free", "replays": 3}, 0, 0, 3, False),
+    ],
+)
+def test_a_training_gets_the_batches_that_its_strategy_asks_for(
+    strategy: dict[str, object],
+    views: int,
+    share: int,
+    repeats: int,
+    grouped: bool,
+    hospital: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[TrainingBatches] = []
+
+    def fit(_objective: object, batches: Callable[[Callable[[], int]], TrainingBatches], *_: object) -> None:
+        made.append(batches(lambda: 0))
+        raise _SeenError
+
+    monkeypatch.setattr("medmm.workflows.learn.fit", fit)
+    cohort = prepared(hospital, tmp_path, strategy)
+    with pytest.raises(_SeenError):
+        learn(cohort, lambda _measures, _epoch: None, silent(), "all", tmp_path)
+    found = list(made[0])
+    assert len(found) == repeats * -(-len(cohort.split["train"]) // 16)
+    assert all(len(batch.views) == views for batch in found)
+    assert all(int((~batch.labelled).sum()) == share * int(batch.labelled.sum()) for batch in found)
+    _, group = groups_of(cohort, ("site",))
+    assert group is not None
+    for batch in found:
+        assert (batch.group is not None) == grouped
+        assert batch.group is None or batch.group.tolist() == group[batch.rows].tolist()
+
+
+def test_images_of_unlabelled_studies_are_decoded_where_they_learn(tmp_path: Path) -> None:
+    make_cohort(tmp_path / "whole", SyntheticSettings(patients=12, images=("radiograph",), radiograph_size=32, seed=1))
+
+    def forget(row: dict[str, str]) -> None:
+        row["diagnosis"] = "" if int(row["patient_id"][-1]) % 2 else row["diagnosis"]
+
+    root = rewritten(tmp_path / "whole", tmp_path / "half", forget)
+    chest = {"kind": "image", "path": "dicom", "column": "study_uid", "modality": ["CR", "DX"], "size": [32, 32]}
+    for strategy, learn_too in (("fixmatch", True), ("supervised", False)):
+        config = run_file(root, tmp_path, training=training(strategy), inputs={"chest": chest})
+        _, intake = open_export(config, silent())
+        without = [i for i, study in enumerate(intake.studies) if study.label is None and "chest" in study.evidence]
+        assert without
+        assert all((intake.images["chest"].place[i, 0] >= 0) == learn_too for i in without)
 
 
 def rewritten(hospital: Path, root: Path, change: Callable[[dict[str, str]], None]) -> Path:
@@ -219,13 +311,23 @@ def test_cells_of_a_comparison_are_others_where_unlabelled_studies_are_fitted_on
     assert digest_with() == digest_with("supervised") != digest_with("mean_teacher") == digest_with("fixmatch")
 
 
-def test_robustness_is_asked_for_where_the_model_decides(hospital: Path, tmp_path: Path) -> None:
+def test_robustness_is_asked_for_where_the_model_decides(
+    hospital: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[int] = []
+
+    def watched(model: DiagnosisModel, batches: Iterable[Batch], settings: AttackSettings) -> Attacked:
+        searched.append(settings.steps)
+        return attacked(model, batches, settings)
+
+    monkeypatch.setattr("medmm.workflows.learn.attacked", watched)
     strategy = {"name": "adversarial", "attack": {"steps": 1}}
     config = run_file(hospital, tmp_path, training=training(strategy, epochs=1, patience=1))
     cohort = prepare(config, silent()).only("labs")
     quiet = lambda _measures, _epoch: None  # noqa: E731
     learned = [learn(cohort, quiet, silent(), "labs", tmp_path / str(decides), decides=decides) for decides in (True, False)]
     assert [set(one.attacked) for one in learned] == [{"labs"}, set()]
+    assert searched == [ATTACK_STEPS]
     (scores,) = learned[0].attacked.values()
     clean = learned[0].test[frozenset({"labs"})]
     worse = np.where(clean.target > 0, scores.predicted < clean.predicted, scores.predicted > clean.predicted)

@@ -285,7 +285,7 @@ def test_a_study_without_a_label_weighs_nothing() -> None:
 def test_a_breach_of_a_bound_costs_its_distance_in_log_odds() -> None:
     model = small_model("binary", [2.0])
     logits = torch.tensor([[0.0], [0.0], [3.0]]) + np.log(2)  # the weight of the loss adds log 2
-    bounds = torch.tensor([[[0.8, 1, 2.0]], [[0, 0.5, 1.0]], [[0, 0.9, 1.0]]])
+    bounds = torch.tensor([[[0.8, 1, 2.0]], [[0, 0.5, 5.0]], [[0, 0.9, 1.0]]])
     output = Output(logits, {}, {}, Fused(logits))
     plain = model.loss(output, known(torch.ones(3, 1)))
     ruled = model.loss(output, known(torch.ones(3, 1), bounds))
