@@ -15,8 +15,8 @@ from torch import nn
 
 from medmm.cohort.studies import Sources
 from medmm.dataset import cache
-from medmm.dataset.batches import Batches, TrainingBatches, stack
-from medmm.dataset.cache import PreparedInput, prepare_input
+from medmm.dataset.batches import Batches, TrainingBatches, gathered, stack
+from medmm.dataset.cache import ABSENT, PreparedInput, prepare_input
 from medmm.dataset.decode import prepare_studies
 from medmm.encoders.base import TabularEncoderSettings
 from medmm.encoders.ft_transformer import FTTransformer
@@ -580,3 +580,28 @@ def test_a_study_of_which_one_class_is_not_known_counts_as_unlabelled() -> None:
     nan = float("nan")
     batch = Batch({}, {}, torch.tensor([[1.0, 0.0], [nan, 1.0], [nan, nan]]), torch.arange(3))
     assert batch.labelled.tolist() == [True, False, False]
+
+
+def test_batches_name_the_group_of_each_study_where_somebody_asks() -> None:
+    one, group = PreparedInput(np.array([[0, 0], [0, 1], [0, 2]]), ({"x": np.zeros((3, 1))},), {}, []), np.array([2, -1, 0])
+    (batch,) = Batches({"x": one}, [2, 1], None, 4, group=group)
+    assert batch.group is not None
+    assert batch.group.tolist() == [0, -1]
+    (batch,) = Batches({"x": one}, [2, 1], None, 4)
+    assert batch.group is None
+
+
+def test_gathering_by_shard_gives_what_stacking_one_by_one_gives() -> None:
+    rng = np.random.default_rng(0)
+    shards = tuple(
+        {"x": rng.random((size, 2, 3)).astype(np.float16), "y": rng.integers(0, 9, (size, 4)).astype(np.int32)}
+        for size in (3, 2)
+    )
+    place = np.array([[1, 1], [0, 2], [ABSENT, ABSENT], [0, 0], [1, 0], [0, 1]])
+    one = PreparedInput(place, shards, {}, [])
+    for rows in ([5, 2, 0, 3, 4, 1], [2], [4, 4, 2], []):
+        made, present = gathered(one, np.array(rows, int))
+        expected = stack([one.fields(row) for row in rows])
+        assert list(made) == list(expected)
+        assert all(torch.equal(made[name], expected[name]) and made[name].dtype == expected[name].dtype for name in made)
+        assert present.tolist() == [row != 2 for row in rows]

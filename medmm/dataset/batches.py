@@ -1,6 +1,6 @@
 """Prepared studies as batches: gathered from the shards into one array a field, shuffled and augmented by seed and epoch."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import repeat
 from typing import TypeAlias
@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
-from medmm.dataset.cache import PreparedInput
+from medmm.dataset.cache import ABSENT, PreparedInput
 from medmm.inputs import Inputs
 from medmm.types import Array, Batch
 
@@ -25,6 +25,7 @@ class Batches:
         target: (S, C) of all studies, NaN where there is no label; None at scoring.
         batch_size: Most studies of a batch.
         bounds: (S, C, 3) what clinical rules allow; None without rules.
+        group: (S,) number of each study's group, -1 for none; None where nobody asks.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class Batches:
         batch_size: int,
         *,
         bounds: Array | None = None,
+        group: Array | None = None,
     ) -> None:
         self._prepared = prepared
         self._rows = np.asarray(rows, dtype=np.int64)
         self._target = target
         self._batch_size = batch_size
         self._bounds = bounds
+        self._group = group
 
     @property
     def studies(self) -> int:
@@ -54,21 +57,24 @@ class Batches:
         for start in range(0, len(self._rows), self._batch_size):
             yield self._batch(self._rows[start : start + self._batch_size], None)
 
-    def _batch(self, rows: Array, augment: Augment | None) -> Batch:
-        inputs, present = self._inputs_of(rows, augment)
+    def _batch(self, rows: Array, augment: Augment | None, still: Collection[str] = ()) -> Batch:
+        inputs, present = self._inputs_of(rows, augment, still)
         target = None if self._target is None else torch.from_numpy(self._target[rows].astype(np.float32))
+        group = None if self._group is None else torch.from_numpy(self._group[rows])
         bounds = None if self._bounds is None else torch.from_numpy(self._bounds[rows].astype(np.float32))
-        return Batch(inputs, present, target, torch.from_numpy(rows), bounds=bounds)
+        return Batch(inputs, present, target, torch.from_numpy(rows), group, bounds)
 
     def _inputs_of(
-        self, rows: Array, augment: Augment | None
+        self, rows: Array, augment: Augment | None, still: Collection[str] = ()
     ) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, torch.Tensor]]:
         inputs: dict[str, dict[str, torch.Tensor]] = {}
         present: dict[str, torch.Tensor] = {}
         for name, one in self._prepared.items():
+            if augment is None or name in still:
+                inputs[name], present[name] = gathered(one, rows)
+                continue
             found = [one.fields(row) for row in rows]
-            if augment is not None:
-                found = [fields and dict(augment(name, fields, row)) for fields, row in zip(found, rows, strict=True)]
+            found = [fields and dict(augment(name, fields, row)) for fields, row in zip(found, rows, strict=True)]
             inputs[name] = stack(found)
             present[name] = torch.tensor([fields is not None for fields in found])
         return inputs, present
@@ -82,8 +88,8 @@ class TrainingBatches(Batches):
         seed: Of the run.
         epoch: Tells the number of the epoch that starts.
         views: Further, stronger augmentations of each study.
-        group: (S,) number of each study's group, -1 for none; None where nobody asks.
-        bounds: (S, C, 3) what clinical rules allow; None without rules.
+        group: As for `Batches`.
+        bounds: As for `Batches`.
         unlabelled: Indices of studies without a label, which come beside those of `rows`.
         share: How many of them come with each labelled study.
         repeats: How often each batch comes in a row.
@@ -106,15 +112,16 @@ class TrainingBatches(Batches):
         share: int = 0,
         repeats: int = 1,
     ) -> None:
-        super().__init__(prepared, rows, target, batch_size, bounds=bounds)
+        super().__init__(prepared, rows, target, batch_size, group=group, bounds=bounds)
         self._inputs = inputs
         self._seed = seed
         self._epoch = epoch
         self._views = views
-        self._group = group
         self._unlabelled = np.asarray(unlabelled, dtype=np.int64)
         self._share = share
         self._repeats = repeats
+        fields = {name: one.shards[0] if one.shards else () for name, one in prepared.items()}
+        self._still = frozenset(name for name, known in fields.items() if inputs[name].is_still(known))
 
     def __len__(self) -> int:
         lone = len(self._rows) > 1 and len(self._rows) % self._batch_size == 1
@@ -143,7 +150,7 @@ class TrainingBatches(Batches):
         def weak(name: str, fields: Mapping[str, Array], row: int) -> Mapping[str, Array]:
             return self._inputs[name].augment(fields, np.random.default_rng([self._seed, epoch, row]))
 
-        batch = self._batch(rows, weak)
+        batch = self._batch(rows, weak, self._still)
         views = []
         for view in range(self._views):
 
@@ -151,8 +158,21 @@ class TrainingBatches(Batches):
                 return self._inputs[name].perturb(fields, np.random.default_rng([self._seed, epoch, row, view + 1]))
 
             views.append(self._inputs_of(rows, strong)[0])
-        group = None if self._group is None else torch.from_numpy(self._group[rows])
-        return replace(batch, views=tuple(views), group=group)
+        return replace(batch, views=tuple(views))
+
+
+def gathered(prepared: PreparedInput, rows: Array) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Gather some studies, a shard at a time: what `stack` gives of them, and which of them have the input (B,)."""
+    shards, places = prepared.place[rows].T
+    fields: dict[str, Array] = {}
+    for shard in np.unique(shards[shards != ABSENT]):
+        own = shards == shard
+        for name, values in prepared.shards[shard].items():
+            if name not in fields:
+                kind = np.dtype(np.float32) if values.dtype == np.float16 else values.dtype
+                fields[name] = np.zeros((len(rows), *values.shape[1:]), kind)
+            fields[name][own] = values[places[own]]
+    return {name: torch.from_numpy(values) for name, values in fields.items()}, torch.from_numpy(shards != ABSENT)
 
 
 def stack(found: Sequence[Mapping[str, Array] | None]) -> dict[str, torch.Tensor]:

@@ -1,7 +1,7 @@
 """What an input kind owes: find the evidence of each study, read it, fit on the training split, prepare it, encode it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, Self, TypeAlias, TypeVar
 
 import numpy as np
@@ -113,6 +113,10 @@ class Input(ABC, Generic[Raw]):
     def augment(self, fields: Mapping[str, Array], rng: np.random.Generator) -> Mapping[str, Array]:
         """Vary prepared arrays by chance, for training; an input that has no augmentation gives them back."""
         return fields
+
+    def is_still(self, fields: Collection[str]) -> bool:
+        """Tell whether `augment` gives these fields back as they are, so that studies need not be taken one by one."""
+        return type(self).augment is Input.augment
 
     def perturb(self, fields: Mapping[str, Array], rng: np.random.Generator) -> Mapping[str, Array]:
         """Vary prepared arrays strongly, as far as their meaning bears it, for methods that compare a study with itself."""

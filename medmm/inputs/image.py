@@ -1,6 +1,6 @@
 """Images of a study, 2D or 3D: found by the headers, read by our readers, prepared in one fused step, augmented by MONAI."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias
@@ -235,9 +235,13 @@ class ImageInput(Input[Image]):
 
     def augment(self, fields: Mapping[str, Array], rng: np.random.Generator) -> Mapping[str, Array]:
         """Shift, rotate, scale, change contrast and add noise."""
-        if self._random is None or "image" not in fields:  # the kept features of a frozen backbone
+        if self._random is None or self.is_still(fields):
             return fields
         return _varied(fields, self._random, rng)
+
+    def is_still(self, fields: Collection[str]) -> bool:
+        """Tell whether nothing varies: augmentation is off, or these are the kept features of a frozen backbone."""
+        return self._random is None or "image" not in fields
 
     def perturb(self, fields: Mapping[str, Array], rng: np.random.Generator) -> Mapping[str, Array]:
         """Do the same thrice as far, and blank a box; of a frozen backbone blank some of the kept features."""
