@@ -85,7 +85,7 @@ class TestStrategy:
         model, batch = model_of(hospital, task=task), batch_of(hospital, hospital.studies[:12], task, unlabelled=4)
         one = objective(name, model).train()
         optimizer = torch.optim.AdamW((p for p in one.parameters() if p.requires_grad), 2e-3)
-        labelled, losses = replace(batch, target=batch.target), []
+        labelled, losses = replace(batch, group=torch.zeros(len(batch.rows), dtype=torch.long)), []  # sites weigh alike
         one.begin_epoch(0)
         for _ in range(25):
             loss = one.loss(batch)
@@ -789,3 +789,43 @@ def test_free_adversarial_training_moves_its_change_with_each_step_and_forgets_i
     assert [step(other), step(other)] == pytest.approx([clean, moved], rel=1e-5)
     one.begin_epoch(1)  # a resumed run comes here without the change of the last batch
     assert step(other) == pytest.approx(clean, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mean_teacher", "fixmatch", "pseudo_labels"])
+def test_the_answer_that_is_learned_from_is_that_of_scoring(
+    name: str, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    settings = ModelSettings.model_validate({"width": 16, "fusion": {"name": "concat", "modality_dropout": 0.9}})
+    model = DiagnosisModel(settings, hospital.inputs, CrossEntropy("binary", [3.0]))
+    one, batch = objective(name, model).train(), batch_of(hospital, hospital.studies[:8], unlabelled=6)
+    answers: list[torch.Tensor] = []
+    if name == "mean_teacher":
+
+        def heard(_model: DiagnosisModel, logits: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+            answers.append(model.said(other))
+            return logits.mean(1)
+
+        monkeypatch.setattr("medmm.training.strategies.mean_teacher.distance", heard)
+    else:
+
+        def told(_model: DiagnosisModel, said: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+            answers.append(said)
+            return torch.full_like(said, torch.nan)
+
+        monkeypatch.setattr(f"medmm.training.strategies.{name}.pseudo_target", told)
+    one.loss(batch)
+    assert model.training
+    model.eval()
+    torch.testing.assert_close(answers[0], model.said(model(batch).logits))
+
+
+def test_the_epoch_is_chosen_with_each_site_alike(hospital: Hospital) -> None:
+    model = model_of(hospital).eval()
+    one = objective("domain_adversarial", model).eval()
+    batch = batch_of(hospital, hospital.studies[:9], unlabelled=2)
+    assert batch.target is not None
+    group = torch.tensor([0, 0, 0, 0, 0, 0, 1, 2, 1])  # the last two have no label, so site 2 has none
+    losses = model.study_losses(model(batch).logits, batch.target)
+    expected = (losses[:6].mean() + losses[6]) / 2
+    torch.testing.assert_close(one.validation_loss(replace(batch, group=group)), expected)

@@ -99,7 +99,7 @@ def learn(cohort: Cohort, tell: Tell, screen: Screen, title: str, checkpoints: P
     strategy, size, seed = config.training.strategy, config.training.batch_size, config.training.seed
     groups, group = groups_of(cohort, strategy.group_columns)
     bounds = _bounds(cohort)
-    validation = Batches(prepared, cohort.split["validation"], cohort.target, size, bounds=bounds)
+    validation = Batches(prepared, cohort.split["validation"], cohort.target, size, group=group, bounds=bounds)
     with screen.step(f"training: {title}") as step:
 
         def report(epoch: int, measures: Mapping[str, float]) -> None:

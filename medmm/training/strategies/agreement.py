@@ -1,8 +1,23 @@
 """How far two answers to the same study agree: what semi-supervised ways share. B studies, C classes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from medmm.model import DiagnosisModel
+
+
+@contextmanager
+def undisturbed(model: DiagnosisModel) -> Iterator[None]:
+    """Let the network answer for a while as it does at scoring: without gradient, dropout or hidden inputs."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)
 
 
 def distance(model: DiagnosisModel, logits: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

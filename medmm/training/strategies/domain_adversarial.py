@@ -92,6 +92,16 @@ class SiteBlind(Strategy):
                 total = total + functional.cross_entropy(self.guess[name](seen), batch.group[asked]) / len(parts)
         return total
 
+    def validation_loss(self, batch: Batch) -> torch.Tensor:
+        """Give the loss of the joint head with each site alike, lest an epoch that suits the large ones alone wins."""
+        assert batch.target is not None
+        assert batch.group is not None
+        losses = self.model.study_losses(self.model(batch).logits, batch.target)  # (B,)
+        _, site = torch.unique(batch.group, return_inverse=True)
+        known = batch.labelled.to(losses.dtype)
+        total, count = (losses.new_zeros(len(losses)).index_add(0, site, values) for values in (losses, known))
+        return (total / count.clamp(min=1)).sum() / (count > 0).sum().clamp(min=1)
+
 
 class _Reversed(torch.autograd.Function):
     """The same values; on the way back their gradient turned round."""

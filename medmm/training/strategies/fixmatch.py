@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from medmm.model import DiagnosisModel
-from medmm.training.strategies.agreement import pseudo_target
+from medmm.training.strategies.agreement import pseudo_target, undisturbed
 from medmm.training.strategies.base import Situation, Strategy, StrategySettings
 from medmm.types import Batch, Task
 
@@ -55,9 +55,9 @@ class Matching(Strategy):
 
     def loss(self, batch: Batch) -> torch.Tensor:
         """Give the loss of one training step, a scalar."""
-        output = self.model(batch)
-        said = self.model.said(output.logits.detach())
+        with undisturbed(self.model):
+            said = self.model.said(self.model(batch).logits)
         high = torch.full_like(said[0], self._settings.sure)
         target = pseudo_target(self.model, said, 1 - high, high)
         matched = self.model.study_losses(self.model(batch.seen(0)).logits, target).mean()  # unsure studies weigh nothing
-        return self.model.loss(output, batch) + self._settings.weight * matched
+        return self.model.loss(self.model(batch), batch) + self._settings.weight * matched

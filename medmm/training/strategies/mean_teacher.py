@@ -10,7 +10,7 @@ from pydantic import Field
 from torch.func import functional_call
 
 from medmm.model import DiagnosisModel, Output
-from medmm.training.strategies.agreement import distance
+from medmm.training.strategies.agreement import distance, undisturbed
 from medmm.training.strategies.base import Situation, Strategy, StrategySettings
 from medmm.types import CLASS_TASKS, Batch, Task
 
@@ -72,7 +72,7 @@ class Taught(Strategy):
     def loss(self, batch: Batch) -> torch.Tensor:
         """Give the loss of one training step, a scalar."""
         s = self._settings
-        with torch.no_grad():
+        with undisturbed(self.model):
             said = self.teacher(batch).logits
         strong = self.model(batch.seen(0))
         rising = float(torch.tensor(-5.0 * (1 - min(1.0, (self._epoch + 1) / s.ramp_epochs)) ** 2).exp())

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch.nn import functional
 
 from medmm.model import DiagnosisModel
-from medmm.training.strategies.agreement import pseudo_target
+from medmm.training.strategies.agreement import pseudo_target, undisturbed
 from medmm.training.strategies.base import Situation, Strategy, StrategySettings
 from medmm.types import Batch, Task
 
@@ -71,8 +71,10 @@ class SelfTraining(Strategy):
 
     def loss(self, batch: Batch) -> torch.Tensor:
         """Give the loss of one training step, a scalar."""
+        with undisturbed(self.model):
+            said = self.model.said(self.model(batch).logits)
+        target = pseudo_target(self.model, said, self.low, self.high)
         output = self.model(batch)
-        target = pseudo_target(self.model, self.model.said(output.logits.detach()), self.low, self.high)
         own = torch.where(batch.labelled, 0.0, self.model.study_losses(output.logits, target))
         return self.model.loss(output, batch) + self._settings.weight * own.sum() / (~batch.labelled).sum().clamp(min=1)
 
