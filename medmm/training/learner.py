@@ -29,6 +29,8 @@ class Learner(L.LightningModule):
         self.objective = objective
         self._settings = settings
         self._steps = steps
+        self._total: torch.Tensor | float = 0.0
+        self._studies = 0
 
     def on_fit_start(self) -> None:
         """Put all of the network into training mode; frozen parts leave it by themselves whenever they are run."""
@@ -38,11 +40,15 @@ class Learner(L.LightningModule):
         """Fix all chance and what learns by seed and epoch, so that a resumed run goes the way of an unbroken one."""
         torch.manual_seed(self._settings.seed * 100_003 + self.current_epoch)
         self.objective.begin_epoch(self.current_epoch)
+        self._total, self._studies = 0.0, 0
 
-    def training_step(self, batch: Batch, _index: int) -> torch.Tensor:
-        """Give the loss of a step."""
+    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
+        """Give the loss of a step. Its mean is logged with the last step: logging each would cost more than a small head."""
         loss = self.objective.loss(batch)
-        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch.rows), prog_bar=True)
+        self._total = self._total + loss.detach() * len(batch.rows)
+        self._studies += len(batch.rows)
+        if index + 1 == self.trainer.num_training_batches:
+            self.log("train_loss", self._total / self._studies, on_step=False, on_epoch=True, batch_size=1, prog_bar=True)
         return loss
 
     def on_train_batch_end(self, *_: Any) -> None:
