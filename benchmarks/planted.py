@@ -16,7 +16,8 @@ from medmm.inputs.base import Fields
 from medmm.inputs.image import ImageSettings
 from medmm.inputs.tabular import TabularSettings
 from medmm.inputs.text import TextSettings
-from medmm.losses.cross_entropy import CrossEntropy, balanced_weights
+from medmm.losses.classes import balanced_weights
+from medmm.losses.cross_entropy import CrossEntropy
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.predict import predict
 from medmm.training.loop import fit
