@@ -17,6 +17,8 @@ NAMES = (
     "fhir",
     "folder",
     "fusion",
+    "head",
+    "learning",
     "pretraining",
     "records",
     "rules",

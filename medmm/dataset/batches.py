@@ -89,7 +89,7 @@ class TrainingBatches(Batches):
         epoch: Tells the number of the epoch that starts.
         views: Further, stronger augmentations of each study.
         group: As for `Batches`.
-        bounds: (S, C, 3) what clinical rules allow; None without rules.
+        bounds: As for `Batches`.
         unlabelled: Indices of studies without a label, which come beside those of `rows`.
         share: How many of them come with each labelled study.
         repeats: How often each batch comes in a row.

@@ -1,0 +1,62 @@
+"""What ways to fine-tune claim, as directions over seeds 0 to 4: the cohorts of `benchmarks.learning`, smaller ones."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from benchmarks.learning import (
+    BY_SITE,
+    HARDENED,
+    SEEDS,
+    UNLABELLED,
+    accuracy,
+    attacks,
+    better,
+    low_rank,
+    site_shortcut,
+    ten_percent,
+)
+from benchmarks.planted import area, over_seeds, worst_gap
+from medmm.evaluation.intervals import difference
+from medmm.types import Scores
+
+pytestmark = pytest.mark.slow
+MOST = 4
+"""Of five seeds; the mean over all of them has to show the direction too."""
+
+
+@pytest.fixture(scope="module")
+def by_site() -> Mapping[str, Scores]:
+    return site_shortcut(SEEDS, train=300, test=300, epochs=8)
+
+
+@pytest.mark.parametrize("name", sorted(set(BY_SITE) - {"supervised"}))
+def test_the_worst_site_lies_less_far_below_all_studies_than_after_supervised_learning(
+    name: str, by_site: Mapping[str, Scores]
+) -> None:
+    shrunk = better(worst_gap, by_site["supervised"], by_site[name])
+    assert shrunk.mean() > 0
+    assert (shrunk > 0).sum() >= MOST
+    assert difference(over_seeds(worst_gap), by_site["supervised"], by_site[name]).low > 0
+
+
+def test_two_of_three_ways_gain_from_studies_without_a_label() -> None:
+    scores = ten_percent(SEEDS, train=600, test=300, epochs=30, bound=False)
+    gained = {name: better(area, scores[name], scores["supervised"]) for name in UNLABELLED}
+    assert sum(one.mean() > 0 and (one > 0).sum() >= MOST for one in gained.values()) >= 2, gained
+
+
+def test_adversarial_training_raises_robust_accuracy_at_a_small_clean_cost() -> None:
+    ways = {name: HARDENED[name] for name in ("supervised", "pgd")}
+    found = attacks(SEEDS, train=200, test=100, epochs=8, ways=ways)
+    gained = {one: better(accuracy, found["pgd"][one], found["supervised"][one]) for one in found["pgd"]}
+    assert gained["chest"].mean() > 0
+    assert (gained["chest"] > 0).sum() >= MOST
+    assert gained["nothing"].mean() > -0.05
+
+
+def test_low_rank_adaptation_reaches_all_weights_with_a_twentieth_of_them() -> None:
+    scores, learning = low_rank(SEEDS, train=100, test=150, epochs=6, sources=2000)
+    assert difference(over_seeds(area), scores["lora"], scores["all weights"]).high >= 0
+    assert better(area, scores["lora"], scores["linear_probe"]).mean() > 0  # else nothing would have had to be adapted
+    assert learning["lora"] < 0.05 * learning["all weights"]
