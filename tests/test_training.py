@@ -23,9 +23,11 @@ from medmm.model import DiagnosisModel, ModelSettings
 from medmm.training.checkpoint import SafeCheckpoints
 from medmm.training.learner import rate
 from medmm.training.loop import LAST, Fitted, fit
+from medmm.training.objective import Objective
 from medmm.training.settings import TrainingSettings
 from medmm.training.strategies import STRATEGIES
-from medmm.training.strategies.base import Situation
+from medmm.training.strategies.base import Situation, Strategy
+from medmm.training.strategies.supervised import Labelled
 
 TRAINING, VALIDATION = range(26), range(26, 40)
 EPOCHS = 6
@@ -194,6 +196,35 @@ def test_every_strategy_broken_off_ends_with_the_weights_of_an_unbroken_run(tmp_
     assert whole == again
     assert digest_of(model) == digest_of(same)
     assert all(weight.isfinite().all() for weight in model.parameters())
+
+
+def test_an_objective_follows_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    weights: list[float] = []
+
+    def watch(owner: type, name: str) -> None:
+        before = getattr(owner, name)
+
+        def watched(self: Objective, *given: object) -> object:
+            told.append(f"{name} {given[0]}" if name == "begin_epoch" else name)
+            if name in {"loss", "end_step"}:
+                weights.append(sum(weight.abs().sum().item() for weight in self.parameters()))
+            return before(self, *given)
+
+        monkeypatch.setattr(owner, name, watched)
+
+    for name in ("begin_epoch", "end_step", "end_validation", "finish"):
+        watch(Objective, name)
+    watch(Labelled, "loss")
+    watch(Strategy, "validation_loss")
+    train(tmp_path, epochs=2, patience=2)
+    steps, asked = ["loss", "end_step"] * 4, ["validation_loss"] * 2  # 26 and 14 studies in batches of 8
+    assert told == [
+        *(one for epoch in range(2) for one in (f"begin_epoch {epoch}", *steps, *asked, "end_validation")),
+        "finish",
+    ]
+    moved = [after != before for before, after in zip(weights[::2], weights[1::2], strict=True)]
+    assert moved == [False, *[True] * 7]  # the very first step has a rate of 0
 
 
 def test_every_epoch_has_an_order_of_its_own_and_a_resumed_run_takes_up_the_next(tmp_path: Path) -> None:
