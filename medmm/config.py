@@ -1,6 +1,6 @@
 """The run file: composes the settings of the layers below, and says where a wrong value stands."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -134,17 +134,21 @@ class RunConfig(Settings):
         """Give the rules, bound to the inputs and the target."""
         return bind_rules(self.rules, self.inputs, self.cohort, self.target)
 
-    def settled(self, patients: int) -> Self:
+    def settled(self, patients: int, taken: Collection[str] = ()) -> Self:
         """Fill in the encoders and the fusion that the run file does not name, as suits the number of training patients.
 
         A strategy that says how far pretrained backbones learn has its way.
+
+        Args:
+            patients: Training patients.
+            taken: Inputs whose encoders come from another run.
         """
         inputs = {
             name: one if "encoder" in one.model_fields_set else one.model_copy(update={"encoder": one.suited(patients)})
             for name, one in self.inputs.items()
         }
         if (tuning := self.training.strategy.tuning) is not None:
-            inputs = {name: one.tuned(tuning) for name, one in inputs.items()}
+            inputs = {name: one.tuned(tuning, taken=name in taken) for name, one in inputs.items()}
         model = self.model
         if "fusion" not in model.model_fields_set:
             model = model.model_copy(update={"fusion": suited_fusion(patients)})

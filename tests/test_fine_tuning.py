@@ -388,3 +388,11 @@ def test_compare_tries_ways_to_fine_tune(hospital: Path, tmp_path: Path) -> None
     assert {one.method.name for one in found.ratings if one.method.kind == "fusion"} == fusions
     values = {one.method.name: one.everywhere.value for one in found.ratings}
     assert len({values[name] for name in fusions}) == 3
+
+
+def test_an_encoder_from_another_run_is_tuned_as_one_with_weights(hospital: Path, tmp_path: Path) -> None:
+    chest = {"kind": "image", "path": "dicom", "size": [32, 32], "encoder": {"name": "resnet18"}}
+    config = run_file(hospital, tmp_path, inputs={"chest": chest, "other": chest}, training=training("lora"))
+    settled = config.settled(90, {"chest"})
+    assert settled.inputs["chest"].encoder.model_dump()["tuning"]["learn"] == "lora"
+    assert settled.inputs["other"] == config.inputs["other"]

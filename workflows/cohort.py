@@ -1,7 +1,7 @@
 """From the run file to studies that are ready to learn from: found, split, checked for leaks, fitted, prepared, described."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -235,7 +235,12 @@ def divide(config: RunConfig, sources: Sources, intake: Intake, screen: Screen, 
     sides, of_no_part = ({}, {}) if unlabelled_only else share_out(config, studies, intake.left_out)
     people = people_of(config.cohort, studies, sides)
     left_out = {**intake.left_out, **of_no_part}
-    config = settle(config, len({studies[i].patient_id for i, side in sides.items() if side == "train"}), screen)
+    config = settle(
+        config,
+        len({studies[i].patient_id for i, side in sides.items() if side == "train"}),
+        screen,
+        () if start is None else start.inputs,
+    )
     taken = {} if start is None else start.take_all(config.inputs, config.model.width)
     unlabelled = _unlabelled(config, intake, sides)
     learning = {*unlabelled, *(i for i, side in sides.items() if side == "train")}
@@ -290,9 +295,9 @@ def divide(config: RunConfig, sources: Sources, intake: Intake, screen: Screen, 
     )
 
 
-def settle(config: RunConfig, patients: int, screen: Screen) -> RunConfig:
-    """Fill in what the run file leaves to the number of training patients, and say so."""
-    settled = config.settled(patients)
+def settle(config: RunConfig, patients: int, screen: Screen, taken: Collection[str] = ()) -> RunConfig:
+    """Fill in what the run file leaves to the number of training patients, and say so; `taken` encoders come from a run."""
+    settled = config.settled(patients, taken)
     chosen = [
         f"{name}: {one.encoder.name}"
         for name, one in settled.inputs.items()

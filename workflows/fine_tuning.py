@@ -53,7 +53,8 @@ def fine_tuned(cohort: Cohort, strategy: StrategySettings | None) -> Cohort:
     training = cohort.config.training.model_copy(update={"strategy": strategy})
     config, inputs = cohort.config.model_copy(update={"training": training}), cohort.inputs
     if (tuning := strategy.tuning) is not None:
-        inputs = {name: one.settings.tuned(tuning).open(name, one.state) for name, one in inputs.items()}
+        taken = () if cohort.start is None else cohort.start.inputs
+        inputs = {name: one.settings.tuned(tuning, taken=name in taken).open(name, one.state) for name, one in inputs.items()}
         config = config.model_copy(update={"inputs": {name: one.settings for name, one in inputs.items()}})
     return replace(cohort, config=config, inputs=inputs)
 

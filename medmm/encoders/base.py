@@ -26,8 +26,13 @@ class EncoderSettings(Settings):
         """
         return ""
 
-    def tuned(self, tuning: Tuning) -> Self:
-        """Give the settings with another tuning, where there is a backbone with pretrained weights; else the same."""
+    def tuned(self, tuning: Tuning, *, taken: bool = False) -> Self:
+        """Give the settings with another tuning, where there is a backbone with pretrained weights; else the same.
+
+        Args:
+            tuning: How far it learns.
+            taken: Whether the weights come from another run.
+        """
         return self
 
     def files(self) -> tuple[Path, ...]:

@@ -46,7 +46,7 @@ class HuggingFace(EncoderSettings):
         load_pretrained(network.backbone, self.model, self.repair)
         return f"weights of {PurePath(self.model).name}, {self.tuning.learn} of the backbone learns"
 
-    def tuned(self, tuning: Tuning) -> Self:
+    def tuned(self, tuning: Tuning, *, taken: bool = False) -> Self:
         """Give the settings with another tuning."""
         return self.model_copy(update={"tuning": tuning})
 

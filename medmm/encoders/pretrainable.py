@@ -44,9 +44,9 @@ class PretrainableImage(ImageEncoderSettings):
             )
         return ""
 
-    def tuned(self, tuning: Tuning) -> Self:
+    def tuned(self, tuning: Tuning, *, taken: bool = False) -> Self:
         """Give the settings with another tuning, where there are weights."""
-        return self if self.weights is None else self.model_copy(update={"tuning": tuning})
+        return self.model_copy(update={"tuning": tuning}) if taken or self.weights is not None else self
 
     def files(self) -> tuple[Path, ...]:
         """Name the local files that `initialise` reads."""

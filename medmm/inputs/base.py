@@ -41,9 +41,9 @@ class InputSettings(Settings):
     def suited(self, patients: int) -> EncoderSettings:
         """Give the encoder for a run that does not name one."""
 
-    def tuned(self, tuning: Tuning) -> Self:
-        """Give the settings with another tuning of a pretrained encoder."""
-        return self.model_copy(update={"encoder": self.encoder.tuned(tuning)})
+    def tuned(self, tuning: Tuning, *, taken: bool = False) -> Self:
+        """Give the settings with another tuning of an encoder that is pretrained, by a file or (`taken`) by another run."""
+        return self.model_copy(update={"encoder": self.encoder.tuned(tuning, taken=taken)})
 
     @abstractmethod
     def meaning(self) -> Mapping[str, Plain]:
