@@ -22,11 +22,12 @@ from medmm.config import RunConfig, load_config, parse_config
 from medmm.errors import Code, DataError
 from medmm.evaluation.decision import DecisionSettings, choose_thresholds
 from medmm.files import digest, digest_file
-from medmm.package import FILES, FORMAT, MANIFEST, SETTINGS, Package, load_package, save_package
+from medmm.package import FILES, FORMAT, SETTINGS, Package, load_package, save_package
 from medmm.rules.settings import Rule
 from medmm.scoring.engine import Scored, score
 from medmm.scoring.pyfunc import StudyModel
 from medmm.scoring.studies import find_studies
+from medmm.sealed import MANIFEST
 from medmm.training.tracking import TrackingSettings
 from medmm.types import Scores, Study
 from medmm.workflows.cli import app
