@@ -18,6 +18,7 @@ def undisturbed(model: DiagnosisModel) -> Iterator[None]:
             yield
     finally:
         model.train(training)
+        torch.clear_autocast_cache()  # it keeps weights that were cast without gradient, and would hand them on
 
 
 def distance(model: DiagnosisModel, logits: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
