@@ -201,6 +201,20 @@ def test_a_pair_of_inputs_that_one_patient_alone_has_is_left_out(hospital: Hospi
     assert objective.loss(replace(batch, present=present)) == 0
 
 
+def test_a_study_that_lacks_one_of_a_pair_takes_no_part_in_it(hospital: Hospital) -> None:
+    objective = objective_of(hospital, "contrastive").eval()
+    names = ("labs", "history")
+    objective.part("contrastive").heads = torch.nn.ModuleDict({one: objective.part("contrastive").heads[one] for one in names})  # type: ignore[union-attr, index]
+    whole = [study for study in hospital.studies if set(names) <= set(study.evidence)][:6]
+    lacking = [study for study in hospital.studies if len(set(names) & set(study.evidence)) == 1][:3]
+    assert len(lacking) == 3
+    losses = []
+    for studies in (whole, [*whole, *lacking]):
+        rows = torch.tensor([hospital.studies.index(study) for study in studies])
+        losses.append(objective.loss(replace(hospital.batch(studies), rows=rows)))
+    torch.testing.assert_close(losses[0], losses[1])
+
+
 def test_contrastive_with_one_input_is_refused_by_its_name(hospital: Hospital) -> None:
     with pytest.raises(ConfigError, match=r"'labs' alone: add an input, or choose masked"):
         Contrastive().parts({"labs": hospital.inputs["labs"]}, WIDTH, [1])
@@ -244,6 +258,8 @@ class TestHiding:
         encoders = objective.encoders
         outs = [encoders.encode({**batch.inputs, name: one}, batch.present)[name].values for one in (left, again)]
         assert torch.equal(outs[0], outs[1])
+        if name == "labs":
+            assert not left["known"][hidden[:, : left["known"].shape[1]]].any()  # as of a cell that is missing
         intact = encoders.encode(batch.inputs, batch.present)[name].values
         assert intact.shape != outs[0].shape or not torch.equal(intact, outs[0])
 
@@ -270,6 +286,22 @@ class TestHiding:
         standard = (image - image.mean()) / image.std(correction=0)
         patch = standard[0, :, 4:6, 10:12].reshape(-1)  # the third row of patches, the sixth column
         torch.testing.assert_close(truth[0, 2 * 8 + 5], patch)
+
+    def test_the_hidden_patches_alone_are_judged(self) -> None:
+        restorer = PatchRestorer((16, 16), 1, WIDTH, 0.25)
+        for weight in restorer.decoder.out.parameters():
+            torch.nn.init.zeros_(weight)  # it says 0 of every pixel
+        fields = {"image": torch.rand(3, 1, 16, 16)}
+        _, hidden = restorer.hide(fields, None)
+        tokens = Tokens(torch.randn(3, 4, WIDTH), torch.ones(3, 4, dtype=torch.bool))
+        restored = restorer.judge(fields, hidden, tokens, torch.zeros(3, WIDTH))
+        standard = (fields["image"] - fields["image"].mean((1, 2, 3), keepdim=True)) / fields["image"].std(
+            (1, 2, 3), False, keepdim=True
+        )
+        place = hidden.reshape(3, 1, 8, 8).repeat_interleave(2, 2).repeat_interleave(2, 3)
+        by_hand = torch.stack([one[where].square().mean() for one, where in zip(standard, place, strict=True)])
+        torch.testing.assert_close(restored.error, by_hand)
+        torch.testing.assert_close(restored.usual, by_hand)
 
     def test_volumes_and_sides_that_patches_do_not_divide(self) -> None:
         for size in ((8, 8), (17, 23), (16, 16, 8), (9, 30, 11)):
