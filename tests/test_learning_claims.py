@@ -1,4 +1,4 @@
-"""What ways to fine-tune claim, as directions over seeds 0 to 4: the cohorts of `benchmarks.learning`, smaller ones."""
+"""What ways to fine-tune claim, as directions over seeds 0 to 4: the cohorts of `benchmarks.learning`, most of them smaller."""
 
 from collections.abc import Mapping
 
@@ -46,17 +46,17 @@ def test_two_of_three_ways_gain_from_studies_without_a_label() -> None:
     assert sum(one.mean() > 0 and (one > 0).sum() >= MOST for one in gained.values()) >= 2, gained
 
 
-def test_adversarial_training_raises_robust_accuracy_at_a_small_clean_cost() -> None:
+def test_adversarial_training_raises_robust_accuracy_at_less_than_half_as_large_a_clean_cost() -> None:
     ways = {name: HARDENED[name] for name in ("supervised", "pgd")}
     found = attacks(SEEDS, train=200, test=100, epochs=8, ways=ways)
     gained = {one: better(accuracy, found["pgd"][one], found["supervised"][one]) for one in found["pgd"]}
     assert gained["chest"].mean() > 0
     assert (gained["chest"] > 0).sum() >= MOST
-    assert gained["nothing"].mean() > -0.05
+    assert gained["chest"].mean() > -2 * gained["nothing"].mean()
 
 
 def test_low_rank_adaptation_reaches_all_weights_with_a_twentieth_of_them() -> None:
-    scores, learning = low_rank(SEEDS, train=100, test=150, epochs=6, sources=2000)
+    scores, learning = low_rank(SEEDS)
     assert difference(over_seeds(area), scores["lora"], scores["all weights"]).high >= 0
     assert better(area, scores["lora"], scores["linear_probe"]).mean() > 0  # else nothing would have had to be adapted
     assert learning["lora"] < 0.05 * learning["all weights"]
