@@ -347,7 +347,9 @@ class TestHiding:
         # One of each code to begin with, then six of the third: 7 of 10.
         torch.testing.assert_close(usual, torch.full((6,), -math.log(0.7) / math.log(4)))
 
-    def test_markers_padding_and_unknown_words_are_never_hidden(self, hospital: Hospital) -> None:
+    @pytest.mark.parametrize("encoder", ["transformer", "bag_of_words"])
+    def test_markers_padding_and_unknown_words_are_never_hidden(self, hospital: Hospital, encoder: str) -> None:
+        hospital = with_encoder(hospital, "history", encoder, {"max_tokens": 60})
         state = hospital.inputs["history"].state
         restorer = WordRestorer("history", state, WIDTH, 0.99)
         batch = hospital.batch(hospital.studies)
@@ -355,6 +357,7 @@ class TestHiding:
         _, hidden = restorer.hide(fields, None)
         never = {0, 1, *state["markers"].values()}
         assert hidden.any()
+        assert set(fields["ids"].flatten().tolist()) & set(state["markers"].values())
         assert not set(fields["ids"][hidden].tolist()) & never
         assert not hidden[fields["mask"] == 0].any()
 
