@@ -27,6 +27,7 @@ from medmm.sealed import MANIFEST
 from medmm.start import FACTS, FILES, SETTINGS, STATE, WEIGHTS, Start, load_start, save_start
 from medmm.workflows import pretrain as module
 from medmm.workflows.cohort import Cohort, prepare
+from medmm.workflows.fine_tuning import refuse_idle_strategy
 from medmm.workflows.learn import new_model
 from medmm.workflows.pretrain import Pretrained, learning_and_validation, pretrain
 from medmm.workflows.screen import Screen
@@ -211,6 +212,12 @@ def test_the_training_starts_from_them_and_says_so(run: Run, export: Path, room:
     (recorded,) = client.search_runs([client.get_experiment_by_name("small").experiment_id])
     assert recorded.data.tags["init_digest"] == start.digest
     assert recorded.data.params["training.init"] == "a local folder"
+
+
+def test_a_linear_probe_needs_encoders_that_were_trained(room: Path, export: Path) -> None:
+    refuse_idle_strategy(config_of(room, export, "runs:/0123", training__strategy="linear_probe"))
+    with pytest.raises(ConfigError, match="or encoders of `medmm pretrain` under training.init"):
+        refuse_idle_strategy(config_of(room, export, training__strategy="linear_probe"))
 
 
 @pytest.mark.slow

@@ -382,5 +382,5 @@ def _with_rejections(study: Study, index: int, prepared: Mapping[str, PreparedIn
 
 
 def _target(studies: tuple[Study, ...]) -> Array:
-    numbers = next(len(study.label) for study in studies if study.label is not None)
+    numbers = next((len(study.label) for study in studies if study.label is not None), 1)  # a pretraining may see no label
     return np.array([[np.nan] * numbers if study.label is None else study.label for study in studies], dtype=np.float64)
