@@ -12,5 +12,6 @@ def test_a_planted_violated_rule_is_found_penalised_and_traced(seed: int) -> Non
     for one in (watched, ruled):
         assert one.firings == one.ruled >= 10  # every study under the rule, by its CRP alone, and no other
         assert one.traced == one.below
-    assert ruled.violated.high < watched.violated.low  # the intervals by patient lie apart
+    assert ruled.breach.high < watched.breach.low  # the intervals by patient lie apart
+    assert ruled.violated.value <= watched.violated.value
     assert ruled.area.value > watched.area.value
