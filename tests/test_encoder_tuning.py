@@ -300,6 +300,16 @@ def test_a_run_that_was_broken_off_learns_the_same_stages_and_ends_with_the_same
         assert torch.equal(weight, other), name
 
 
+@pytest.mark.parametrize(("learn", "held"), [("none", False), ("lora", True), ("all", True)])
+def test_checkpoints_hold_a_backbone_unless_it_is_frozen(tmp_path: Path, learn: str, held: bool) -> None:
+    model = train(tmp_path, lambda _epoch, _measures: None, {"learn": learn})
+    for path in tmp_path.glob("*.ckpt"):
+        state = torch.load(path, weights_only=True)["state_dict"]
+        expected = {f"objective.model.{name}" for name in model.state_dict()}
+        assert {name for name in expected - set(state) if ".backbone." not in name} == set()
+        assert any(".backbone." in name for name in state) == held
+
+
 def test_the_learner_lets_stages_learn_by_its_epoch(tmp_path: Path) -> None:
     model = train(tmp_path, lambda _epoch, _measures: None, {"learn": "gradual", "stage_epochs": 1})
     encoder = model.encoders["chest"]

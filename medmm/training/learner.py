@@ -8,6 +8,7 @@ import lightning as L
 import torch
 from torch import nn
 
+from medmm.encoders.adapted import Adapted
 from medmm.training.objective import Objective, adapted
 from medmm.training.settings import LoopSettings
 from medmm.types import Batch
@@ -64,6 +65,15 @@ class Learner(L.LightningModule):
         """Let the objective look back on the validation batches."""
         self.objective.end_validation()
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave frozen backbones out: they are large, and stay as the run was given them."""
+        for name in self._frozen():
+            del checkpoint["state_dict"][name]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put in what was left out."""
+        checkpoint["state_dict"] |= self._frozen()
+
     def configure_optimizers(self) -> Any:
         """AdamW; slower towards the input of a backbone where its settings say so; warm-up, then a cosine."""
         groups = parameter_groups(self.objective, self._settings)
@@ -74,6 +84,12 @@ class Learner(L.LightningModule):
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move a batch."""
         return batch.to(device)
+
+    def _frozen(self) -> dict[str, torch.Tensor]:
+        """Give the weights of frozen backbones by their names in a checkpoint."""
+        frozen = [name for name, part in self.named_modules() if isinstance(part, Adapted) and part.frozen]
+        starts = tuple(f"{name}.backbone." for name in frozen)
+        return {name: value for name, value in self.state_dict().items() if name.startswith(starts)}
 
 
 def parameter_groups(network: nn.Module, settings: LoopSettings) -> list[dict[str, Any]]:

@@ -83,6 +83,7 @@ def fit(
     last = _load(folder / LAST)
     (chosen,) = (state for state in last["callbacks"].values() if state.get("monitor") and "best_model_path" in state)
     best = _load(folder / Path(chosen["best_model_path"]).name)
+    learner.on_load_checkpoint(best)
     learner.load_state_dict(best["state_dict"])
     objective.finish()
     objective.eval().cpu()

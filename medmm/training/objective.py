@@ -13,8 +13,9 @@ from medmm.types import Batch
 class Objective(nn.Module, ABC):
     """What training minimises.
 
-    All its weights that ask for a gradient learn; all its weights and buffers stand in the checkpoints, so whatever a method
-    remembers from step to step is one of them. Chance comes from torch's global generator, which every epoch seeds anew.
+    All its weights that ask for a gradient learn; all its weights and buffers but those of frozen backbones stand in the
+    checkpoints, so whatever a method remembers from step to step is one of them. Chance comes from torch's global generator,
+    which every epoch seeds anew.
     """
 
     @abstractmethod
