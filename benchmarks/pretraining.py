@@ -15,8 +15,8 @@ from PIL import Image
 
 from benchmarks.fusion import Finding, silent
 from medmm.config import RunConfig, parse_config
-from medmm.evaluation.evaluate import headline
 from medmm.evaluation.intervals import Estimate, difference, interval
+from medmm.evaluation.yardstick import headline
 from medmm.training.tracking import connect, open_record
 from medmm.types import Array, Scores
 from medmm.workflows.cohort import prepare

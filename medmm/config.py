@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, field_validator, model_validator
+from torch.nn import ModuleDict
 
 from medmm.baselines import RIVALLED
 from medmm.cohort.leakage import LeakageSettings
@@ -91,6 +92,8 @@ class RunConfig(Settings):
         for name in inputs:
             if not name.isidentifier():
                 raise ValueError(f"input {name!r}: a name has letters, digits and underscore only")
+            if hasattr(ModuleDict, name):  # torch keeps its encoder under this name
+                raise ValueError(f"input {name!r}: the name means something else to the network: add to it, as {name}_")
         return inputs
 
     @model_validator(mode="after")

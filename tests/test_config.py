@@ -112,6 +112,7 @@ def test_a_run_survives_the_round_trip_through_json_and_yaml() -> None:
         (changed("inputs.chest", None), "inputs.chest", ""),
         (changed("inputs.chest.size", [224]), "inputs.chest", "size has 2 or 3 sides"),
         (changed("inputs.my chest", GOOD["inputs"]["chest"]), "inputs", "letters, digits and underscore only"),
+        (changed("inputs.values", GOOD["inputs"]["chest"]), "inputs", "the name means something else"),
         ({**GOOD, "inputs": {"../up": GOOD["inputs"]["chest"]}}, "inputs", "letters, digits and underscore only"),
         (changed("split", {"fractions": {"train": 0.9}}), "split.fractions", "add up to 1.2, not to 1"),
         (changed("name", "../chest"), "name", "letters, digits, dot, dash and underscore only"),

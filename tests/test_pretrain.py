@@ -216,7 +216,7 @@ def test_the_training_starts_from_them_and_says_so(run: Run, export: Path, room:
 
 def test_a_linear_probe_needs_encoders_that_were_trained(room: Path, export: Path) -> None:
     refuse_idle_strategy(config_of(room, export, "runs:/0123", training__strategy="linear_probe"))
-    with pytest.raises(ConfigError, match=r"or encoders of `medmm pretrain` under training.init"):
+    with pytest.raises(ConfigError, match=r"or encoders of `medmm pretrain` under training\.init"):
         refuse_idle_strategy(config_of(room, export, training__strategy="linear_probe"))
 
 
