@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.bare import train_bare
 from benchmarks.measure import OURS, Result, Timed, interleaved
 from medmm.dataset.batches import Batches, TrainingBatches
 from medmm.dataset.cache import PreparedInput
 from medmm.inputs.image import ImageSettings
 from medmm.losses.cross_entropy import CrossEntropy
 from medmm.model import DiagnosisModel, ModelSettings
-from medmm.training.learner import parameter_groups, rate
 from medmm.training.loop import fit
 from medmm.training.settings import TrainingSettings
 from medmm.training.strategies.base import Situation
@@ -36,7 +36,7 @@ def run() -> list[Result]:
         prepared, target = make(Path(temporary))
         ways: dict[str, Callable[[], object]] = {
             OURS: partial(train_ours, prepared, target),
-            LIMIT: partial(train_bare, prepared, target),
+            LIMIT: partial(train_in_memory, prepared, target),
         }
         seconds = interleaved(ways, REPEATS)
     ratio = seconds[OURS] / seconds[LIMIT]
@@ -80,31 +80,20 @@ def train_ours(prepared: dict[str, PreparedInput], target: Array) -> None:
         fit(objective, training, validation, SETTINGS, Path(temporary), lambda epoch, measures: None)
 
 
-def train_bare(prepared: dict[str, PreparedInput], target: Array) -> None:
+def train_in_memory(prepared: dict[str, PreparedInput], target: Array) -> None:
     """Train with the least code that does the same steps, and measures once an epoch."""
     (shard,) = prepared["chest"].shards
     features, mask, truth = (torch.from_numpy(np.array(part)) for part in (shard["features"], shard["features_mask"], target))
-    model = new_model().train()
-    objective = SETTINGS.strategy.build(model, Situation())
-    optimizer = torch.optim.AdamW(parameter_groups(objective, SETTINGS), lr=SETTINGS.learning_rate)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step / (STEPS * SETTINGS.epochs)))
 
     def batches(order: torch.Tensor) -> Iterator[Batch]:
         for rows in order.split(SETTINGS.batch_size):
             fields = {"features": features[rows], "features_mask": mask[rows]}
             yield Batch({"chest": fields}, {"chest": torch.ones(len(rows), dtype=torch.bool)}, truth[rows], rows)
 
-    for _ in range(SETTINGS.epochs):
-        for batch in batches(torch.randperm(STUDIES)):
-            optimizer.zero_grad()
-            objective.loss(batch).backward()
-            torch.nn.utils.clip_grad_norm_(objective.parameters(), SETTINGS.gradient_clip)
-            optimizer.step()
-            scheduler.step()
-        model.eval()
-        with torch.inference_mode():
-            total = sum(
-                objective.validation_loss(batch).item() for batch in batches(torch.arange(STUDIES, STUDIES + VALIDATION))
-            )
-            assert np.isfinite(total)
-        model.train()
+    train_bare(
+        SETTINGS.strategy.build(new_model(), Situation()),
+        SETTINGS,
+        STEPS,
+        lambda: batches(torch.randperm(STUDIES)),
+        lambda: batches(torch.arange(STUDIES, STUDIES + VALIDATION)),
+    )

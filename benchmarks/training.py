@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from benchmarks.bare import train_bare
 from benchmarks.measure import OURS, Result, Timed, interleaved
 from medmm.dataset.batches import Batches, TrainingBatches
 from medmm.dataset.cache import PreparedInput
 from medmm.inputs.image import ImageSettings
 from medmm.losses.cross_entropy import CrossEntropy
 from medmm.model import DiagnosisModel, ModelSettings
-from medmm.training.learner import rate
 from medmm.training.loop import fit
 from medmm.training.settings import TrainingSettings
 from medmm.training.strategies.base import Situation
@@ -64,8 +64,8 @@ def run() -> list[Result]:
         loader = cached(data)
         loops: dict[str, Callable[[], object]] = {
             OURS: partial(train_ours, data),
-            RIVAL: partial(train_bare, data, lambda: (_batch(found["image"], found["target"]) for found in loader)),
-            LIMIT: partial(train_bare, data, lambda: in_memory(data)),
+            RIVAL: partial(train_on, data, lambda: (_batch(found["image"], found["target"]) for found in loader)),
+            LIMIT: partial(train_on, data, lambda: in_memory(data)),
         }
         seconds = interleaved(loops, REPEATS)
     share = seconds[LIMIT] / seconds[OURS]
@@ -110,29 +110,14 @@ def train_ours(data: Data) -> None:
         )
 
 
-def train_bare(data: Data, epoch_batches: Callable[[], Iterable[Batch]]) -> None:
+def train_on(data: Data, epoch_batches: Callable[[], Iterable[Batch]]) -> None:
     """Train with the least code that does the same steps."""
-    model = new_model().train()
-    objective = SETTINGS.strategy.build(model, Situation())
-    groups = [
-        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": SETTINGS.weight_decay},
-        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=SETTINGS.learning_rate)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step / (STEPS * SETTINGS.epochs)))
-    for _ in range(SETTINGS.epochs):
-        for batch in epoch_batches():
-            optimizer.zero_grad()
-            objective.loss(batch).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), SETTINGS.gradient_clip)
-            optimizer.step()
-            scheduler.step()
-        model.eval()
-        with torch.inference_mode():
-            for rows in torch.arange(STUDIES, STUDIES + VALIDATION).chunk(VALIDATION // SETTINGS.batch_size):
-                batch = _batch(data.images[rows], data.target[rows])
-                model.loss(model(batch), batch)
-        model.train()
+
+    def validation() -> Iterator[Batch]:
+        for rows in torch.arange(STUDIES, STUDIES + VALIDATION).chunk(VALIDATION // SETTINGS.batch_size):
+            yield _batch(data.images[rows], data.target[rows])
+
+    train_bare(SETTINGS.strategy.build(new_model(), Situation()), SETTINGS, STEPS, epoch_batches, validation)
 
 
 def in_memory(data: Data) -> Iterator[Batch]:
