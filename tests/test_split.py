@@ -300,3 +300,11 @@ def test_no_study_without_a_label_is_of_a_patient_who_judges(seed: int, by: dict
     judging = {studies[i].patient_id for part in PARTS[1:] for i in split[part]}
     assert found
     assert not judging & {studies[i].patient_id for i in found}
+
+
+@pytest.mark.parametrize("by", ["column", "group"])
+def test_a_split_by_a_column_that_is_not_there_is_refused_where_nobody_has_a_label(by: str) -> None:
+    studies = [Study(1, "p1", "s1", cells={"site": "A"})]
+    nobody = prove(studies, dict.fromkeys(PARTS, ()))
+    with pytest.raises(DataError, match=r"no column 'sight'.*did you mean 'site'"):
+        without_label(studies, nobody, [0], SplitSettings.model_validate({"by": by, "column": "sight"}))

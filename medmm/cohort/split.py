@@ -172,15 +172,19 @@ def without_label(
         split: Of the labelled ones.
         candidates: Indices of those without a label.
         settings: As the split was made.
+
+    Raises:
+        DataError: The studies table lacks the column of the split.
     """
     others = [i for part in PARTS[1:] for i in split[part]]
     patients = {studies[i].patient_id for i in others}
     free = [i for i in candidates if studies[i].patient_id not in patients]
-    if settings.by == "column":
-        return tuple(i for i in free if studies[i].cells[settings.column or ""] == PARTS[0])
-    if settings.by == "group":
-        groups = {"", *(studies[i].cells[settings.column or ""] for i in others)}
-        return tuple(i for i in free if studies[i].cells[settings.column or ""] not in groups)
+    if settings.by in {"column", "group"}:
+        cells = _cells(studies, settings)
+        if settings.by == "column":
+            return tuple(i for i in free if cells[i] == PARTS[0])
+        groups = {"", *(cells[i] for i in others)}
+        return tuple(i for i in free if cells[i] not in groups)
     if settings.by == "time":
         start = min((studies[i].time or datetime.max for i in others), default=datetime.max)
         return tuple(i for i in free if (studies[i].time or datetime.max) < start)
