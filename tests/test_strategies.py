@@ -17,6 +17,7 @@ from medmm.errors import ConfigError, Rejected
 from medmm.fusion.base import pooled, present
 from medmm.inputs.base import Fields
 from medmm.losses import make_loss
+from medmm.losses.base import Loss
 from medmm.losses.cross_entropy import CrossEntropy
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.training.attack import AttackSettings, attack
@@ -56,10 +57,15 @@ SITUATION = Situation(SITES, frozenset({"labs"}))
 def model_of(hospital: Hospital, seed: int = 0, task: Task = "binary") -> DiagnosisModel:
     torch.manual_seed(seed)
     settings = ModelSettings.model_validate({"width": 16, "fusion": {"name": "concat", "modality_dropout": 0}})
-    target = TargetSettings.model_validate({"task": task, **TARGETS[task]})
-    criterion = make_loss(None, target, "none" if task in ("binary", "multiclass", "multilabel") else None)
+    criterion = loss_of(task)
     criterion.fit(labels_of(task, torch.arange(12) % 3 > 0, torch.arange(12) % 2 > 0).double().numpy())
     return DiagnosisModel(settings, hospital.inputs, criterion)
+
+
+def loss_of(task: Task) -> Loss:
+    """Build the loss that suits a task, not yet fitted and without class weights."""
+    target = TargetSettings.model_validate({"task": task, **TARGETS[task]})
+    return make_loss(None, target, "none" if task in ("binary", "multiclass", "multilabel") else None)
 
 
 def labels_of(task: Task, sick: torch.Tensor, odd: torch.Tensor) -> torch.Tensor:

@@ -13,21 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from test_strategies import CASES, labels_of, loss_of
 
 from medmm.dataset.batches import Batches, TrainingBatches
 from medmm.dataset.cache import PreparedInput
 from medmm.errors import DataError
 from medmm.inputs.tabular import TabularSettings
-from medmm.losses.cross_entropy import CrossEntropy
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.training.checkpoint import SafeCheckpoints
 from medmm.training.learner import rate
 from medmm.training.loop import LAST, Fitted, fit
-from medmm.training.objective import Objective
 from medmm.training.settings import TrainingSettings
-from medmm.training.strategies import STRATEGIES
-from medmm.training.strategies.base import Situation, Strategy
-from medmm.training.strategies.supervised import Labelled
+from medmm.training.strategies.base import Situation
+from medmm.types import Task
 
 TRAINING, VALIDATION = range(26), range(26, 40)
 EPOCHS = 6
@@ -45,7 +43,11 @@ def digest_of(model: torch.nn.Module) -> str:
 
 
 def train(
-    folder: Path, report: Report = lambda _epoch, _measures: None, orders: list[int] | None = None, **changes: Any
+    folder: Path,
+    report: Report = lambda _epoch, _measures: None,
+    orders: list[int] | None = None,
+    task: Task = "binary",
+    **changes: Any,
 ) -> tuple[Fitted, DiagnosisModel]:
     """Train a small network with dropout on forty studies of two numbers; `orders` takes the epochs that fix an order.
 
@@ -58,16 +60,17 @@ def train(
     fields = {"number": number, "known": np.ones((60, 2), np.uint8), "category": np.zeros((60, 0), np.int32)}
     place = np.stack([np.zeros(60, int), np.arange(60)], axis=1)
     prepared = {"labs": PreparedInput(place, (fields,), {}, [])}
-    target = (number[:, :1] + rng.normal(size=(60, 1)) > 0).astype(float)
+    sick = torch.from_numpy(number[:, 0] + rng.normal(size=60) > 0)
+    target = labels_of(task, sick, torch.arange(60) % 2 > 0).double().numpy()
+    criterion = loss_of(task)
+    criterion.fit(target[list(TRAINING)])
     target[40:] = np.nan
     labs = TabularSettings.model_validate(
         {"table": "x", "numeric": {"a": {}, "b": {}}, "encoder": {"layers": 1, "name": "ft_transformer"}}
     )
     one = labs.open("labs").fit([("1", {"a": "0", "b": "1"}), ("2", {"a": "2", "b": "3"})])
     torch.manual_seed(settings.seed)
-    model = DiagnosisModel(
-        ModelSettings.model_validate({"width": 16, "fusion": "transformer"}), {"labs": one}, CrossEntropy("binary", [1.0])
-    )
+    model = DiagnosisModel(ModelSettings.model_validate({"width": 16, "fusion": "transformer"}), {"labs": one}, criterion)
 
     def training(epoch: Callable[[], int]) -> Batches:
         def told() -> int:
@@ -181,50 +184,22 @@ OPTIONS: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize("name", [*STRATEGIES, "free"])
-def test_every_strategy_broken_off_ends_with_the_weights_of_an_unbroken_run(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "task"), [*CASES, ("free", "binary")])
+def test_every_strategy_broken_off_ends_with_the_weights_of_an_unbroken_run(tmp_path: Path, name: str, task: Task) -> None:
     strategy = {"name": name, **OPTIONS.get(name, {})} if name != "free" else {"name": "adversarial", "method": "free"}
 
     def fail(epoch: int, _measures: Mapping[str, float]) -> None:
-        if epoch == 3:
+        if epoch == 2:
             raise _PowerCutError
 
-    whole, model = train(tmp_path / "whole", strategy=strategy)
+    asked = {"task": task, "strategy": strategy, "epochs": 4, "patience": 4}
+    whole, model = train(tmp_path / "whole", **asked)
     with pytest.raises(_PowerCutError):
-        train(tmp_path / "broken", fail, strategy=strategy)
-    again, same = train(tmp_path / "broken", strategy=strategy)
+        train(tmp_path / "broken", fail, **asked)
+    again, same = train(tmp_path / "broken", **asked)
     assert whole == again
     assert digest_of(model) == digest_of(same)
     assert all(weight.isfinite().all() for weight in model.parameters())
-
-
-def test_an_objective_follows_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    weights: list[float] = []
-
-    def watch(owner: type, name: str) -> None:
-        before = getattr(owner, name)
-
-        def watched(self: Objective, *given: object) -> object:
-            told.append(f"{name} {given[0]}" if name == "begin_epoch" else name)
-            if name in {"loss", "end_step"}:
-                weights.append(sum(weight.abs().sum().item() for weight in self.parameters()))
-            return before(self, *given)
-
-        monkeypatch.setattr(owner, name, watched)
-
-    for name in ("begin_epoch", "end_step", "end_validation", "finish"):
-        watch(Objective, name)
-    watch(Labelled, "loss")
-    watch(Strategy, "validation_loss")
-    train(tmp_path, epochs=2, patience=2)
-    steps, asked = ["loss", "end_step"] * 4, ["validation_loss"] * 2  # 26 and 14 studies in batches of 8
-    assert told == [
-        *(one for epoch in range(2) for one in (f"begin_epoch {epoch}", *steps, *asked, "end_validation")),
-        "finish",
-    ]
-    moved = [after != before for before, after in zip(weights[::2], weights[1::2], strict=True)]
-    assert moved == [False, *[True] * 7]  # the very first step has a rate of 0
 
 
 def test_every_epoch_has_an_order_of_its_own_and_a_resumed_run_takes_up_the_next(tmp_path: Path) -> None:
