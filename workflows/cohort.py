@@ -250,24 +250,12 @@ def divide(config: RunConfig, sources: Sources, intake: Intake, screen: Screen, 
     refuse_leaks(findings, config.leakage)
     if labels and (idle := idle_waivers(findings, config.leakage)):
         screen.say(f"leakage.waive lets nothing pass under {', '.join(idle)}: correct the name, or take it out")
-    training = [study for i, study in enumerate(studies) if i in learning]
     unused = {i: why for i, why in left_out.items() if i not in learning}
-    inputs: dict[str, Input[object]] = {}
-    prepared: dict[str, PreparedInput] = {}
-    for name, settings in config.inputs.items():
-        inputs[name] = taken.get(name) or _fit(settings.open(name), training)
-        prepared[name] = intake.images.get(name) or prepare_one(config, inputs[name], studies, unused, screen)
-        tell_cut_notes(name, prepared[name], screen)
-        rejected = {i: reason.code.value for i, reason in prepared[name].rejected.items()}
-        left_out, unused = left_out | rejected, unused | rejected
+    inputs, prepared, rejected = _fit_and_prepare(config, intake, taken, learning, unused, screen)
+    left_out |= rejected
     sides = {i: side for i, side in sides.items() if i not in left_out}
-    unlabelled = tuple(i for i in unlabelled if i not in unused)
-    if unlabelled:
-        screen.say(f"{len(unlabelled):,} studies without a label learn too; none is of a patient of validation or test")
-    elif intake.unlabelled:
-        screen.say(
-            "no study without a label learns: the table has none, or only such of whom validation or test tells something"
-        )
+    unlabelled = tuple(i for i in unlabelled if i not in rejected)
+    _tell_unlabelled(intake, unlabelled, screen)
     studies = tuple(_with_rejections(study, i, prepared) for i, study in enumerate(studies))
     split = prove(studies, {part: tuple(i for i, side in sides.items() if side == part) for part in PARTS})
     target = _target(studies)
@@ -293,6 +281,41 @@ def divide(config: RunConfig, sources: Sources, intake: Intake, screen: Screen, 
         people,
         start,
     )
+
+
+def _fit_and_prepare(
+    config: RunConfig,
+    intake: Intake,
+    taken: Inputs,
+    learning: Collection[int],
+    unused: Mapping[int, str],
+    screen: Screen,
+) -> tuple[dict[str, Input[object]], dict[str, PreparedInput], dict[int, str]]:
+    """Fit each input on the studies that learn, where another run has not done so, and prepare those that are in use.
+
+    Returns:
+        The inputs, what they prepared, and index of a study that had to be rejected -> why, in a word.
+    """
+    training = [study for i, study in enumerate(intake.studies) if i in learning]
+    inputs: dict[str, Input[object]] = {}
+    prepared: dict[str, PreparedInput] = {}
+    rejected: dict[int, str] = {}
+    for name, settings in config.inputs.items():
+        one = inputs[name] = taken.get(name) or _fit(settings.open(name), training)
+        prepared[name] = intake.images.get(name) or prepare_one(config, one, intake.studies, {**unused, **rejected}, screen)
+        tell_cut_notes(name, prepared[name], screen)
+        rejected |= {i: reason.code.value for i, reason in prepared[name].rejected.items()}
+    return inputs, prepared, rejected
+
+
+def _tell_unlabelled(intake: Intake, unlabelled: Sequence[int], screen: Screen) -> None:
+    """Say how many studies learn without a label, where somebody asked for them."""
+    if unlabelled:
+        screen.say(f"{len(unlabelled):,} studies without a label learn too; none is of a patient of validation or test")
+    elif intake.unlabelled:
+        screen.say(
+            "no study without a label learns: the table has none, or only such of whom validation or test tells something"
+        )
 
 
 def settle(config: RunConfig, patients: int, screen: Screen, taken: Collection[str] = ()) -> RunConfig:

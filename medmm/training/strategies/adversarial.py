@@ -35,7 +35,7 @@ class Adversarial(StrategySettings):
     """How far, and for pgd how many steps."""
 
     weight: float = Field(0.5, ge=0, le=1)
-    """Weight of the changed studies in the loss; those as they are have the rest."""
+    """Weight of the changed studies in the loss; those as they are have the rest. free learns from changed ones alone."""
 
     replays: int = Field(4, ge=2)
     """Steps on each batch, for free."""
