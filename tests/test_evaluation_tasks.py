@@ -22,10 +22,11 @@ from medmm.evaluation.paired import Rated, contrasts, headline_of
 from medmm.evaluation.plots import plots_of
 from medmm.evaluation.prior import prior
 from medmm.evaluation.subgroups import subgroups
-from medmm.evaluation.survival import c_index, kaplan_meier, uncut
+from medmm.evaluation.survival import WHENEVER, c_index, kaplan_meier, uncut
 from medmm.evaluation.verdict import judge
 from medmm.evaluation.yardstick import C_INDEX, R_SQUARED, YARDSTICKS, Yardstick
 from medmm.types import Array, Scores, Task
+from medmm.workflows.report import metrics
 
 SURVIVAL = TargetSettings(task="survival", time="days", event="died", unit="days", horizons=(3, 8))
 ORDINAL = TargetSettings(column="grade", task="ordinal", classes=("none", "mild", "severe"))
@@ -136,6 +137,12 @@ def test_the_c_index_counts_pairs_as_its_definition_says() -> None:
         repeated = by_pairs(np.repeat(risk, counted), np.repeat(scores.target, counted, axis=0))
         assert value == pytest.approx(repeated)
     evaluation = evaluate(scores, "survival", (), resamples=30)
+    assert evaluation.pick("event_rate", WHENEVER).value == pytest.approx(scores.target[:, 1].mean())
+    named = metrics(evaluation)
+    assert named["test/event_rate"] == pytest.approx(scores.target[:, 1].mean())
+    assert {name for name in named if name.startswith("test/c_index") and name.endswith("days")} == {
+        f"test/c_index_{name}" for name in SURVIVAL.names
+    }
     assert evaluation.headline.value == pytest.approx(by_pairs(risk, scores.target))
     assert evaluation.pick("uno_c_index").value == pytest.approx(by_pairs(risk, scores.target, uncut(scores.target)), rel=1e-6)
     assert np.isnan(c_index(risk, np.stack([scores.target[:, 0], 0 * risk], 1), ones)[0])

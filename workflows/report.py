@@ -16,6 +16,7 @@ from medmm.evaluation.intervals import Estimate, interval
 from medmm.evaluation.plots import inputs_plot, plots_of
 from medmm.evaluation.results import Evaluation
 from medmm.evaluation.subgroups import subgroup_table, subgroups
+from medmm.evaluation.survival import WHENEVER
 from medmm.evaluation.yardstick import YARDSTICKS
 from medmm.predict import Subset
 from medmm.rules.book import Rulebook
@@ -160,9 +161,10 @@ def metrics(evaluation: Evaluation, comparison: InputComparison | None = None) -
     """
     classes = Counter(result.metric for result in evaluation.results)
     several = max(classes.values()) > 1
+    whole = {GRADE, WHENEVER}  # of no one class
     named = {
-        f"test/{result.metric}" + (f"_{result.class_name}" if several and result.class_name != GRADE else ""): result.estimate
-        for result in evaluation.results
+        f"test/{one.metric}" + (f"_{one.class_name}" if several and one.class_name not in whole else ""): one.estimate
+        for one in evaluation.results
     }
     if comparison is not None:
         named |= {f"alone/{name}": one.alone for name, one in comparison.singles.items()}

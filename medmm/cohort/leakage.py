@@ -79,7 +79,8 @@ def refuse_leaks(found: Sequence[Finding], settings: LeakageSettings) -> None:
     """
     leaking = [one for one in found if one.leaks and one.name not in settings.waive]
     if leaking:
-        told = "; ".join(f"{one.name} ({one.check}: {one.found})" for one in leaking)
+        each = dict.fromkeys(f"{one.name} ({one.check}: {one.found})" for one in leaking)  # one may tell of two classes alike
+        told = "; ".join(each)
         waivers = ", ".join(f"{name}: why" for name in dict.fromkeys(one.name for one in leaking))
         raise DataError(
             f"the data leak: {told}. Correct the data or the run file; what is no leak, waive with its "

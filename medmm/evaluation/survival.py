@@ -17,6 +17,9 @@ from medmm.evaluation.metrics import BLOCK_VALUES
 from medmm.evaluation.results import Result, result_of
 from medmm.types import Array, Scores
 
+WHENEVER = "whenever"
+"""Stands where a horizon would, for the share of studies in which the event was seen at all."""
+
 
 def event_steps(target: Array) -> tuple[Array, Array, Array]:
     """Give the times (M,) of events in rising order, how many happen then, and how many studies are still observed then.
@@ -96,7 +99,7 @@ def survival_results(scores: Scores, weights: Array) -> Iterator[Result]:
     """
     events = int((scores.target[:, 1] == 1).sum())
     had = (weights @ scores.target[:, 1]) / weights.sum(axis=1)
-    yield result_of("event_rate", scores.classes[-1], had, scores.patient, f"{events} with the event, whenever")
+    yield result_of("event_rate", WHENEVER, had, scores.patient, f"{events} with the event")
     weight = uncut(scores.target)
     for column, name in enumerate(scores.classes):
         risk = scores.predicted[:, column]
