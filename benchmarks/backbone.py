@@ -99,7 +99,7 @@ def train(cohort: Cohort, model: DiagnosisModel, prepared: PreparedInput, epochs
     )
     seconds = time.perf_counter() - start
     rows = cohort.split["test"]
-    logits, _, _ = predict(model, Batches(inputs, rows, None, size), [frozenset({"ct"})])
+    logits = predict(model, Batches(inputs, rows, None, size), [frozenset({"ct"})]).logits
     return seconds, float(roc_auc_score(np.asarray(cohort.target)[list(rows), 0], logits[frozenset({"ct"})][:, 0]))
 
 

@@ -204,9 +204,8 @@ def auroc_on(package: Package, root: Path, keep: Subset) -> float:
     prepared = {name: prepare_input(studies, one, root / "cache", 0) for name, one in package.inputs.items()}
     names = sorted(package.inputs)
     keep = keep & frozenset(names)
-    logits, present, _ = predict(
-        package.model, Batches(prepared, range(len(studies)), None, 64), [keep] if keep in subsets(names) else []
-    )
+    said = predict(package.model, Batches(prepared, range(len(studies)), None, 64), [keep] if keep in subsets(names) else [])
+    logits, present = said.logits, said.present
     has = present[:, [names.index(name) for name in sorted(keep)]].any(1)
     target: Array = np.array([study.label for study in studies])[has]
     return float(roc_auc_score(target[:, 0], logits[keep][has, 0]))

@@ -236,7 +236,7 @@ def loop(seed: int, way: StrategySettings, epochs: int, **changes: object) -> Tr
 def said(planted: Planted, model: DiagnosisModel, part: str = "test") -> Scores:
     """Give what a model says of the studies of a part."""
     rows, every = planted.parts[part], frozenset(planted.inputs)
-    logits, _, _ = predict(model, Batches(planted.prepared, rows, None, 256), [every])
+    logits = predict(model, Batches(planted.prepared, rows, None, 256), [every]).logits
     return scores_of(planted, rows, logits[every])
 
 

@@ -1,4 +1,4 @@
-"""What a model says of studies, with all their inputs or with some. S studies, K outputs of a head."""
+"""What a model says of studies, with all their inputs or with some. S studies, D width, K outputs of a head."""
 
 from collections.abc import Iterable, Sequence
 from itertools import chain, combinations
@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from medmm.fusion.base import pooled
 from medmm.model import DiagnosisModel
 from medmm.types import Array, Batch
 
@@ -28,11 +29,15 @@ class Predicted(NamedTuple):
         present: (S, I) whether each input, in alphabetical order, was there.
         conflict: (S,) in [0, 1], how far the inputs of a study contradict each other in the first subset asked for; None where
             the fusion cannot tell.
+        joint: (S, D) representation of each study, by the first subset asked for.
+        pooled: Input -> (S, D) mean of its tokens; zeros where it is absent.
     """
 
     logits: dict[Subset, Array]
     present: Array
     conflict: Array | None
+    joint: Array
+    pooled: dict[str, Array]
 
 
 @torch.inference_mode()
@@ -53,15 +58,26 @@ def predict(
     logits: dict[Subset, list[Array]] = {some: [] for some in keep}
     present: list[Array] = []
     conflict: list[Array] = []
+    joint: list[Array] = []
+    means: dict[str, list[Array]] = {name: [] for name in sorted(model.encoders)}
     for batch in batches:
         tokens = model.encode(batch.to(device))
+        for name, own in means.items():
+            own.append(pooled(tokens[name]).float().cpu().numpy())
         for some in keep:
             output = model.fuse(tokens, some)
             logits[some].append(free(output.logits).float().cpu().numpy())
-            if some == keep[0] and output.fused.conflict is not None:
-                conflict.append(output.fused.conflict.float().cpu().numpy())
+            if some == keep[0]:
+                joint.append(output.fused.joint.float().cpu().numpy())
+                if output.fused.conflict is not None:
+                    conflict.append(output.fused.conflict.float().cpu().numpy())
         present.append(np.stack([batch.present[name].numpy() for name in sorted(batch.present)], axis=1))
     none = np.empty((0, model.head.out_features), np.float32)
-    joined = {some: np.concatenate([none, *parts]) for some, parts in logits.items()}
-    has = np.concatenate([np.empty((0, len(model.encoders)), bool), *present])
-    return Predicted(joined, has, np.concatenate(conflict) if conflict else None)
+    bare = np.empty((0, model.head.in_features), np.float32)
+    return Predicted(
+        logits={some: np.concatenate([none, *parts]) for some, parts in logits.items()},
+        present=np.concatenate([np.empty((0, len(model.encoders)), bool), *present]),
+        conflict=np.concatenate(conflict) if conflict else None,
+        joint=np.concatenate([bare, *joint]),
+        pooled={name: np.concatenate([bare, *own]) for name, own in means.items()},
+    )

@@ -101,11 +101,11 @@ def test_a_batch_in_which_one_study_alone_has_the_image_can_be_learned_from(hosp
 def test_hiding_an_input_is_the_same_as_a_study_that_lacks_it(hospital: Hospital, package: Package) -> None:
     batch = mixed(hospital)
     asked = subsets(["chest", "history", "labs"])
-    logits, _, _ = predict(package.model, [batch], asked)
+    logits = predict(package.model, [batch], asked).logits
     for some in asked:
         absent = {name: has if name in some else torch.zeros_like(has) for name, has in batch.present.items()}
         left = torch.stack(list(absent.values())).any(0)
-        expected, _, _ = predict(package.model, [replace(batch, present=absent)], [EVERYTHING])
+        expected = predict(package.model, [replace(batch, present=absent)], [EVERYTHING]).logits
         # A study is encoded in another batch then, so sums may run in another order.
         np.testing.assert_allclose(logits[some][left], expected[EVERYTHING][left], atol=2e-6)
     assert not np.allclose(logits[frozenset({"labs"})], logits[frozenset({"history", "labs"})], atol=1e-3)
@@ -113,17 +113,18 @@ def test_hiding_an_input_is_the_same_as_a_study_that_lacks_it(hospital: Hospital
 
 def test_a_study_gets_the_same_logits_whatever_stands_beside_it(hospital: Hospital, package: Package) -> None:
     batch = mixed(hospital)
-    together, _, _ = predict(package.model, [batch], [EVERYTHING])
+    together = predict(package.model, [batch], [EVERYTHING]).logits
     for row in range(len(batch.rows)):
         fields = {n: {f: v[row : row + 1] for f, v in fields.items()} for n, fields in batch.inputs.items()}
         one = Batch(fields, {n: has[row : row + 1] for n, has in batch.present.items()}, None, batch.rows[row : row + 1])
-        alone, _, _ = predict(package.model, [one], [EVERYTHING])
+        alone = predict(package.model, [one], [EVERYTHING]).logits
         np.testing.assert_allclose(alone[EVERYTHING][0], together[EVERYTHING][row], atol=2e-6)
 
 
 def test_predict_joins_batches_in_order_and_tells_what_was_there(hospital: Hospital, package: Package) -> None:
     batches = [hospital.batch(hospital.studies[:5]), hospital.batch(hospital.studies[5:8])]
-    logits, present, _ = predict(package.model, batches, [EVERYTHING])
+    said = predict(package.model, batches, [EVERYTHING])
+    logits, present = said.logits, said.present
     assert logits[EVERYTHING].shape == (8, 1)
     expected = [[name in study.evidence for name in sorted(EVERYTHING)] for study in hospital.studies[:8]]
     assert present.tolist() == expected

@@ -47,9 +47,9 @@ def test_a_loaded_package_predicts_the_same_bit_for_bit(hospital: Hospital, pack
     loaded = load_package(saved)
     asked = subsets(["chest", "history", "labs"])
     batch = hospital.batch(hospital.studies[:12])
-    before, _, _ = predict(package.model, [batch], asked)
+    before = predict(package.model, [batch], asked).logits
     # The inputs of the package prepare the studies too.
-    after, _, _ = predict(loaded.model, [replace(hospital, inputs=loaded.inputs).batch(hospital.studies[:12])], asked)
+    after = predict(loaded.model, [replace(hospital, inputs=loaded.inputs).batch(hospital.studies[:12])], asked).logits
     for some in asked:
         assert np.array_equal(before[some], after[some])
         assert np.array_equal(package.answer(before[some]), loaded.answer(after[some]))

@@ -102,7 +102,7 @@ def gain(seed: int, folder: Path) -> float:
             folder / way,
             lambda _epoch, _measures: None,
         )
-        logits, _, _ = predict(model, Batches(tables, TEST, None, 64), [frozenset(NAMES)])
+        logits = predict(model, Batches(tables, TEST, None, 64), [frozenset(NAMES)]).logits
         areas[way] = float(roc_auc_score(truth[list(TEST), 0], logits[frozenset(NAMES)][:, 0]))
     return areas["linear_probe"] - areas["supervised"]
 

@@ -90,7 +90,7 @@ def test_mlflow_itself_loads_the_model_and_scores_a_studies_table(
     table = pd.DataFrame([dict(study.cells) for study in studies])
     scores = mlflow.pyfunc.load_model(address).predict(table, params={"root": str(hospital.cohort.root), "workers": 0})
     everything = frozenset(package.inputs)
-    logits, _, _ = predict(package.model, [hospital.batch(studies)], [everything])
+    logits = predict(package.model, [hospital.batch(studies)], [everything]).logits
     np.testing.assert_allclose(scores[["probability_pneumonia"]], package.answer(logits[everything]), atol=1e-6)
     assert scores["study_id"].tolist() == [study.study_id for study in studies]
 

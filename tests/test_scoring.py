@@ -127,7 +127,7 @@ def test_probabilities_are_those_of_the_model(hospital: Hospital, package: Packa
     scores = table(tmp_path, "scores")
     some = [study for study in hospital.studies if study.evidence][:20]
     everything = frozenset(package.inputs)
-    logits, _, _ = predict(package.model, [hospital.batch(some)], [everything])
+    logits = predict(package.model, [hospital.batch(some)], [everything]).logits
     # By hand: temperature 1.5, sigmoid, threshold 0.4.
     expected = 1 / (1 + np.exp(-logits[everything][:, 0].astype(float) / 1.5))
     np.testing.assert_allclose(scores["probability_pneumonia"][: len(some)], expected, atol=1e-6)

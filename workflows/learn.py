@@ -137,16 +137,16 @@ def join(cohort: Cohort, singles: Mapping[str, Learned], screen: Screen, *, deci
     model = new_model(cohort).eval()
     assert isinstance(model.fusion, Late)
     for name, single in singles.items():
-        own = single.package.model
-        model.encoders[name].load_state_dict(own.encoders[name].state_dict())
-        model.auxiliary[name].load_state_dict(own.auxiliary[name].state_dict())
+        learned = single.package.model
+        model.encoders[name].load_state_dict(learned.encoders[name].state_dict())
+        model.auxiliary[name].load_state_dict(learned.auxiliary[name].state_dict())
     prepared = _prepared(cohort, model, screen)
     rows = cohort.split["validation"]
     alone = [frozenset([name]) for name in model.fusion.inputs]
     batches = Batches(prepared, rows, None, cohort.config.training.batch_size)
-    logits, present, _ = predict(model, batches, alone, within_fusion=True)
-    said = np.stack([logits[some] for some in alone], axis=1)  # (S, I, K)
-    model.fusion.calibrate(said, present, cohort.target[list(rows)], model.criterion)
+    predicted = predict(model, batches, alone, within_fusion=True)
+    own = np.stack([predicted.logits[some] for some in alone], axis=1)  # (S, I, K)
+    model.fusion.calibrate(own, predicted.present, cohort.target[list(rows)], model.criterion)
     return _speak(cohort, model, prepared, decides=decides)
 
 
@@ -185,10 +185,10 @@ def _speak(cohort: Cohort, model: DiagnosisModel, prepared: Mapping[str, Prepare
     batch_size = config.training.batch_size
     taught = cohort.split["train"]
     if model.criterion.settles:
-        logits, _, _ = predict(model, Batches(prepared, taught, None, batch_size), [everything])
+        logits = predict(model, Batches(prepared, taught, None, batch_size), [everything]).logits
         model.criterion.settle(logits[everything], cohort.target[list(taught)])
     validation = Batches(prepared, cohort.split["validation"], None, batch_size)
-    logits, _, _ = predict(model, validation, [everything])
+    logits = predict(model, validation, [everything]).logits
     truth = cohort.target[list(cohort.split["validation"])]
     tempered = model.criterion.tempered and (decides or bool(has_both(truth).any()))
     package = Package(
@@ -212,7 +212,8 @@ def _speak(cohort: Cohort, model: DiagnosisModel, prepared: Mapping[str, Prepare
     if decides:
         package = replace(package, thresholds=choose_thresholds(chosen, task, config.evaluation.decision))
     rows = cohort.split["test"]
-    logits, present, conflict = predict(model, Batches(prepared, rows, None, batch_size), subsets(sorted(everything)))
+    said = predict(model, Batches(prepared, rows, None, batch_size), subsets(sorted(everything)))
+    logits, present, conflict = said.logits, said.present, said.conflict
     test = {some: make_scores(cohort, rows, package.answer(values)) for some, values in logits.items()}
     after, fired = answers("test", test[everything].predicted)
     robust = _attacked(cohort, package, prepared) if decides else {}  # told by the decisions

@@ -120,7 +120,8 @@ def _score_batch(package: Package, book: Rulebook, studies: Sequence[tuple[Study
         rows=torch.arange(len(studies)),
     )
     everything = frozenset(names)
-    logits, _, conflict = predict(package.model, [batch], [everything])
+    said = predict(package.model, [batch], [everything])
+    logits, conflict = said.logits, said.conflict
     raw = package.answer(logits[everything])  # (S, C)
     answers, fired = book.answers([study for study, _ in studies], raw)  # (S, C)
     cells = answer_cells(package.target, answers, package.thresholds)
