@@ -6,7 +6,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, recall_sc
 
 from medmm.errors import DataError
 from medmm.evaluation.evaluate import compare, evaluate
-from medmm.evaluation.intervals import patient_weights
+from medmm.evaluation.intervals import patient_weights, tails
 from medmm.types import Array, Scores, Task
 
 METRICS = ["auroc", "auprc", "brier", "sensitivity", "specificity", "prevalence"]
@@ -54,9 +54,11 @@ def test_limits_are_those_of_a_loop_over_resamples() -> None:
         auroc.append(roc_auc_score(target, probability))
         detected.append(recall_score(target, probability >= 0.4))
     evaluation = evaluate(scores, "binary", [0.4], resamples=100, seed=5)
-    for metric, resampled in (("auroc", auroc), ("sensitivity", detected)):
+    positives, negatives = (len(set(scores.patient[scores.target[:, 0] == outcome].tolist())) for outcome in (1, 0))
+    assert positives != negatives
+    for metric, resampled, rests_on in (("auroc", auroc, min(positives, negatives)), ("sensitivity", detected, positives)):
         estimate = evaluation.pick(metric)
-        assert (estimate.low, estimate.high) == pytest.approx(tuple(np.quantile(resampled, (0.025, 0.975))))
+        assert (estimate.low, estimate.high) == pytest.approx(tuple(np.quantile(resampled, tails(0.95, rests_on))))
 
 
 @pytest.mark.parametrize("task", ["multiclass", "multilabel"])
@@ -68,7 +70,9 @@ def test_the_mean_over_classes_is_taken_within_each_resample(task: Task) -> None
         pairs = zip(scores.target.T, scores.predicted.T, strict=True)
         means.append(np.mean([roc_auc_score(t, p, sample_weight=counted) for t, p in pairs]))
     assert evaluation.headline.value == pytest.approx(np.mean([evaluation.pick("auroc", name).value for name in "abc"]))
-    assert (evaluation.headline.low, evaluation.headline.high) == pytest.approx(tuple(np.quantile(means, (0.025, 0.975))))
+    outcomes = [scores.patient[column == outcome] for column in scores.target.T for outcome in (0, 1)]
+    shares = tails(0.95, min(len(set(patients.tolist())) for patients in outcomes))
+    assert (evaluation.headline.low, evaluation.headline.high) == pytest.approx(tuple(np.quantile(means, shares)))
     assert [(result.metric, result.class_name) for result in evaluation.results] == [
         *((metric, name) for name in "abc" for metric in METRICS),
         *((metric, "macro") for metric in METRICS[:-1]),

@@ -1,4 +1,4 @@
-"""Our numbers beside those of R (pROC, survival, ipred) and of scikit-survival; `tests/reference` holds both, with the scripts."""
+"""Our numbers beside those of R (pROC, survival, ipred) and scikit-survival; `tests/reference` has both, with the scripts."""
 
 import json
 from pathlib import Path

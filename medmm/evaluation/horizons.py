@@ -1,4 +1,4 @@
-"""How well risks by a time are told where some observations end before it: AUC and Brier score, weighted for what was cut short.
+"""How well risks by a time are told where observations end before it: AUC and Brier score, weighted for what was cut.
 
 A study whose observation ended before the horizon without the event is of neither side. The others stand for it: a study with
 the event by the horizon counts 1 / G(its time), one without it, in the Brier score, 1 / G(horizon); G(t) is the chance that an
@@ -8,9 +8,10 @@ time, the event came first.
 Letters: S studies, R resamples, H horizons, M moments.
 
 Source:
-    Uno et al., J. Am. Stat. Assoc. 102 (2007) 527-537; Hung & Chiang, Can. J. Stat. 38 (2010) 8-26: those with the event by the
-    horizon against those who are without it at the horizon (cumulative cases, dynamic controls).
-    Graf et al., Assessment and comparison of prognostic classification schemes for survival data, Stat. Med. 18 (1999) 2529-2545.
+    Uno et al., J. Am. Stat. Assoc. 102 (2007) 527-537; Hung & Chiang, Can. J. Stat. 38 (2010) 8-26: those with the event by
+    the horizon against those who are without it at the horizon (cumulative cases, dynamic controls).
+    Graf et al., Assessment and comparison of prognostic classification schemes for survival data, Stat. Med. 18 (1999)
+    2529-2545.
 """
 
 from collections.abc import Sequence
