@@ -65,7 +65,7 @@ def brier_at(risk: Array, target: Array, at: float, weights: Array) -> Array:
     def mean(block: Array) -> Array:
         before, until = going_on(target, at, block)
         late = np.divide(block @ (missed * later), until, out=np.full(len(block), np.nan), where=until > 0)
-        return ((block / before) @ (missed * had) + late) / block.sum(axis=1, dtype=np.float64)
+        return np.asarray(((block / before) @ (missed * had) + late) / block.sum(axis=1, dtype=np.float64))
 
     return by_blocks(mean, weights)
 
