@@ -212,3 +212,18 @@ def test_inputs_are_left_as_they_are() -> None:
     evaluate(scores, "binary", [0.4], resamples=5)
     for now, then in zip((scores.predicted, scores.target, scores.patient), before, strict=True):
         np.testing.assert_array_equal(now, then)
+
+
+def test_all_or_none_detected_has_the_interval_of_wilson_with_the_patient_as_unit() -> None:
+    scores = binary(studies=90)
+    sick = scores.target[:, 0] == 1
+    evaluation = evaluate(scores, "binary", [0.0], resamples=20)
+    detected, cleared = evaluation.pick("sensitivity"), evaluation.pick("specificity")
+    patients = len(set(scores.patient[sick].tolist()))
+    assert (detected.value, detected.patients, detected.studies) == (1, patients, sick.sum())
+    # Wilson: n / (n + z^2) where all of n are right.
+    assert (detected.low, detected.high) == (pytest.approx(patients / (patients + 1.959964**2)), pytest.approx(1))
+    assert (cleared.value, cleared.low) == (0, 0)
+    assert cleared.high == pytest.approx(1.959964**2 / (cleared.patients + 1.959964**2))
+    (note,) = [one.note for one in evaluation.results if one.metric == "sensitivity"]
+    assert note == "the same in every resample, so the interval is Wilson's, a patient counting once"

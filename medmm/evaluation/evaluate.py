@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
+from scipy.stats import binomtest
 
 from medmm.evaluation.decision import decide
 from medmm.evaluation.grades import grade_results
@@ -18,6 +19,11 @@ from medmm.types import Array, Scores, Task
 
 COUNTED = {"sensitivity": 1, "specificity": 0}
 """Metrics that count only the studies with this target."""
+
+
+SHARES = ("sensitivity", "specificity", "prevalence")
+
+CERTAIN = "the same in every resample, so the interval is Wilson's, a patient counting once"
 
 
 def evaluate(scores: Scores, task: Task, thresholds: Sequence[float], resamples: int = RESAMPLES, seed: int = 0) -> Evaluation:
@@ -91,7 +97,16 @@ def _class_result(metric: str, name: str, values: Array, target: Array, patient:
         return Result(metric, name, summarise(values, counted), f"one class only, n = {len(target)}")
     notes = [f"{int((target == 1).sum())} positive"] if metric == "prevalence" else []
     rests_on = patients_behind(metric, target, patient)
+    if metric in SHARES and (values == values[0]).all():
+        return Result(metric, name, _certain(float(values[0]), counted, len(values) - 1), "; ".join([*notes, CERTAIN]))
     return result_of(metric, name, values, counted, *notes, rests_on=rests_on)
+
+
+def _certain(value: float, patient: Array, resamples: int) -> Estimate:
+    """Give a share of none or all, which resamples cannot tell the uncertainty of, with the interval of Wilson (1927)."""
+    patients = len(np.unique(patient))
+    limits = binomtest(round(value * patients), patients).proportion_ci(LEVEL, method="wilson")
+    return Estimate(value, float(limits.low), float(limits.high), len(patient), patients, resamples)
 
 
 def _macro_result(metric: str, values: Array, scores: Scores) -> Result:
