@@ -63,6 +63,7 @@ def test_beyond_the_last_observation_neither_is_defined() -> None:
     assert np.isfinite([dynamic_auc(risk, target, 24.0, once), brier_at(risk, target, 24.0, once)]).all()
     assert np.isnan([dynamic_auc(risk, target, 25.0, once), brier_at(risk, target, 25.0, once)]).all()
     assert np.isnan(dynamic_auc(risk, target, 0.5, once)[0])
+    assert np.isnan(dynamic_auc(risk[:1], np.array([[3.0, 0.0]]), 5.0, once[:, :1])[0])
 
 
 def test_the_mean_over_time_is_that_of_straight_lines() -> None:

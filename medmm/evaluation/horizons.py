@@ -37,6 +37,8 @@ def dynamic_auc(risk: Array, target: Array, at: float, weights: Array) -> Array:
     time, event = target[:, 0], target[:, 1] == 1
     had, later = (time <= at) & event, time > at
     used = had | later
+    if not had.any() or not later.any():
+        return np.full(len(weights), np.nan)
 
     def area(block: Array) -> Array:
         before, _ = going_on(target, at, block)
