@@ -217,6 +217,7 @@ class Scores:
         target: (S, T) of 0 and 1 with T = C for classes; a value; or time and event.
         patient: (S,) whole numbers that tell patients apart; they identify nobody.
         groups: Subgroup column -> (S,) values.
+        horizons: (C,) times by which risks are told, where these are known; empty for a task without them.
     """
 
     classes: tuple[str, ...]
@@ -224,6 +225,7 @@ class Scores:
     target: Array
     patient: Array
     groups: Mapping[str, Array] = field(default_factory=dict)
+    horizons: tuple[float, ...] = ()
 
     def some(self, keep: Array) -> Self:
         """Give the scores of the studies where keep (S,) is true."""

@@ -6,7 +6,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, recall_sc
 
 from medmm.errors import DataError
 from medmm.evaluation.evaluate import compare, evaluate
-from medmm.evaluation.intervals import patient_weights
+from medmm.evaluation.intervals import patient_weights, tails
 from medmm.types import Array, Scores, Task
 
 METRICS = ["auroc", "auprc", "brier", "sensitivity", "specificity", "prevalence"]
@@ -54,9 +54,11 @@ def test_limits_are_those_of_a_loop_over_resamples() -> None:
         auroc.append(roc_auc_score(target, probability))
         detected.append(recall_score(target, probability >= 0.4))
     evaluation = evaluate(scores, "binary", [0.4], resamples=100, seed=5)
-    for metric, resampled in (("auroc", auroc), ("sensitivity", detected)):
+    positives, negatives = (len(set(scores.patient[scores.target[:, 0] == outcome].tolist())) for outcome in (1, 0))
+    assert positives != negatives
+    for metric, resampled, rests_on in (("auroc", auroc, min(positives, negatives)), ("sensitivity", detected, positives)):
         estimate = evaluation.pick(metric)
-        assert (estimate.low, estimate.high) == pytest.approx(tuple(np.quantile(resampled, (0.025, 0.975))))
+        assert (estimate.low, estimate.high) == pytest.approx(tuple(np.quantile(resampled, tails(0.95, rests_on))))
 
 
 @pytest.mark.parametrize("task", ["multiclass", "multilabel"])
@@ -68,7 +70,9 @@ def test_the_mean_over_classes_is_taken_within_each_resample(task: Task) -> None
         pairs = zip(scores.target.T, scores.predicted.T, strict=True)
         means.append(np.mean([roc_auc_score(t, p, sample_weight=counted) for t, p in pairs]))
     assert evaluation.headline.value == pytest.approx(np.mean([evaluation.pick("auroc", name).value for name in "abc"]))
-    assert (evaluation.headline.low, evaluation.headline.high) == pytest.approx(tuple(np.quantile(means, (0.025, 0.975))))
+    outcomes = [scores.patient[column == outcome] for column in scores.target.T for outcome in (0, 1)]
+    shares = tails(0.95, min(len(set(patients.tolist())) for patients in outcomes))
+    assert (evaluation.headline.low, evaluation.headline.high) == pytest.approx(tuple(np.quantile(means, shares)))
     assert [(result.metric, result.class_name) for result in evaluation.results] == [
         *((metric, name) for name in "abc" for metric in METRICS),
         *((metric, "macro") for metric in METRICS[:-1]),
@@ -208,3 +212,18 @@ def test_inputs_are_left_as_they_are() -> None:
     evaluate(scores, "binary", [0.4], resamples=5)
     for now, then in zip((scores.predicted, scores.target, scores.patient), before, strict=True):
         np.testing.assert_array_equal(now, then)
+
+
+def test_all_or_none_detected_has_the_interval_of_wilson_with_the_patient_as_unit() -> None:
+    scores = binary(studies=90)
+    sick = scores.target[:, 0] == 1
+    evaluation = evaluate(scores, "binary", [0.0], resamples=20)
+    detected, cleared = evaluation.pick("sensitivity"), evaluation.pick("specificity")
+    patients = len(set(scores.patient[sick].tolist()))
+    assert (detected.value, detected.patients, detected.studies) == (1, patients, sick.sum())
+    # Wilson: n / (n + z^2) where all of n are right.
+    assert (detected.low, detected.high) == (pytest.approx(patients / (patients + 1.959964**2)), pytest.approx(1))
+    assert (cleared.value, cleared.low) == (0, 0)
+    assert cleared.high == pytest.approx(1.959964**2 / (cleared.patients + 1.959964**2))
+    (note,) = [one.note for one in evaluation.results if one.metric == "sensitivity"]
+    assert note == "the same in every resample, so the interval is Wilson's, a patient counting once"

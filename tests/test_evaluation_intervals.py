@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from medmm.errors import DataError
-from medmm.evaluation.intervals import difference, interval, patient_weights, sample_and_resamples, summarise
+from medmm.evaluation.intervals import difference, interval, patient_weights, sample_and_resamples, summarise, tails
 from medmm.evaluation.metrics import auroc, prevalence
 from medmm.types import Array, Scores
 
@@ -46,10 +46,20 @@ def test_the_sample_itself_stands_in_row_0() -> None:
 
 def test_limits_are_percentiles_of_the_defined_resamples() -> None:
     values = np.array([50.5, *range(101), np.nan])
-    estimate = summarise(values, PATIENT, level=0.9)
+    estimate = summarise(values, PATIENT, level=0.9, rests_on=10**9)
     assert (estimate.value, estimate.low, estimate.high) == (50.5, pytest.approx(5), pytest.approx(95))
     assert (estimate.studies, estimate.patients, estimate.defined) == (6, 3, 101)
     assert str(estimate) == "50.500 [5.000, 95.000]"
+
+
+def test_few_patients_push_the_limits_out() -> None:
+    # Student's t, 12 degrees of freedom: 2.1788 for 95 %, times sqrt(13 / 12) is 2.2678; below it 1.167 % of the normal curve.
+    assert tails(0.95, 13) == (pytest.approx(0.01167, abs=2e-5), pytest.approx(1 - 0.01167, abs=2e-5))
+    assert tails(0.95, 1) == tails(0.95, 0) == (pytest.approx(0.025), pytest.approx(0.975))
+    values = np.linspace(0, 100, 10002)
+    by_patients = summarise(values, np.arange(13))
+    assert (by_patients.low, by_patients.high) == (pytest.approx(1.167, abs=0.02), pytest.approx(98.833, abs=0.02))
+    assert summarise(values, np.arange(13), rests_on=5).low < by_patients.low < summarise(values, np.arange(500)).low
 
 
 @pytest.mark.parametrize("values", [[np.nan, 0.1, 0.2], [0.5, np.nan, np.nan], [0.5]])

@@ -163,7 +163,9 @@ class Fold:
     def _log(self, cell: Cell, record: Record) -> None:
         scores: Scores = make_scores(self.cohort, tuple(cell.rows.tolist()), cell.predicted)
         yardstick, resamples = YARDSTICKS[self.cohort.config.target.task], self.cohort.config.evaluation.resamples
-        estimate = number(interval(partial(yardstick.of, scores), scores.patient, resamples))
+        estimate = number(
+            interval(partial(yardstick.of, scores), scores.patient, resamples, rests_on=yardstick.rests_on(scores))
+        )
         whole = f"test/{yardstick.metric}"
         values = {
             whole if name == "value" else f"{whole}_{name}": value for name, value in estimate.items() if value is not None

@@ -236,4 +236,5 @@ def make_scores(cohort: Cohort, rows: tuple[int, ...], predicted: Array) -> Scor
     studies = [cohort.studies[i] for i in rows]
     numbers = cohort.manifest.table["patient"].to_numpy()[list(rows)]
     groups = {name: np.array([study.groups[name] for study in studies]) for name in cohort.config.cohort.subgroups}
-    return Scores(cohort.config.target.names, predicted, cohort.target[list(rows)], numbers, groups)
+    target = cohort.config.target
+    return Scores(target.names, predicted, cohort.target[list(rows)], numbers, groups, target.horizons)

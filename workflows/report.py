@@ -98,7 +98,8 @@ def compare_inputs(config: RunConfig, learned: Learned, singles: Mapping[str, Le
 
 
 def _headline(scores: Scores, task: Task, resamples: int) -> Estimate:
-    return interval(partial(YARDSTICKS[task].of, scores), scores.patient, resamples)
+    yardstick = YARDSTICKS[task]
+    return interval(partial(yardstick.of, scores), scores.patient, resamples, rests_on=yardstick.rests_on(scores))
 
 
 def log_report(record: Record, cohort: Cohort, learned: Learned, evaluation: Evaluation, comparison: InputComparison) -> None:

@@ -178,7 +178,9 @@ def _say(
 def _told(config: RunConfig, studies: Sequence[Study], rows: list[int], predicted: Array) -> Scores:
     truth = np.array([studies[i].label for i in rows], np.float64).reshape(len(rows), -1)
     groups = {name: np.array([studies[i].groups[name] for i in rows]) for name in config.cohort.subgroups}
-    return Scores(config.target.names, predicted, truth, np.array(patient_numbers(studies))[rows], groups)
+    return Scores(
+        config.target.names, predicted, truth, np.array(patient_numbers(studies))[rows], groups, config.target.horizons
+    )
 
 
 def _parts(config: RunConfig, intake: Intake) -> dict[int, str]:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from medmm.evaluation.canvas import BAND_OPACITY, GREY, canvas, counts, dress, entitle, legend_below, line_of
 from medmm.evaluation.decision import decide
 from medmm.evaluation.intervals import LEVEL, RESAMPLES, sample_and_resamples, summarise
-from medmm.evaluation.metrics import Metric, auroc, average_precision, by_blocks, cumulative_counts
+from medmm.evaluation.metrics import Metric, auroc, average_precision, by_blocks, cumulative_counts, patients_behind
 from medmm.evaluation.tasks import check, has_both
 from medmm.types import Array, Scores, Task
 
@@ -123,7 +123,9 @@ def _draw_classes(
             continue
         true, false = cumulative_counts(probability, target, weights[:1])
         x, y, _ = kind.curve(true[0], false[0])
-        label = f"{prefix}{kind.metric_name} {summarise(kind.metric(probability, target, weights), scores.patient)}"
+        rests_on = patients_behind(kind.metric_name.lower(), target, scores.patient)
+        estimate = summarise(kind.metric(probability, target, weights), scores.patient, rests_on=rests_on)
+        label = f"{prefix}{kind.metric_name} {estimate}"
         axes.plot(x, y, label=label, drawstyle=kind.drawstyle, linewidth=1.6, color=line.colour, linestyle=line.style)
         low, high = _band(probability, target, weights[1:], kind.curve)
         axes.fill_between(POINTS, low, high, color=line.colour, alpha=BAND_OPACITY, linewidth=0)

@@ -20,10 +20,11 @@ Source:
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import norm, rankdata
 
-from medmm.evaluation.tasks import has_both
-from medmm.types import Array
+from medmm.evaluation.intervals import LEVEL, Estimate
+from medmm.evaluation.tasks import MACRO, has_both
+from medmm.types import Array, Scores
 
 
 class Aurocs(NamedTuple):
@@ -100,6 +101,32 @@ def aurocs(placed: Array, target: Array, patient: Array) -> Aurocs:
             covariance += (_unbiased(own) - _unbiased(len(patients))) * (moved.T @ moved)
     covariance += _unbiased(len(patients)) * (total.T @ total)
     return Aurocs(area.mean(axis=1), covariance / positive.shape[1] ** 2)
+
+
+def auroc_estimates(scores: Scores) -> dict[str, Estimate]:
+    """Give the AUROC of each class, and the mean over the classes, with the limits of their standard error, inside 0 to 1.
+
+    Args:
+        scores: Of a task of classes.
+
+    Returns:
+        Name of the class -> AUROC; `MACRO` -> the mean, where there are several classes. NaN where it is not defined.
+    """
+    placed = np.stack([placements(p, t) for p, t in zip(scores.predicted.T, scores.target.T, strict=True)], axis=-1)[np.newaxis]
+    columns = {name: [column] for column, name in enumerate(scores.classes)}
+    if len(columns) > 1:
+        columns[MACRO] = list(range(len(scores.classes)))
+    patients = len(np.unique(scores.patient))
+    half = float(norm.ppf((1 + LEVEL) / 2))
+    found = {}
+    for name, chosen in columns.items():
+        one = aurocs(placed[..., chosen], scores.target[:, chosen], scores.patient)
+        value, error = float(one.value[0]), float(np.sqrt(one.covariance[0, 0]))
+        low, high = max(0.0, value - half * error), min(1.0, value + half * error)
+        if np.isnan(error):
+            low = high = np.nan
+        found[name] = Estimate(value, low, high, len(scores.patient), patients, 0)
+    return found
 
 
 def _unbiased(count: int) -> float:

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
+from scipy.stats import binomtest
 
 from medmm.evaluation.decision import decide
 from medmm.evaluation.grades import grade_results
 from medmm.evaluation.intervals import LEVEL, RESAMPLES, Estimate, difference, sample_and_resamples, summarise
-from medmm.evaluation.metrics import auroc, average_precision, brier, prevalence, sensitivity, specificity
+from medmm.evaluation.metrics import auroc, average_precision, brier, patients_behind, prevalence, sensitivity, specificity
 from medmm.evaluation.results import Evaluation, Result, result_of
 from medmm.evaluation.survival import survival_results
 from medmm.evaluation.tasks import MACRO, check
@@ -18,6 +19,11 @@ from medmm.types import Array, Scores, Task
 
 COUNTED = {"sensitivity": 1, "specificity": 0}
 """Metrics that count only the studies with this target."""
+
+
+SHARES = ("sensitivity", "specificity", "prevalence")
+
+CERTAIN = "the same in every resample, so the interval is Wilson's, a patient counting once"
 
 
 def evaluate(scores: Scores, task: Task, thresholds: Sequence[float], resamples: int = RESAMPLES, seed: int = 0) -> Evaluation:
@@ -54,7 +60,8 @@ def compare(
     """
     check(scores_a, task)
     check(scores_b, task)
-    return difference(YARDSTICKS[task].of, scores_a, scores_b, resamples, seed, level=level)
+    yardstick = YARDSTICKS[task]
+    return difference(yardstick.of, scores_a, scores_b, resamples, seed, level=level, rests_on=yardstick.rests_on(scores_a))
 
 
 def _class_results(scores: Scores, task: Task, thresholds: Sequence[float], weights: Array) -> Iterator[Result]:
@@ -70,7 +77,7 @@ def _class_results(scores: Scores, task: Task, thresholds: Sequence[float], weig
     if len(scores.classes) > 1:
         for metric, of_classes in values.items():
             if metric != "prevalence":
-                yield _macro_result(metric, np.stack(of_classes), scores.patient)
+                yield _macro_result(metric, np.stack(of_classes), scores)
 
 
 def _measures(probability: Array, target: Array, decided: Array) -> dict[str, Callable[[Array], Array]]:
@@ -89,11 +96,23 @@ def _class_result(metric: str, name: str, values: Array, target: Array, patient:
     if np.isnan(values[0]):
         return Result(metric, name, summarise(values, counted), f"one class only, n = {len(target)}")
     notes = [f"{int((target == 1).sum())} positive"] if metric == "prevalence" else []
-    return result_of(metric, name, values, counted, *notes)
+    rests_on = patients_behind(metric, target, patient)
+    if metric in SHARES and (values == values[0]).all():
+        return Result(metric, name, _certain(float(values[0]), counted, len(values) - 1), "; ".join([*notes, CERTAIN]))
+    return result_of(metric, name, values, counted, *notes, rests_on=rests_on)
 
 
-def _macro_result(metric: str, values: Array, patient: Array) -> Result:
-    defined = values[np.isfinite(values[:, 0])]  # (c, 1 + R)
-    short = len(defined) < len(values)
-    notes = [f"mean of {len(defined)} of {len(values)} classes, the others have one class only"] if short else []
-    return result_of(metric, MACRO, defined.mean(axis=0) if len(defined) else values[0], patient, *notes)
+def _certain(value: float, patient: Array, resamples: int) -> Estimate:
+    """Give a share of none or all, which resamples cannot tell the uncertainty of, with the interval of Wilson (1927)."""
+    patients = len(np.unique(patient))
+    limits = binomtest(round(value * patients), patients).proportion_ci(LEVEL, method="wilson")
+    return Estimate(value, float(limits.low), float(limits.high), len(patient), patients, resamples)
+
+
+def _macro_result(metric: str, values: Array, scores: Scores) -> Result:
+    kept = np.isfinite(values[:, 0])
+    defined = values[kept]  # (c, 1 + R)
+    notes = [] if kept.all() else [f"mean of {kept.sum()} of {len(kept)} classes, the others have one class only"]
+    rests_on = min((patients_behind(metric, target, scores.patient) for target in scores.target.T[kept]), default=None)
+    drawn = defined.mean(axis=0) if len(defined) else values[0]
+    return result_of(metric, MACRO, drawn, scores.patient, *notes, rests_on=rests_on)

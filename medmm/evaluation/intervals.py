@@ -2,21 +2,26 @@
 
 Studies of one patient resemble each other, so the patient, not the study, is what a hospital would draw anew: each resample
 draws as many patients as there are, with replacement, and takes all studies of each (the cluster bootstrap). Limits are
-percentiles of the resampled values.
+percentiles of the resampled values, further out the fewer the patients: n patients drawn from n scatter by sqrt((n - 1) / n)
+too little, and the error itself is not known, so the percentile is that of Student's t with n - 1 degrees of freedom, times
+sqrt(n / (n - 1)), under the normal curve. Of a number that rests on the patients of one outcome, n counts these. Simulated 95 %
+intervals of the AUROC, several studies a patient, held the truth in 92 % of repetitions with 13 patients of the rarer outcome
+without this, in 96 % with it; `python -m benchmarks coverage` has more.
 
 A percentile interval has no width where every resample gives the same value (perfect separation, 20 of 20 detected): then it
-says nothing about the uncertainty. It is somewhat narrow where an outcome is rare: simulated 95 % intervals of the AUROC, four
-studies a patient, held the truth in 94 % of repetitions with 30 patients of the rarer outcome, 91 % with 20, 88 % with 6.
+says nothing about the uncertainty.
 
 Source:
     Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 13, percentile intervals.
     Field & Welsh, Bootstrapping clustered data, J. R. Stat. Soc. B 69 (2007) 369-390.
+    Hesterberg, What teachers should know about the bootstrap, Am. Stat. 69 (2015) 371-386: expanded percentiles.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm, t
 
 from medmm.errors import DataError
 from medmm.types import Array, Scores
@@ -78,23 +83,44 @@ def sample_and_resamples(patient: Array, resamples: int, seed: int) -> Array:
     return np.concatenate([np.ones((1, len(patient)), np.uint8), patient_weights(patient, resamples, seed)])
 
 
-def summarise(values: Array, patient: Array, level: float = LEVEL) -> Estimate:
+def tails(level: float, patients: int) -> tuple[float, float]:
+    """Give the shares of the resamples below the lower and the upper limit; the plain ones for fewer than two patients.
+
+    Args:
+        level: Inside 0 to 1.
+        patients: On whom the number rests.
+    """
+    low = (1 - level) / 2
+    if patients > 1:
+        low = float(norm.cdf(np.sqrt(patients / (patients - 1)) * t.ppf(low, patients - 1)))
+    return low, 1 - low
+
+
+def summarise(values: Array, patient: Array, level: float = LEVEL, rests_on: int | None = None) -> Estimate:
     """Turn a value and its resamples into an estimate.
 
     Args:
         values: (1 + R,) the value of the studies as they are, then of each resample; NaN where undefined.
         patient: (n,) patients of the studies that the value counts.
         level: Inside 0 to 1.
+        rests_on: Patients on whom the value rests, where these are fewer: those of the rarer outcome for an AUROC.
     """
+    patients = len(np.unique(patient))
     defined = values[1:][np.isfinite(values[1:])]
     low = high = np.nan
     if defined.size and np.isfinite(values[0]):
-        low, high = np.quantile(defined, ((1 - level) / 2, (1 + level) / 2))
-    return Estimate(float(values[0]), float(low), float(high), len(patient), len(np.unique(patient)), defined.size)
+        low, high = np.quantile(defined, tails(level, patients if rests_on is None else rests_on))
+    return Estimate(float(values[0]), float(low), float(high), len(patient), patients, defined.size)
 
 
 def interval(
-    measure: Callable[[Array], Array], patient: Array, resamples: int = RESAMPLES, seed: int = 0, *, level: float = LEVEL
+    measure: Callable[[Array], Array],
+    patient: Array,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    *,
+    level: float = LEVEL,
+    rests_on: int | None = None,
 ) -> Estimate:
     """Estimate a number of studies with its interval.
 
@@ -104,8 +130,9 @@ def interval(
         resamples: How often patients are drawn anew.
         seed: Of the draws.
         level: Inside 0 to 1.
+        rests_on: Patients on whom the number rests, where these are fewer.
     """
-    return summarise(measure(sample_and_resamples(patient, resamples, seed)), patient, level)
+    return summarise(measure(sample_and_resamples(patient, resamples, seed)), patient, level, rests_on)
 
 
 def difference(
@@ -116,6 +143,7 @@ def difference(
     seed: int = 0,
     *,
     level: float = LEVEL,
+    rests_on: int | None = None,
 ) -> Estimate:
     """Estimate how much better A is than B, on the same studies in the same resamples.
 
@@ -126,12 +154,16 @@ def difference(
         resamples: How often patients are drawn anew.
         seed: Of the draws.
         level: Inside 0 to 1.
+        rests_on: Patients on whom the number rests, where these are fewer.
 
     Raises:
         DataError: The two are not scores of the same studies.
     """
     check_same(scores_a, scores_b, "the two models")
-    return interval(lambda w: measure(scores_a, w) - measure(scores_b, w), scores_a.patient, resamples, seed, level=level)
+    patient = scores_a.patient
+    return interval(
+        lambda w: measure(scores_a, w) - measure(scores_b, w), patient, resamples, seed, level=level, rests_on=rests_on
+    )
 
 
 def check_same(scores_a: Scores, scores_b: Scores, whose: str) -> None:

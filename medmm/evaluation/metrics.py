@@ -10,7 +10,7 @@ Memory: weights stay in their own small type (2,000 x 20,000 of one byte are 40 
 Letters: S studies, R resamples, G distinct probabilities.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -22,6 +22,9 @@ Metric: TypeAlias = Callable[[Array, Array, Array], Array]
 
 BLOCK_VALUES = 1 << 20
 """Weights that are widened at once; about what fits in a processor's cache is fastest."""
+
+NEEDED: Mapping[str, tuple[int, ...]] = {"auroc": (0, 1), "auprc": (1,), "sensitivity": (1,), "specificity": (0,)}
+"""Metrics that are as uncertain as studies of these targets are few; the others rest on all studies."""
 
 
 def auroc(probability: Array, target: Array, weights: Array) -> Array:
@@ -80,6 +83,12 @@ def share(values: Array, weights: Array) -> Array:
 def prevalence(target: Array, weights: Array) -> Array:
     """Share of the studies that are positive."""
     return _mean(target, weights)
+
+
+def patients_behind(metric: str, target: Array, patient: Array) -> int:
+    """Count the patients on whom a metric of a class rests: those of the rarer outcome that it needs, or all."""
+    outcomes = [target == outcome for outcome in NEEDED.get(metric, ())] or [np.ones(len(target), bool)]
+    return min(len(np.unique(patient[chosen])) for chosen in outcomes)
 
 
 def cumulative_counts(probability: Array, target: Array, weights: Array) -> tuple[Array, Array]:

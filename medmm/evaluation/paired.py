@@ -126,7 +126,8 @@ def headline_of(rated: Rated, keep: Array, resamples: int = RESAMPLES, seed: int
         seed: Of the draws; the same seed and studies give every method the same draws.
     """
     patient = rated.scores[0].patient[keep]
-    return summarise(_resampled(rated, keep, _weights(patient, resamples, seed)), patient)
+    values = _resampled(rated, keep, _weights(patient, resamples, seed))
+    return summarise(values, patient, rests_on=rated.yardstick.rests_on(rated.scores[0].some(keep)))
 
 
 def contrasts(

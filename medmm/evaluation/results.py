@@ -76,7 +76,7 @@ class Evaluation:
         return pd.DataFrame([result.row() for result in self.results])
 
 
-def result_of(metric: str, name: str, values: Array, patient: Array, *notes: str) -> Result:
+def result_of(metric: str, name: str, values: Array, patient: Array, *notes: str, rests_on: int | None = None) -> Result:
     """Give the line of a value and its resamples.
 
     Args:
@@ -85,8 +85,9 @@ def result_of(metric: str, name: str, values: Array, patient: Array, *notes: str
         values: (1 + R,) the value, then that of each resample; NaN where undefined.
         patient: (n,) patients of the studies that it counts.
         notes: What a reader must know beside it.
+        rests_on: Patients on whom the value rests, where these are fewer.
     """
-    estimate = summarise(values, patient)
+    estimate = summarise(values, patient, rests_on=rests_on)
     return Result(metric, name, estimate, "; ".join([*notes, *_notes(estimate, len(values) - 1)]))
 
 

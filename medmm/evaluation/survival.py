@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from medmm.evaluation.horizons import brier_at, dynamic_auc, integrated_brier
 from medmm.evaluation.metrics import BLOCK_VALUES
 from medmm.evaluation.results import Result, result_of
 from medmm.types import Array, Scores
@@ -91,17 +92,29 @@ def _half_gap(moments: Array) -> float:
 
 
 def survival_results(scores: Scores, weights: Array) -> Iterator[Result]:
-    """Give both concordances of the risk by each horizon, and the share of studies with the event.
+    """Give both concordances of the risk by each horizon, AUC and Brier score there, and the share of studies with the event.
+
+    Where there are several horizons, so is the mean of the Brier score from the first to the last.
 
     Args:
         scores: Of a survival task.
         weights: (1 + R, S), the studies as they are, then the resamples.
     """
-    events = int((scores.target[:, 1] == 1).sum())
+    patient, event = scores.patient, scores.target[:, 1] == 1
+    events, few = int(event.sum()), len(np.unique(patient[event]))
     had = (weights @ scores.target[:, 1]) / weights.sum(axis=1)
-    yield result_of("event_rate", WHENEVER, had, scores.patient, f"{events} with the event")
+    yield result_of("event_rate", WHENEVER, had, patient, f"{events} with the event")
     weight = uncut(scores.target)
     for column, name in enumerate(scores.classes):
         risk = scores.predicted[:, column]
-        yield result_of("uno_c_index", name, c_index(risk, scores.target, weights, pair_weight=weight), scores.patient)
-        yield result_of("c_index", name, c_index(risk, scores.target, weights), scores.patient)
+        yield result_of("uno_c_index", name, c_index(risk, scores.target, weights, pair_weight=weight), patient, rests_on=few)
+        yield result_of("c_index", name, c_index(risk, scores.target, weights), patient, rests_on=few)
+    missed = []
+    for column, (name, at) in enumerate(zip(scores.classes, scores.horizons, strict=False)):
+        risk = scores.predicted[:, column]
+        yield result_of("dynamic_auc", name, dynamic_auc(risk, scores.target, at, weights), patient, rests_on=few)
+        missed.append(brier_at(risk, scores.target, at, weights))
+        yield result_of("brier", name, missed[-1], patient)
+    if len(missed) > 1:
+        whole = integrated_brier(np.stack(missed, axis=1), scores.horizons)
+        yield result_of("integrated_brier", WHENEVER, whole, patient)
