@@ -65,7 +65,8 @@ def smooth_curve(name: str, predicted: Array, true: Array, weights: Array, limit
         limits: Between which the curve stays; 0 and 1 of a share.
     """
     exact = predicted.astype(np.float64)
-    at = np.unique(np.linspace(*np.quantile(exact, (ENDS, 1 - ENDS)), PLACES))
+    first, last = np.quantile(exact, (ENDS, 1 - ENDS))
+    at = np.unique(np.linspace(first, last, PLACES))
     curves = local_regression(exact, true, at, weights)
     if limits is not None:
         curves = np.clip(curves, *limits)
@@ -100,19 +101,21 @@ def local_regression(x: Array, y: Array, at: Array, weights: Array, span: float 
         spread = n * sxx - sx * sx
         mean = np.divide(sy, n, out=np.full(n.shape, np.nan), where=n > 0)
         flat = spread <= 1e-12 * np.maximum(n * sxx, 1e-300)
-        return np.where(flat, mean, (sxx * sy - sx * sxy) / np.where(flat, 1, spread))
+        return np.asarray(np.where(flat, mean, (sxx * sy - sx * sxy) / np.where(flat, 1, spread)))
 
     return by_blocks(fit, weights)
 
 
-def curve_plot(curves: Sequence[Curve], title: str, subtitle: str, axis: str, limits: tuple[float, float] | None) -> Figure:
+def curve_plot(
+    curves: Sequence[Curve], title: str, subtitle: str, words: tuple[str, str], limits: tuple[float, float] | None
+) -> Figure:
     """Draw what is true over what is predicted, and below it how the predictions are spread.
 
     Args:
         curves: One of each class.
         title: Of the figure.
         subtitle: What it rests on.
-        axis: What is predicted and observed.
+        words: What is predicted, and what is observed.
         limits: Of both axes; as far as the curves where left out.
     """
     figure = canvas(4.8, 6.2)
@@ -128,8 +131,8 @@ def curve_plot(curves: Sequence[Curve], title: str, subtitle: str, axis: str, li
     if limits is not None:
         margin = 0.01 * (limits[1] - limits[0])
         upper.set(xlim=(limits[0] - margin, limits[1] + margin), ylim=(limits[0] - margin, limits[1] + margin))
-    dress(upper, "", f"Observed {axis}")
-    dress(lower, f"Predicted {axis}", "Studies")
+    dress(upper, "", f"Observed {words[1]}")
+    dress(lower, f"Predicted {words[0]}", "Studies")
     entitle(upper, title, subtitle)
     upper.plot([], [], " ", label=f"Bands: {LEVEL:.0%} intervals at each place, by patient")
     legend_below(figure)

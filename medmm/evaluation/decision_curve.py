@@ -28,6 +28,9 @@ from medmm.types import Array
 
 THRESHOLDS = tuple(percent / 100 for percent in range(1, 100))
 
+ROUNDING = 1e-12
+"""A gain below this is none: what rounding leaves where all are called."""
+
 
 @dataclass(frozen=True)
 class DecisionCurve:
@@ -50,7 +53,8 @@ class DecisionCurve:
     @property
     def gain(self) -> Array:
         """How much more the model is worth than the better of acting on all and on nobody: (1 + R, G)."""
-        return self.model - np.maximum(self.everyone, 0)
+        gain = self.model - np.maximum(self.everyone, 0)
+        return np.asarray(np.where(np.abs(gain) < ROUNDING, 0.0, gain))
 
     def at(self, number: int) -> tuple[Estimate, Estimate, Estimate]:
         """Give net benefit of the model, of acting on all, and gain, at the threshold of this number."""
