@@ -16,6 +16,7 @@ from medmm import __version__
 from medmm.cohort.studies import CohortSettings
 from medmm.cohort.target import TargetSettings
 from medmm.errors import DataError
+from medmm.evaluation.recalibration import Recalibration
 from medmm.files import write_bytes, write_json, write_text, writing_folder
 from medmm.inputs import INPUTS, Inputs
 from medmm.losses import make_loss
@@ -27,7 +28,7 @@ from medmm.sealed import seal, verify
 from medmm.settings import Plain
 from medmm.types import Array
 
-FORMAT = 4
+FORMAT = 5
 WEIGHTS = "weights.safetensors"
 SETTINGS = "package.json"
 STATE = "state.json"
@@ -52,6 +53,7 @@ class Package:
         facts: What the card says, as plain data.
         digest: Of the whole package; empty before it is saved.
         rules: Clinical rules; what they do before and after the model is part of its answer.
+        calibration: What is done to probabilities after the temperature.
     """
 
     name: str
@@ -65,14 +67,14 @@ class Package:
     facts: Plain = field(default_factory=dict)
     digest: str = ""
     rules: tuple[Rule, ...] = ()
+    calibration: Recalibration = field(default_factory=Recalibration)
 
     @torch.no_grad()
     def answer(self, logits: Array) -> Array:
         """Give the answers (S, C) of logits (S, K): calibrated probabilities, values or risks."""
         evidence = torch.from_numpy(np.asarray(logits, np.float64) / self.temperature)
-        return np.asarray(
-            deepcopy(self.model.criterion).cpu().answer(evidence).numpy()
-        )  # in float64, which not every device has
+        said = deepcopy(self.model.criterion).cpu().answer(evidence).numpy()  # in float64, which not every device has
+        return self.calibration.apply(np.asarray(said), self.target.task)
 
     def rulebook(self) -> Rulebook:
         """Give the rules, bound to the inputs and the target."""
@@ -90,6 +92,7 @@ def save_package(package: Package, folder: Path) -> str:
         "inputs": {name: one.portable()["settings"] for name, one in package.inputs.items()},
         "model": package.model_settings.model_dump(mode="json"),
         "temperature": package.temperature,
+        "calibration": package.calibration.model_dump(mode="json"),
         "thresholds": list(package.thresholds),
         "rules": [rule.model_dump(mode="json") for rule in package.rules],
     }
@@ -139,6 +142,7 @@ def load_package(folder: Path) -> Package:
         model_settings=model_settings,
         model=model.eval(),
         temperature=settings["temperature"],
+        calibration=Recalibration.model_validate(settings["calibration"]),
         thresholds=tuple(settings["thresholds"]),
         rules=tuple(Rule.model_validate(rule) for rule in settings.get("rules", ())),
         facts=json.loads((folder / FACTS).read_text(encoding="utf-8")),
@@ -157,7 +161,7 @@ def card_text(package: Package) -> str:
         "",
         f"- predicts: {' or '.join(package.target.names)} ({package.target.task}{_unit(package.target)})",
         f"- from: {inputs}, any of which may be absent",
-        f"- {_fitted(package)}",
+        *(f"- {one}" for one in _fitted(package)),
         f"- made by medmm {__version__}",
     ]
     for part, counts in facts.get("cohort", {}).items():
@@ -184,12 +188,15 @@ def _unit(target: TargetSettings) -> str:
     return f", in {target.unit}" if target.task == "regression" and target.unit else ""
 
 
-def _fitted(package: Package) -> str:
+def _fitted(package: Package) -> list[str]:
     if package.model.criterion.tempered:
         thresholds = ", ".join(f"{threshold:.3f}" for threshold in package.thresholds) or "none"
-        return f"temperature {package.temperature:.3f}, thresholds {thresholds}, both from the validation studies"
+        return [
+            f"temperature {package.temperature:.3f}, thresholds {thresholds}, both from the validation studies",
+            f"calibration {package.calibration.kind}: {package.calibration.said}",
+        ]
     rests = "baseline hazard" if package.model.criterion.settles else "scale"
-    return f"no temperature and no threshold; the {rests} is that of the training studies"
+    return [f"no temperature and no threshold; the {rests} is that of the training studies"]
 
 
 def _three(value: float | None) -> str:

@@ -16,6 +16,7 @@ from conftest import Hospital
 
 from medmm import package as module
 from medmm.errors import DataError
+from medmm.evaluation.recalibration import Recalibration
 from medmm.files import digest, digest_file, json_text
 from medmm.inputs.tabular import TabularSettings
 from medmm.losses.cross_entropy import CrossEntropy
@@ -61,6 +62,28 @@ def test_a_loaded_package_predicts_the_same_bit_for_bit(hospital: Hospital, pack
     assert loaded.model_settings == package.model_settings
     assert loaded.facts == package.facts
     assert loaded.digest == verify_package(saved)
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [
+        Recalibration(kind="platt", platt=((0.25, 1.5),), said="because"),
+        Recalibration(kind="isotonic", isotonic=(((0.1, 0.2), (0.9, 0.7)),), said="because"),
+    ],
+)
+def test_a_calibration_travels_in_the_package_and_shapes_its_answers(
+    bent: Recalibration, package: Package, tmp_path: Path
+) -> None:
+    save_package(replace(package, calibration=bent), tmp_path / "bent")
+    loaded = load_package(tmp_path / "bent")
+    assert loaded.calibration == bent
+    logits = np.array([[-1.0], [0.0], [2.0]])
+    alone = 1 / (1 + np.exp(-logits / 1.5))
+    np.testing.assert_allclose(package.answer(logits), alone)
+    # By hand: the logit is a half more and a quarter up, or half the way from 0.1-0.2 to 0.9-0.7 at 0.5.
+    expected = 1 / (1 + np.exp(-(0.25 + 1.5 * logits / 1.5))) if bent.kind == "platt" else 0.2 + 0.5 * (alone - 0.1) / 0.8
+    np.testing.assert_allclose(loaded.answer(logits), expected)
+    assert f"- calibration {bent.kind}: because" in (tmp_path / "bent" / CARD).read_text()
 
 
 def test_columns_keep_their_places_whatever_their_order_in_the_run_file(hospital: Hospital, tmp_path: Path) -> None:

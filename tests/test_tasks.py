@@ -1,7 +1,7 @@
 """One run for each task, from a folder to scores, and what is refused by name because it does not fit a task."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import mlflow
@@ -12,6 +12,7 @@ from rich.console import Console
 
 from medmm.config import RunConfig, parse_config
 from medmm.errors import ConfigError
+from medmm.evaluation.recalibration import Recalibration, choose_recalibration
 from medmm.package import load_package
 from medmm.training.tracking import TrackingSettings
 from medmm.workflows.cohort import open_export
@@ -21,6 +22,7 @@ from medmm.workflows.evaluate import evaluate_model
 from medmm.workflows.inspect import inspect_config
 from medmm.workflows.score import score_studies
 from medmm.workflows.screen import Screen
+from medmm.workflows.subject import open_subject
 from medmm.workflows.train import Trained, show_trained, train
 
 SCREEN = Screen(Console(quiet=True))
@@ -204,6 +206,23 @@ def test_the_package_holds_what_turns_logits_into_answers(run: Run) -> None:
         "survival": "the baseline hazard is that of the training",
     }.get(run.task, "both from the validation studies") in card
     assert len(package.thresholds) == (0 if run.task in ("multiclass", *HEADLINES) else len(package.target.names))
+
+
+def test_temperature_and_calibration_come_from_the_validation_studies_alone(run: Run) -> None:
+    subject = open_subject(str(run.trained.package), run.config, SCREEN)
+    package, seen = subject.package, subject.parts["validation"]
+    if not package.model.criterion.tempered:
+        assert (package.temperature, package.calibration) == (1, Recalibration())
+        return
+    bare = replace(package, calibration=Recalibration())
+    found = choose_recalibration(
+        seen.logits,
+        seen.scores.target,
+        seen.scores.patient,
+        run.task,
+        lambda some, t: replace(bare, temperature=t).answer(some),
+    )
+    assert found == (pytest.approx(package.temperature), package.calibration)
 
 
 def test_a_study_without_a_label_is_left_out_and_the_cohort_is_described(run: Run) -> None:

@@ -12,8 +12,8 @@ from medmm.dataset.batches import Batches, TrainingBatches
 from medmm.dataset.cache import PreparedInput
 from medmm.dataset.features import backbone_of, kept_features
 from medmm.errors import DataError
-from medmm.evaluation.calibration import fit_temperature
 from medmm.evaluation.decision import choose_thresholds
+from medmm.evaluation.recalibration import choose_recalibration
 from medmm.evaluation.tasks import has_both
 from medmm.fusion.late import Late
 from medmm.losses import make_loss
@@ -198,10 +198,12 @@ def _speak(cohort: Cohort, model: DiagnosisModel, prepared: Mapping[str, Prepare
         inputs=cohort.inputs,
         model_settings=config.model,
         model=model,
-        temperature=fit_temperature(logits[everything], truth, task) if tempered else 1.0,
+        temperature=1.0,
         thresholds=(),
         rules=config.rules if decides else (),
     )
+    if tempered:
+        package = _calibrated(package, logits[everything], truth, _patients(cohort, cohort.split["validation"]))
     book = package.rulebook()
 
     def answers(part: str, predicted: Array) -> tuple[Scores, Sequence[tuple[Firing, ...]]]:
@@ -220,6 +222,20 @@ def _speak(cohort: Cohort, model: DiagnosisModel, prepared: Mapping[str, Prepare
     return Learned(package, chosen, test, after, fired, present, conflict, np.array(rows), robust)
 
 
+def _calibrated(package: Package, logits: Array, truth: Array, patient: Array) -> Package:
+    """Choose temperature and calibration by the validation studies."""
+
+    def answer(some: Array, temperature: float) -> Array:
+        return replace(package, temperature=temperature).answer(some)
+
+    temperature, calibration = choose_recalibration(logits, truth, patient, package.target.task, answer)
+    return replace(package, temperature=temperature, calibration=calibration)
+
+
+def _patients(cohort: Cohort, rows: tuple[int, ...]) -> Array:
+    return np.asarray(cohort.manifest.table["patient"].to_numpy()[list(rows)])
+
+
 def _attacked(cohort: Cohort, package: Package, prepared: Mapping[str, PreparedInput]) -> dict[str, Scores]:
     """Give the scores of the test studies under an attack on each input, where the run asked for robustness."""
     strategy, rows = cohort.config.training.strategy, cohort.split["test"]
@@ -234,7 +250,7 @@ def _attacked(cohort: Cohort, package: Package, prepared: Mapping[str, PreparedI
 def make_scores(cohort: Cohort, rows: tuple[int, ...], predicted: Array) -> Scores:
     """Put the truth beside the answers (S, C) to some studies."""
     studies = [cohort.studies[i] for i in rows]
-    numbers = cohort.manifest.table["patient"].to_numpy()[list(rows)]
+    numbers = _patients(cohort, rows)
     groups = {name: np.array([study.groups[name] for study in studies]) for name in cohort.config.cohort.subgroups}
     target = cohort.config.target
     return Scores(target.names, predicted, cohort.target[list(rows)], numbers, groups, target.horizons)

@@ -73,16 +73,20 @@ def reliability_bins(probability: Array, target: Array) -> Array:
     Returns:
         (K, 4) mean prediction, observed share of positives, and the lower and upper limit of the share, K <= `BINS`.
     """
-    count = int(np.clip(len(probability) // STUDIES_PER_BIN, 1, BINS))
-    ranked = np.sort(probability)
-    twice_rank = np.searchsorted(ranked, probability, "left") + np.searchsorted(ranked, probability, "right")
-    bin_of = twice_rank * count // (2 * len(probability))  # (S,) by the middle rank of equal predictions
+    bin_of = quantile_bins(probability, int(np.clip(len(probability) // STUDIES_PER_BIN, 1, BINS)))
     rows = []
     for index in np.unique(bin_of):
         outcome = target[bin_of == index]
         limits = binomtest(int(outcome.sum()), len(outcome)).proportion_ci(LEVEL, method="wilson")
         rows.append((probability[bin_of == index].mean(), outcome.mean(), limits.low, limits.high))
     return np.array(rows)
+
+
+def quantile_bins(values: Array, count: int) -> Array:
+    """Give the number (S,) of the bin of each value, 0 to `count` - 1, by the middle rank of equal values."""
+    ranked = np.sort(values)
+    twice_rank = np.searchsorted(ranked, values, "left") + np.searchsorted(ranked, values, "right")
+    return np.asarray(twice_rank * count // (2 * len(values)))
 
 
 def _brier(scores: Scores, column: int) -> Estimate:

@@ -1,5 +1,7 @@
 """How a run is judged."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from medmm.evaluation.decision import DecisionSettings
@@ -17,3 +19,6 @@ class EvaluationSettings(Settings):
 
     single_inputs: bool = True
     """Also train a model on each input alone, the fair rival of the fusion; hiding inputs from a fused model is not."""
+
+    prevalences: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.01, 0.05, 0.1, 0.2, 0.5)
+    """Shares of ill among those who are asked about, at which predictive values are told beside those of the test studies."""

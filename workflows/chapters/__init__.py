@@ -10,6 +10,10 @@ from ..screen import Screen
 from ..subject import Subject
 from .discrimination import discrimination
 from .subgroups import groups
+from .abstention import abstention_chapter
+from .calibration import calibration_chapter
+from .decision_curve import decision_curve_chapter
+from .operating_points import operating_points_chapter
 
 Write: TypeAlias = Callable[[Subject, Screen], Chapter]
 """Gathers one part; where it does not apply, the chapter says why and holds no number."""
@@ -19,5 +23,9 @@ CHAPTERS: Table[Write] = Table(
     {
         "discrimination": discrimination,
         "subgroups": groups,
+        "operating_points": operating_points_chapter,
+        "calibration": calibration_chapter,
+        "decision_curve": decision_curve_chapter,
+        "abstention": abstention_chapter,
     },
 )
