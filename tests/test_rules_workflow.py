@@ -101,11 +101,11 @@ def test_rules_travel_in_the_package(ruled: Path) -> None:
 def test_a_package_of_a_format_that_forgot_the_order_of_columns_is_refused(saved: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(saved, tmp_path / "package"))
     settings = json.loads((copy / SETTINGS).read_text())
-    assert settings["format"] == FORMAT == 4
-    (copy / SETTINGS).write_text(json.dumps({**settings, "format": 3}))
+    assert settings["format"] == FORMAT == 5
+    (copy / SETTINGS).write_text(json.dumps({**settings, "format": 4}))
     files = {name: digest_file(copy / name) for name in FILES}
     (copy / MANIFEST).write_text(json.dumps({"files": files, "digest": digest(files)}))
-    with pytest.raises(DataError, match="the package has format 3, this version reads 4: package the run again"):
+    with pytest.raises(DataError, match="the package has format 4, this version reads 5: package the run again"):
         load_package(copy)
 
 

@@ -17,3 +17,9 @@ class EvaluationSettings(Settings):
 
     single_inputs: bool = True
     """Also train a model on each input alone, the fair rival of the fusion; hiding inputs from a fused model is not."""
+
+    conformal_level: float = Field(0.9, ge=0.5, lt=1)
+    """Share of the studies whose conformal set, or interval, is to hold the true answer."""
+
+    conformal_by_class: bool = False
+    """Hold that level among the studies of each class, where 50 validation patients have a study of each; the sets grow."""
