@@ -21,6 +21,7 @@ from medmm.files import write_bytes, write_json, write_text, writing_folder
 from medmm.inputs import INPUTS, Inputs
 from medmm.losses import make_loss
 from medmm.model import DiagnosisModel, ModelSettings
+from medmm.references import References, pack, unpack
 from medmm.rules.book import Rulebook, bind_rules
 from medmm.rules.settings import Rule
 from medmm.rules.words import in_words
@@ -34,7 +35,9 @@ SETTINGS = "package.json"
 STATE = "state.json"
 CARD = "card.md"
 FACTS = "card.json"
-FILES = (WEIGHTS, SETTINGS, STATE, CARD, FACTS)
+REFERENCES = "references.safetensors"
+REFERENCE_FACTS = "references.json"
+FILES = (WEIGHTS, SETTINGS, STATE, CARD, FACTS, REFERENCES, REFERENCE_FACTS)
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Package:
         digest: Of the whole package; empty before it is saved.
         rules: Clinical rules; what they do before and after the model is part of its answer.
         calibration: What is done to probabilities after the temperature.
+        references: What is known of training and validation studies; None for a model that makes no decisions.
     """
 
     name: str
@@ -68,6 +72,7 @@ class Package:
     digest: str = ""
     rules: tuple[Rule, ...] = ()
     calibration: Recalibration = field(default_factory=Recalibration)
+    references: References | None = None
 
     @torch.no_grad()
     def answer(self, logits: Array) -> Array:
@@ -96,6 +101,7 @@ def save_package(package: Package, folder: Path) -> str:
         "thresholds": list(package.thresholds),
         "rules": [rule.model_dump(mode="json") for rule in package.rules],
     }
+    arrays, facts = pack(package.references)
     with writing_folder(folder) as temporary:
         weights = {name: tensor.contiguous() for name, tensor in package.model.state_dict().items()}
         write_bytes(temporary / WEIGHTS, save(weights))
@@ -103,6 +109,8 @@ def save_package(package: Package, folder: Path) -> str:
         write_json(temporary / STATE, {name: one.state for name, one in package.inputs.items()})
         write_json(temporary / FACTS, package.facts)
         write_text(temporary / CARD, card_text(package))
+        write_bytes(temporary / REFERENCES, arrays)
+        write_json(temporary / REFERENCE_FACTS, facts)
         whole = seal(temporary, FILES)
     return whole
 
@@ -134,6 +142,8 @@ def load_package(folder: Path) -> Package:
     model_settings = ModelSettings.model_validate(settings["model"])
     model = DiagnosisModel(model_settings, inputs, make_loss(model_settings.loss, target, model_settings.class_weight))
     model.load_state_dict(load((folder / WEIGHTS).read_bytes()))
+    known = json.loads((folder / REFERENCE_FACTS).read_text(encoding="utf-8"))
+    references = unpack((folder / REFERENCES).read_bytes(), known, list(inputs), target, model.head.in_features)
     return Package(
         name=settings["name"],
         cohort=CohortSettings.model_validate({"root": "", **settings["cohort"]}),
@@ -147,6 +157,7 @@ def load_package(folder: Path) -> Package:
         rules=tuple(Rule.model_validate(rule) for rule in settings.get("rules", ())),
         facts=json.loads((folder / FACTS).read_text(encoding="utf-8")),
         digest=whole,
+        references=references,
     )
 
 

@@ -135,6 +135,8 @@ def _signature(package: Package) -> "ModelSignature":
     optional = [name for name in package.rulebook().study_columns() if name not in columns]
     outputs = [ColSpec("string", "patient_id"), ColSpec("string", "study_id")]
     outputs += [ColSpec(kind, name) for name, kind in answer_columns(package.target).items()]
+    if package.references is not None:
+        outputs += [ColSpec(kind, name, required=False) for name, kind in package.references.columns(package.target).items()]
     outputs += [ColSpec("double", f"raw_probability_{name}") for name in package.target.names if package.rulebook().moves]
     outputs += [ColSpec(Array(DataType.string), name) for name in ("inputs", *(TRACE if package.rules else ()))]
     outputs += [ColSpec("string", "model_digest")]

@@ -34,6 +34,7 @@ RANKS = {
     "medmm.predict": 11,
     "medmm.evaluation": 11,
     "medmm.training": 12,
+    "medmm.references": 12,
     "medmm.config": 13,
     "medmm.package": 14,
     "medmm.registry": 15,

@@ -25,6 +25,7 @@ from medmm.package import (
     CARD,
     FACTS,
     FILES,
+    REFERENCES,
     SETTINGS,
     STATE,
     WEIGHTS,
@@ -201,7 +202,7 @@ def test_another_format_is_refused_by_its_number(copy: Path) -> None:
 
 def test_the_files_are_json_text_and_plain_tensors_and_nothing_else(saved: Path) -> None:
     assert {path.name for path in saved.rglob("*")} == set(ALL_FILES)
-    for name in set(ALL_FILES) - {WEIGHTS}:
+    for name in set(ALL_FILES) - {WEIGHTS, REFERENCES}:
         text = (saved / name).read_bytes().decode("utf-8")
         assert "\0" not in text
         if name.endswith(".json"):

@@ -20,6 +20,7 @@ from medmm.losses import make_loss
 from medmm.model import DiagnosisModel
 from medmm.package import Package
 from medmm.predict import Subset, predict, subsets
+from medmm.references import Cell, fit_references
 from medmm.rules.penalty import penalty_bounds
 from medmm.training.attack import attacked
 from medmm.training.loop import fit
@@ -52,6 +53,7 @@ class Learned:
         present: (S, I) which inputs, in alphabetical order, each test study has.
         conflict: (S,) how far the inputs of each test study contradict each other; None where the fusion cannot tell.
         rows: (S,) index of each test study.
+        stated: Column -> (S,) what the references of the package say of each test study; empty where it has none.
         attacked: Input -> scores of the test studies while the worst small change of this input is made, after adversarial
             training; else empty.
     """
@@ -64,6 +66,7 @@ class Learned:
     present: Array
     conflict: Array | None
     rows: Array
+    stated: Mapping[str, Sequence[Cell]] = field(default_factory=dict)
     attacked: Mapping[str, Scores] = field(default_factory=dict)
 
 
@@ -184,11 +187,15 @@ def _speak(cohort: Cohort, model: DiagnosisModel, prepared: Mapping[str, Prepare
     config, task, everything = cohort.config, cohort.config.target.task, frozenset(cohort.inputs)
     batch_size = config.training.batch_size
     taught = cohort.split["train"]
-    if model.criterion.settles:
-        logits = predict(model, Batches(prepared, taught, None, batch_size), [everything]).logits
-        model.criterion.settle(logits[everything], cohort.target[list(taught)])
-    validation = Batches(prepared, cohort.split["validation"], None, batch_size)
-    logits = predict(model, validation, [everything]).logits
+    learners = (
+        predict(model, Batches(prepared, taught, None, batch_size), [everything])
+        if decides or model.criterion.settles
+        else None
+    )
+    if model.criterion.settles and learners is not None:
+        model.criterion.settle(learners.logits[everything], cohort.target[list(taught)])
+    validation = predict(model, Batches(prepared, cohort.split["validation"], None, batch_size), [everything])
+    logits = validation.logits
     truth = cohort.target[list(cohort.split["validation"])]
     tempered = model.criterion.tempered and (decides or bool(has_both(truth).any()))
     package = Package(
@@ -213,13 +220,20 @@ def _speak(cohort: Cohort, model: DiagnosisModel, prepared: Mapping[str, Prepare
     chosen, _ = answers("validation", package.answer(logits[everything]))
     if decides:
         package = replace(package, thresholds=choose_thresholds(chosen, task, config.evaluation.decision))
+        assert learners is not None
+        numbers = [cohort.studies[i].row for i in taught]
+        references = fit_references(
+            config.evaluation, task, learners, validation, chosen, numbers, cohort.target[list(taught)], config.training.seed
+        )
+        package = replace(package, references=references)
     rows = cohort.split["test"]
     said = predict(model, Batches(prepared, rows, None, batch_size), subsets(sorted(everything)))
     logits, present, conflict = said.logits, said.present, said.conflict
     test = {some: make_scores(cohort, rows, package.answer(values)) for some, values in logits.items()}
     after, fired = answers("test", test[everything].predicted)
     robust = _attacked(cohort, package, prepared) if decides else {}  # told by the decisions
-    return Learned(package, chosen, test, after, fired, present, conflict, np.array(rows), robust)
+    stated = package.references.cells(config.target, after.predicted, said) if package.references is not None else {}
+    return Learned(package, chosen, test, after, fired, present, conflict, np.array(rows), stated, robust)
 
 
 def _calibrated(package: Package, logits: Array, truth: Array, patient: Array) -> Package:

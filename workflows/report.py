@@ -193,6 +193,8 @@ def predictions(cohort: Cohort, learned: Learned, scores: Scores, thresholds: tu
         table[f"target_{name}"] = true.astype(int) if target.task in CLASS_TASKS else true
     for name, said in answer_cells(target, scores.predicted, thresholds).items():
         table[name] = said
+    for name, stated in learned.stated.items():
+        table[name] = stated
     if learned.conflict is not None:
         table["conflict"] = learned.conflict
     if learned.package.rules:

@@ -22,3 +22,9 @@ class EvaluationSettings(Settings):
 
     prevalences: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.01, 0.05, 0.1, 0.2, 0.5)
     """Shares of ill among those who are asked about, at which predictive values are told beside those of the test studies."""
+
+    conformal_level: float = Field(0.9, ge=0.5, lt=1)
+    """Share of the studies whose conformal set, or interval, is to hold the true answer."""
+
+    conformal_by_class: bool = False
+    """Hold that level among the studies of each class, where 50 validation patients have a study of each; the sets grow."""

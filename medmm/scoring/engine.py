@@ -15,6 +15,7 @@ from medmm.inputs.base import Fields
 from medmm.inputs.tabular import TabularInput, with_checked_cells
 from medmm.package import Package
 from medmm.predict import predict
+from medmm.references import Cell
 from medmm.rules.book import Rulebook
 from medmm.rules.trace import RULES, fired_of, traced
 from medmm.scoring.results import rejected, scored
@@ -124,7 +125,9 @@ def _score_batch(package: Package, book: Rulebook, studies: Sequence[tuple[Study
     logits, conflict = said.logits, said.conflict
     raw = package.answer(logits[everything])  # (S, C)
     answers, fired = book.answers([study for study, _ in studies], raw)  # (S, C)
-    cells = answer_cells(package.target, answers, package.thresholds)
+    cells: dict[str, Sequence[Cell]] = {**answer_cells(package.target, answers, package.thresholds)}
+    if package.references is not None:
+        cells |= package.references.cells(package.target, answers, said)
     return [
         {
             "patient_id": study.patient_id,
