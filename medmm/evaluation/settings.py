@@ -17,3 +17,6 @@ class EvaluationSettings(Settings):
 
     single_inputs: bool = True
     """Also train a model on each input alone, the fair rival of the fusion; hiding inputs from a fused model is not."""
+
+    robustness_studies: int = Field(500, ge=20)
+    """Most test studies, all of a patient or none, on which each input is damaged to see what the model then says."""

@@ -8,8 +8,18 @@ from medmm.tables import Table
 
 from ..screen import Screen
 from ..subject import Subject
+from .importance import importance
+from .missing_inputs import missing_inputs
+from .robustness import robustness
 
 Write: TypeAlias = Callable[[Subject, Screen], Chapter]
 """Gathers one part; where it does not apply, the chapter says why and holds no number."""
 
-CHAPTERS: Table[Write] = Table("chapter", {})
+CHAPTERS: Table[Write] = Table(
+    "chapter",
+    {
+        "missing_inputs": missing_inputs,
+        "importance": importance,
+        "robustness": robustness,
+    },
+)
