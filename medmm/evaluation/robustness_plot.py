@@ -65,8 +65,10 @@ def _panel(axes: Axes, curve: Curve, yardstick: Yardstick, *, first: bool) -> No
         np.maximum([getattr(one.headline, part) for one in curve.steps], floor) for part in ("value", "low", "high")
     )
     clean = curve.steps[0].headline
-    dress(axes, curve.unit, f"{curve.source}\n{yardstick.label}" if first else "")
+    counts = f"{clean.studies:,} studies\n{clean.patients:,} patients"
+    dress(axes, curve.unit, f"{curve.source}\n{counts}" if first else "")
     axes.xaxis.label.set_fontsize(TEXT_POINTS - 2)
+    axes.yaxis.label.set_fontsize(TEXT_POINTS - 1)
     axes.axhline(yardstick.nothing, color=GREY, linewidth=0.8, linestyle=":")
     axes.axhline(clean.value, color=GREY, linewidth=0.8, linestyle="--")
     axes.fill_between(places, low, high, color=COLOURS[0], alpha=BAND_OPACITY, linewidth=0)
@@ -87,4 +89,4 @@ def _panel(axes: Axes, curve: Curve, yardstick: Yardstick, *, first: bool) -> No
     axes.set_xlim(-0.3, len(curve.steps) - 0.7)
     axes.set_xticks(places, ["0", *(f"{one.severity:g}" for one in curve.steps[1:])])
     axes.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:.2g}"))
-    axes.set_title(f"{curve.label}  ({clean.studies:,} studies, {clean.patients:,} pat.)", loc="left", fontsize=TEXT_POINTS - 2)
+    axes.set_title(curve.label, loc="left", fontsize=TEXT_POINTS - 1)

@@ -104,9 +104,9 @@ DAMAGES: Table[Mapping[str, Damage]] = Table(
     {
         "image": {
             "noise": Damage(
-                "noise", "standard deviation, share of the window", (0.02, 0.05, 0.1, 0.2), partial(_image, damage_image.noise)
+                "noise", "deviation, share of the window", (0.02, 0.05, 0.1, 0.2), partial(_image, damage_image.noise)
             ),
-            "blur": Damage("blur", "standard deviation, pixels", (0.5, 1, 2, 4), partial(_image, damage_image.blur)),
+            "blur": Damage("blur", "deviation, pixels", (0.5, 1, 2, 4), partial(_image, damage_image.blur)),
             "gamma": Damage("gamma", "exponent, or one by it", (1.2, 1.5, 2, 3), partial(_image, damage_image.gamma)),
             "rotation": Damage("rotation", "degrees", (5, 10, 20, 45), partial(_image, damage_image.rotation)),
             "window_shift": Damage(
@@ -124,7 +124,7 @@ DAMAGES: Table[Mapping[str, Damage]] = Table(
         "tabular": {
             "noise": Damage(
                 "noise",
-                "standard deviation, share of the cohort's or the value",
+                "share of the deviation, or the value",
                 (0.1, 0.2, 0.35, 0.5),
                 partial(_cells, noisy),
                 _has_numbers,

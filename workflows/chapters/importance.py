@@ -47,6 +47,11 @@ def importance(subject: Subject, screen: Screen) -> Chapter:
         )
     else:
         sizes, tables["contributions"], exact = _shares(subject, nothing)
+        for name in [name for name, one in sizes.items() if one.patients < MINIMUM]:
+            few = sizes.pop(name).patients
+            says.append(
+                f"{name} has no mean share in an answer: not enough data, {few} patients have it, {MINIMUM} are needed."
+            )
         measures |= {f"shapley_{name}": one for name, one in sizes.items()}
         how = f"exact over every subset of up to {EXACT_UP_TO} inputs" if exact else f"over {2 * ORDERS} drawn orders"
         says += [

@@ -146,7 +146,7 @@ def _sentences(curves: list[Curve], yardstick: Yardstick) -> Iterator[str]:
 def _told(curve: Curve, step: Step, yardstick: Yardstick) -> str:
     headline, drop = step.headline, step.drop
     return (
-        f"{curve.label} of {curve.source} at {step.severity:g} ({curve.unit}) leaves an {yardstick.label} of "
+        f"{curve.label} of {curve.source} at {step.severity:g} ({curve.unit}) leaves the {yardstick.label} at "
         f"{with_interval(headline)}, {with_interval(drop)} lower than undamaged on the same {drop.studies} studies of "
         f"{drop.patients} patients."
     )
