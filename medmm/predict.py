@@ -1,15 +1,16 @@
 """What a model says of studies, with all their inputs or with some. S studies, D width, K outputs of a head."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, combinations
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch.nn.functional import pad
 
 from medmm.fusion.base import pooled
-from medmm.model import DiagnosisModel
-from medmm.types import Array, Batch
+from medmm.model import DiagnosisModel, encode_present
+from medmm.types import Array, Batch, Tokens
 
 Subset = frozenset[str]
 
@@ -81,3 +82,41 @@ def predict(
         joint=np.concatenate([bare, *joint]),
         pooled={name: np.concatenate([bare, *own]) for name, own in means.items()},
     )
+
+
+@torch.inference_mode()
+def encoded(model: DiagnosisModel, name: str, batches: Iterable[Batch]) -> Tokens:
+    """Give the tokens of one input of S studies, so that a model can be asked again with other inputs changed.
+
+    Args:
+        model: On the device where it is to run.
+        name: Of the input.
+        batches: The studies with this input; at least one.
+
+    Returns:
+        Tokens on the CPU; studies with fewer tokens than others are filled up with masked ones.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    parts: list[Tokens] = []
+    for batch in batches:
+        own = batch.to(device)
+        tokens = encode_present(model.encoders[name], own.inputs[name], own.present[name], model.head.in_features)
+        parts.append(Tokens(tokens.values.float().cpu(), tokens.mask.cpu()))
+    longest = max(one.mask.shape[1] for one in parts)
+    fill = [longest - one.mask.shape[1] for one in parts]
+    values = torch.cat([pad(one.values, (0, 0, 0, more)) for one, more in zip(parts, fill, strict=True)])
+    return Tokens(values, torch.cat([pad(one.mask, (0, more)) for one, more in zip(parts, fill, strict=True)]))
+
+
+@torch.inference_mode()
+def predict_encoded(model: DiagnosisModel, tokens: Mapping[str, Tokens], batch_size: int) -> Array:
+    """Give the logits (S, K) of studies from the tokens of all their inputs, as `predict` does from batches."""
+    model.eval()
+    device = next(model.parameters()).device
+    parts: list[Array] = [np.empty((0, model.head.out_features), np.float32)]
+    for start in range(0, len(next(iter(tokens.values())).mask), batch_size):
+        here = slice(start, start + batch_size)
+        own = {name: Tokens(one.values[here].to(device), one.mask[here].to(device)) for name, one in tokens.items()}
+        parts.append(model.evidence(model.fuse(own).logits).float().cpu().numpy())
+    return np.concatenate(parts)

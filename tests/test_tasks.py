@@ -186,6 +186,15 @@ def test_a_packaged_model_is_evaluated_again_to_the_same_headline(run: Run) -> N
     assert evaluated.own_cohort
     assert evaluated.evaluation.metric == HEADLINES.get(run.task, "auroc")
     assert evaluated.evaluation.headline.value == pytest.approx(run.trained.evaluation.headline.value, abs=1e-6)
+    chapters = {one.name: one for one in evaluated.chapters}
+    hidden, weighed, damaged = (chapters[name].measures for name in ("missing_inputs", "importance", "robustness"))
+    assert {"first-second", "first", "second", "lost_first", "lost_second"} == set(hidden)
+    assert hidden["first-second"].value == pytest.approx(evaluated.evaluation.headline.value, abs=1e-6)
+    assert max(hidden["lost_first"].value, hidden["lost_second"].value) > 0.05
+    assert max(weighed["exchanged_first"].value, weighed["exchanged_second"].value) > 0.05
+    assert min(weighed["shapley_first"].low, weighed["shapley_second"].low) > 0
+    assert damaged["worst"].value == max(damaged["worst_first"].value, damaged["worst_second"].value)
+    assert all(one.low <= one.value <= one.high for one in (*hidden.values(), *weighed.values()))
 
 
 def test_the_package_holds_what_turns_logits_into_answers(run: Run) -> None:

@@ -11,6 +11,7 @@ from medmm.config import RunConfig
 from medmm.errors import ConfigError
 from medmm.evaluation.evaluate import evaluate
 from medmm.evaluation.flowchart import flowchart
+from medmm.evaluation.prior import prior
 from medmm.evaluation.results import Evaluation
 from medmm.evaluation.yardstick import YARDSTICKS
 from medmm.files import digest, digest_file, write_json
@@ -164,6 +165,7 @@ def _facts(cohort: Cohort, evaluation: Evaluation, comparison: InputComparison) 
     before = set() if cohort.start is None else cohort.start.learned_from
     return {
         "cohort": counts,
+        "prior": prior(cohort.config.target, cohort.target[list(cohort.split["train"])]).tolist(),
         "cohort_digest": cohort.manifest.digest,
         "proof": cohort.proof.plain(),
         "learned_from": sorted({file for i in learned for file in cohort.manifest.files[i]} | before),

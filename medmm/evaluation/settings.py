@@ -28,3 +28,6 @@ class EvaluationSettings(Settings):
 
     conformal_by_class: bool = False
     """Hold that level among the studies of each class, where 50 validation patients have a study of each; the sets grow."""
+
+    robustness_studies: int = Field(500, ge=20)
+    """Most test studies, all of a patient or none, on which each input is damaged to see what the model then says."""

@@ -8,12 +8,15 @@ from medmm.tables import Table
 
 from ..screen import Screen
 from ..subject import Subject
-from .discrimination import discrimination
-from .subgroups import groups
 from .abstention import abstention_chapter
 from .calibration import calibration_chapter
 from .decision_curve import decision_curve_chapter
+from .discrimination import discrimination
+from .importance import importance
+from .missing_inputs import missing_inputs
 from .operating_points import operating_points_chapter
+from .robustness import robustness
+from .subgroups import groups
 
 Write: TypeAlias = Callable[[Subject, Screen], Chapter]
 """Gathers one part; where it does not apply, the chapter says why and holds no number."""
@@ -22,10 +25,13 @@ CHAPTERS: Table[Write] = Table(
     "chapter",
     {
         "discrimination": discrimination,
-        "subgroups": groups,
         "operating_points": operating_points_chapter,
         "calibration": calibration_chapter,
         "decision_curve": decision_curve_chapter,
+        "subgroups": groups,
+        "missing_inputs": missing_inputs,
+        "importance": importance,
+        "robustness": robustness,
         "abstention": abstention_chapter,
     },
 )
