@@ -91,7 +91,8 @@ def local_regression(x: Array, y: Array, at: Array, weights: Array, span: float 
     """
     apart = np.abs(at[:, np.newaxis] - x)  # (G, S)
     reach = np.sort(apart, axis=1)[:, [int(np.clip(np.ceil(span * len(x) - 1e-9), 1, len(x))) - 1]]
-    reach = np.where(reach > 0, reach, np.spacing(1.0))
+    # A little farther, so that neighbours which are all at the far end count alike and not as nothing.
+    reach = np.where(reach > 0, reach * (1 + 1e-9), np.spacing(1.0))
     near = np.clip(1 - (apart / reach) ** 3, 0, None) ** 3  # (G, S)
     away = x - at[:, np.newaxis]  # the line's height is wanted where this is 0
     sums = [near, near * away, near * away**2, near * y, near * away * y]

@@ -22,11 +22,14 @@ EDGE = 1e-9
 STEPS = 50
 """Of Newton's method; it needs fewer than ten where there is a solution."""
 
-ENOUGH = 1e-10
-"""The last step of Newton's method is smaller."""
+ENOUGH = 1e-6
+"""The last step of Newton's method is smaller; what is then left is about its square."""
 
 FARTHEST = 30.0
 """Beyond a slope or intercept of this size there is no solution: the probabilities separate the outcomes."""
+
+DOUBT = 1e-9
+"""Nor is there one where less than this is left of a mean variance, p (1 - p): every study is then foretold with certainty."""
 
 
 def logits_of(probability: Array) -> Array:
@@ -47,13 +50,13 @@ def logistic_recalibration(probability: Array, target: Array, weights: Array) ->
     """
     x = logits_of(probability)
     terms = np.stack([np.ones_like(x), x], axis=1)  # (S, 2)
-    return by_blocks(lambda block: _newton(terms, np.zeros_like(x), target, block), weights)
+    return _fitted(terms, np.zeros_like(x), target, weights)
 
 
 def in_the_large(probability: Array, target: Array, weights: Array) -> Array:
     """Give what all logits lack (R,) for as many to be ill as the model says; NaN where one outcome is missing."""
     x = logits_of(probability)
-    return by_blocks(lambda block: _newton(np.ones((len(x), 1)), x, target, block)[:, 0], weights)
+    return _fitted(np.ones((len(x), 1)), x, target, weights)[:, 0]
 
 
 def linear_recalibration(predicted: Array, true: Array, weights: Array) -> Array:
@@ -77,26 +80,34 @@ def linear_recalibration(predicted: Array, true: Array, weights: Array) -> Array
     return np.stack([(sy - slope * sx) / n - slope * shift, slope], axis=1)
 
 
-def _newton(terms: Array, offset: Array, target: Array, weights: Array) -> Array:
+def _fitted(terms: Array, offset: Array, target: Array, weights: Array) -> Array:
+    """Give (R, P) coefficients; the search starts from those of all resamples together, near to each of them."""
+    start = _newton(terms, offset, target, weights.sum(axis=0, dtype=np.float64)[np.newaxis], np.zeros(terms.shape[1]))[0]
+    start = np.nan_to_num(start)
+    return by_blocks(lambda block: _newton(terms, offset, target, block, start), weights)
+
+
+def _newton(terms: Array, offset: Array, target: Array, weights: Array, start: Array) -> Array:
     """Give (r, P) coefficients of a weighted logistic regression of (S,) targets on (S, P) terms, P 1 or 2."""
     count = terms.shape[1]
     counted = weights.astype(np.float64)
     products = (terms[:, :, np.newaxis] * terms[:, np.newaxis, :]).reshape(len(terms), -1)  # (S, P * P)
-    found = np.zeros((len(weights), count))
+    found = np.tile(start, (len(weights), 1))
     whole, ill = counted.sum(axis=1), counted @ (target == 1)
     open_rows = np.flatnonzero((ill > 0) & (ill < whole))
     found[(ill == 0) | (ill == whole)] = np.nan
     for _ in range(STEPS):
         if not len(open_rows):
             break
-        own = counted[open_rows]
+        own = counted if len(open_rows) == len(counted) else counted[open_rows]
         chance = expit(found[open_rows] @ terms.T + offset)  # (r, S)
-        gradient = (own * (target - chance)) @ terms
-        hessian = ((own * chance * (1 - chance)) @ products).reshape(-1, count, count)
+        expected = own * chance
+        gradient = own @ (terms * target[:, np.newaxis]) - expected @ terms
+        hessian = ((expected - expected * chance) @ products).reshape(-1, count, count)
         singular = np.linalg.det(hessian) <= 1e-12 * np.prod(np.diagonal(hessian, axis1=1, axis2=2), axis=1)
         hessian[singular] = np.eye(count)
         step = np.linalg.solve(hessian, gradient[:, :, np.newaxis])[:, :, 0]
-        step[singular] = np.nan
+        step[singular | (hessian[:, 0, 0] < DOUBT * whole[open_rows])] = np.nan
         step = np.clip(step, -4, 4)  # far from the solution the method overshoots
         found[open_rows] += step
         size = np.abs(step).max(axis=1)

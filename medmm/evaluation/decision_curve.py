@@ -145,7 +145,7 @@ def decision_plot(curves: Sequence[DecisionCurve], title: str, subtitle: str) ->
         if number >= len(curves):
             axes.set_visible(False)
             continue
-        one, line = curves[number], line_of(number)
+        one, line = curves[number], line_of(0)
         low, high = np.quantile(one.model[1:], ((1 - LEVEL) / 2, (1 + LEVEL) / 2), axis=0)
         first = number == 0
         axes.plot(one.thresholds, one.model[0], color=line.colour, linewidth=1.6, label="Act on the model's word")
