@@ -13,7 +13,9 @@ from benchmarks.measure import ROOT, machine, touch_memory
 NAMES = (
     "backbone",
     "cases",
+    "coverage",
     "data",
+    "evidence",
     "fhir",
     "folder",
     "fusion",
