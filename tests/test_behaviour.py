@@ -18,10 +18,11 @@ from medmm.inputs.base import Fields, Input
 from medmm.inputs.damage import DAMAGES, Damage
 from medmm.package import Package, load_package, save_package
 from medmm.predict import encoded, predict, predict_encoded, subsets
+from medmm.rules.settings import Rule
 from medmm.types import Array, Evidence, Scores
 from medmm.workflows.chapters import CHAPTERS
 from medmm.workflows.chapters.robustness import robustness
-from medmm.workflows.encoded import draw_patients, encode
+from medmm.workflows.encoded import by_the_model_alone, draw_patients, encode
 from medmm.workflows.screen import Screen
 from medmm.workflows.subject import Subject, open_subject
 from medmm.workflows.train import train
@@ -223,6 +224,15 @@ def test_a_small_cohort_gets_no_number_but_why(subject: Subject) -> None:
         chapter = CHAPTERS[name](tiny, SCREEN)
         assert "ot enough data" in " ".join(chapter.says)
         assert not chapter.measures
+
+
+def test_where_rules_move_answers_the_chapters_say_that_these_are_left_aside(subject: Subject) -> None:
+    rule = {"name": "high", "when": "first.number > 3", "then": {"floor": {"probability": 0.9}}, "why": "x"}
+    binary = subject.package.target.model_copy(update={"task": "binary", "column": "sign", "positive": "yes"})
+    ruled = replace(subject.package, rules=(Rule.model_validate(rule),), target=binary)
+    (said,) = by_the_model_alone(replace(subject, package=ruled))
+    assert "before the rules" in said
+    assert by_the_model_alone(subject) == ()
 
 
 def test_only_as_many_studies_are_damaged_as_the_run_file_allows(subject: Subject) -> None:
