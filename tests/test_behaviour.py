@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from conftest import Hospital
 from rich.console import Console
 from test_tasks import make_hospital, run_file
 
@@ -15,10 +16,13 @@ from medmm.evaluation.intervals import sample_and_resamples
 from medmm.evaluation.values import r_squared
 from medmm.inputs.base import Fields, Input
 from medmm.inputs.damage import DAMAGES, Damage
-from medmm.package import load_package, save_package
+from medmm.package import Package, load_package, save_package
+from medmm.predict import encoded, predict, predict_encoded, subsets
+from medmm.rules.settings import Rule
 from medmm.types import Array, Evidence, Scores
-from medmm.workflows.chapters import CHAPTERS, robustness
-from medmm.workflows.encoded import draw_patients, encode
+from medmm.workflows.chapters import CHAPTERS
+from medmm.workflows.chapters.robustness import robustness
+from medmm.workflows.encoded import by_the_model_alone, draw_patients, encode
 from medmm.workflows.screen import Screen
 from medmm.workflows.subject import Subject, open_subject
 from medmm.workflows.train import train
@@ -66,6 +70,34 @@ def test_tokens_kept_give_what_the_model_says_of_the_studies_themselves(subject:
     np.testing.assert_array_equal(own.has("second"), subject.test.present[places, 1])
     part = own.some(np.array([2, 0]))
     np.testing.assert_allclose(part.with_input("first", part.tokens["first"]).predicted, again.predicted[[2, 0]], atol=1e-5)
+
+
+def test_batches_with_and_without_an_input_are_encoded_as_one(hospital: Hospital, package: Package) -> None:
+    lacking = [one for one in hospital.studies if "history" not in one.evidence and "labs" in one.evidence][:3]
+    having = [one for one in hospital.studies if {"history", "labs", "chest"} <= set(one.evidence)][:4]
+    batches = [hospital.batch(lacking), hospital.batch(having)]
+    tokens = {name: encoded(package.model, name, batches) for name in hospital.inputs}
+    assert tokens["history"].mask.any(1).tolist() == [False] * 3 + [True] * 4
+    everything = frozenset(hospital.inputs)
+    told = predict(package.model, batches, [everything]).logits[everything]
+    np.testing.assert_allclose(predict_encoded(package.model, tokens, 5), told, rtol=1e-4, atol=1e-5)
+
+
+def test_a_subset_of_several_inputs_is_told_on_the_studies_that_have_all_of_it(subject: Subject) -> None:
+    test, rng = subject.test, np.random.default_rng(0)
+    present = rng.random((len(test.rows), 3)) < 0.8
+    noisy = {some: replace(test.raw, predicted=test.raw.predicted + 3 / len(some)) for some in subsets("abc")}
+    inputs = dict.fromkeys("abc", subject.package.inputs["first"])
+    three = replace(
+        subject,
+        package=replace(subject.package, inputs=inputs),
+        parts={"test": replace(test, only=noisy, present=present)},
+    )
+    table = CHAPTERS["missing_inputs"](three, SCREEN).tables["subsets"].set_index("inputs")
+    assert len(table) == 7
+    assert table.loc["a + b + c", "studies"] == len(test.rows)
+    assert table.loc["a + c", "studies"] == (present[:, 0] & present[:, 2]).sum()
+    assert table.loc["b", "studies"] == present[:, 1].sum()
 
 
 def test_patients_are_drawn_whole_and_by_seed() -> None:
@@ -192,6 +224,15 @@ def test_a_small_cohort_gets_no_number_but_why(subject: Subject) -> None:
         chapter = CHAPTERS[name](tiny, SCREEN)
         assert "ot enough data" in " ".join(chapter.says)
         assert not chapter.measures
+
+
+def test_where_rules_move_answers_the_chapters_say_that_these_are_left_aside(subject: Subject) -> None:
+    rule = {"name": "high", "when": "first.number > 3", "then": {"floor": {"probability": 0.9}}, "why": "x"}
+    binary = subject.package.target.model_copy(update={"task": "binary", "column": "sign", "positive": "yes"})
+    ruled = replace(subject.package, rules=(Rule.model_validate(rule),), target=binary)
+    (said,) = by_the_model_alone(replace(subject, package=ruled))
+    assert "before the rules" in said
+    assert by_the_model_alone(subject) == ()
 
 
 def test_only_as_many_studies_are_damaged_as_the_run_file_allows(subject: Subject) -> None:

@@ -33,7 +33,7 @@ def labs(numeric: dict[str, object], **settings: object) -> TabularInput:
 
 
 def volume() -> Input[object]:
-    return ImageSettings(path="dicom", size=(16, 16, 8), encoder={"name": "resnet18"}).open("ct")  # type: ignore[arg-type]
+    return ImageSettings(path="dicom", size=(16, 16, 8), encoder={"name": "resnet18"}).open("ct")
 
 
 def blob(*size: int) -> Array:
@@ -51,7 +51,7 @@ def examples(hospital: Hospital) -> list[tuple[Input[object], Evidence, Fields]]
         found.append((one, evidence, one.prepare(one.read(evidence))))
     ct = volume()
     found.append((ct, Evidence(), {"image": blob(16, 16, 8)}))
-    several = ImageSettings(path="x", size=(16, 16), images=4, encoder={"name": "resnet18"}).open("slices")  # type: ignore[arg-type]
+    several = ImageSettings(path="x", size=(16, 16), images=4, encoder={"name": "resnet18"}).open("slices")
     images = np.stack([blob(16, 16)] * 4)
     found.append((several, Evidence(), {"image": images, THERE: np.array([1, 1, 1, 0], np.uint8)}))
     return found
@@ -119,14 +119,16 @@ def test_image_damages_by_hand() -> None:
 
 @pytest.mark.parametrize(("share", "left"), [(0.1, 9), (0.5, 5), (1.0, 1)])
 def test_as_many_slices_are_blank_as_were_asked_for_and_one_stays(share: float, left: int) -> None:
-    kept = lost_slices(np.ones((1, 3, 3, 10), np.float32), share, rng_of())
+    whole = np.ones((1, 3, 3, 10), np.float32)
+    kept = lost_slices(whole, share, rng_of())
+    assert whole.min() == 1
     assert sorted({float(value) for value in kept.reshape(-1, 10).T.flatten()}) == [0, 1] if left < 10 else [1]
     assert (kept.reshape(-1, 10).min(0) == kept.reshape(-1, 10).max(0)).all()
     assert int(kept[0, 0, 0].sum()) == left
 
 
 def test_images_are_lost_among_those_that_are_there_and_one_stays() -> None:
-    fields = {"image": np.zeros((5, 1, 8, 8)), THERE: np.array([1, 1, 1, 1, 0], np.uint8)}
+    fields: Fields = {"image": np.zeros((5, 1, 8, 8)), THERE: np.array([1, 1, 1, 1, 0], np.uint8)}
     for share, left in ((0.25, 3), (0.5, 2), (1.0, 1)):
         there = lose_images(fields, share, rng_of())[THERE]
         assert there.sum() == left
@@ -134,7 +136,7 @@ def test_images_are_lost_among_those_that_are_there_and_one_stays() -> None:
 
 
 def test_an_image_that_is_not_there_stays_blank() -> None:
-    fields = {"image": np.zeros((2, 1, 8, 8), np.float16), THERE: np.array([1, 0], np.uint8)}
+    fields: Fields = {"image": np.zeros((2, 1, 8, 8), np.float16), THERE: np.array([1, 0], np.uint8)}
     made = each_image(noise, fields, 0.2, rng_of())["image"]
     assert made[0].max() > 0
     assert made[1].max() == 0
@@ -159,6 +161,8 @@ def test_a_larger_share_of_slips_holds_those_of_a_smaller_one() -> None:
         {i for i, word in enumerate(typos(NOTE * 10, share, rng_of()).split()) if word != words[i]} for share in (0.1, 0.4)
     )
     assert some < more
+    long = sum(sum(letter.isalpha() for letter in word) >= 3 for word in words)
+    assert len(more) == pytest.approx(0.4 * long, rel=0.25)
     assert typos(NOTE, 0, rng_of()) == NOTE
 
 

@@ -71,3 +71,10 @@ def draw_patients(patient: Array, most: int, seed: int = 0) -> Array:
     order = np.random.default_rng(seed).permutation(len(count))
     taken = order[: max(1, int((np.cumsum(count[order]) <= most).sum()))]
     return np.flatnonzero(np.isin(place, taken))
+
+
+def by_the_model_alone(subject: Subject) -> tuple[str, ...]:
+    """Say that rules are left aside, where there are rules that could have changed a probability."""
+    if not subject.package.rulebook().moves:
+        return ()
+    return ("All this is of what the model alone says, before the rules of its package.",)

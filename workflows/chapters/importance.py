@@ -14,7 +14,7 @@ from medmm.evaluation.subgroups import MINIMUM
 from medmm.evaluation.yardstick import YARDSTICKS
 from medmm.types import Array, Tokens
 
-from ..encoded import Encoded, draw_patients, encode
+from ..encoded import Encoded, by_the_model_alone, draw_patients, encode
 from ..screen import Screen, with_interval
 from ..subject import Subject
 
@@ -65,7 +65,7 @@ def importance(subject: Subject, screen: Screen) -> Chapter:
     cells = [(name, one.value, one.low, one.high, one.studies, one.patients) for name, one in measures.items()]
     tables["inputs"] = pd.DataFrame(cells, columns=columns)
     figures = {"inputs": importance_plot(panels)} if panels else {}
-    return Chapter("importance", TITLE, tuple(says), measures, tables, figures)
+    return Chapter("importance", TITLE, (*says, *by_the_model_alone(subject)), measures, tables, figures)
 
 
 def known_prior(subject: Subject) -> Array | None:

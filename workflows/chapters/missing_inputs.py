@@ -13,6 +13,7 @@ from medmm.evaluation.subgroups import MINIMUM
 from medmm.evaluation.yardstick import YARDSTICKS
 from medmm.predict import Subset
 
+from ..encoded import by_the_model_alone
 from ..screen import Screen, with_interval
 from ..subject import Subject
 
@@ -58,7 +59,9 @@ def missing_inputs(subject: Subject, screen: Screen) -> Chapter:
     if short:
         says.append(f"Not enough data, {MINIMUM} patients who have {yardstick.counted} are needed, for: {', '.join(short)}.")
     figures = {"inputs": inputs_plot(bars, yardstick)} if bars else {}
-    return Chapter("missing_inputs", TITLE, tuple(says), measures, {"subsets": pd.DataFrame(rows)}, figures)
+    return Chapter(
+        "missing_inputs", TITLE, (*says, *by_the_model_alone(subject)), measures, {"subsets": pd.DataFrame(rows)}, figures
+    )
 
 
 def _sentences(measures: dict[str, Estimate], losses: dict[Subset, Estimate], names: list[str], label: str) -> list[str]:

@@ -19,7 +19,7 @@ from medmm.inputs.damage import Damage, damages_of
 from medmm.predict import encoded
 from medmm.types import Array, Batch
 
-from ..encoded import Encoded, draw_patients, encode
+from ..encoded import Encoded, by_the_model_alone, draw_patients, encode
 from ..screen import Screen, with_interval
 from ..subject import Subject
 
@@ -50,7 +50,9 @@ def robustness(subject: Subject, screen: Screen) -> Chapter:
             curves += _curves(together.some(np.searchsorted(union, places)), name, screen)
         says = [*_sentences(curves, yardstick), *says]
     figures = {"damages": robustness_plot(curves, yardstick)} if curves else {}
-    return Chapter("robustness", TITLE, tuple(says), _measures(curves), {"damages": curve_table(curves)}, figures)
+    return Chapter(
+        "robustness", TITLE, (*says, *by_the_model_alone(subject)), _measures(curves), {"damages": curve_table(curves)}, figures
+    )
 
 
 def _curves(own: Encoded, name: str, screen: Screen) -> Iterator[Curve]:
