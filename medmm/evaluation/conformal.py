@@ -71,7 +71,10 @@ class Conformal:
     def expected(self) -> tuple[float, float]:
         """Between what the coverage of new patients lies in 95 % of draws of as many validation patients, one study of each."""
         short = int((self.patients + 1) * (1 - self.level) + ROUNDING)
-        return tuple(beta.ppf((0.025, 0.975), self.patients + 1 - short, short).tolist()) if short else (1.0, 1.0)
+        if not short:
+            return 1.0, 1.0
+        low, high = np.asarray(beta.interval(0.95, self.patients + 1 - short, short))
+        return float(low), float(high)
 
     def sets(self, predicted: Array) -> Array:
         """Tell for answers (S, C) of a task of classes which possible answers are in each set: (S, Q, M) bool."""

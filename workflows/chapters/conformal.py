@@ -74,9 +74,9 @@ def _promise(fitted: Conformal) -> str:
     among = ", and among the studies of each class," if fitted.by_class else ""
     low, high = fitted.expected
     return (
-        f"Whatever the model is worth, {what} for at least {fitted.level:.0%} of patients like those that it was fitted on{among}: "
-        f"{fitted.studies:,} validation studies of {fitted.patients:,} patients. By chance of who these were, coverage may lie "
-        f"between {low:.2f} and {high:.2f}."
+        f"Whatever the model is worth, {what} for at least {fitted.level:.0%} of patients{among} like those that it was fitted "
+        f"on: {fitted.studies:,} validation studies of {fitted.patients:,} patients. By chance of who these were, coverage may "
+        f"lie between {low:.2f} and {high:.2f}."
     )
 
 
@@ -127,14 +127,12 @@ def _answered(subject: Subject, references: References, fitted: Conformal) -> tu
             differs = _differs(subject, fitted, scores)
             measures["decided_otherwise"] = mean(differs, ~undecided)
             one = measures["decided_otherwise"]
-            says += (
-                ["The decision by threshold never contradicts such an answer."]
-                if not one.value
-                else [
-                    f"In {with_interval(one)} of these (n = {one.studies:,}) the decision by threshold is not the answer in the "
-                    "set: the one weighs misses against false alarms, the other goes by the likelier."
-                ]
+            differ = (
+                f"In {with_interval(one)} of these (n = {one.studies:,}) the decision by threshold is not the answer in the set"
             )
+            never = f"In none of these (n = {one.studies:,}) is the decision by threshold another"
+            why = "; a threshold weighs misses against false alarms, a set goes by the likelier." if one.value else "."
+            says.append((differ if one.value else never) + why)
     return measures, says
 
 
