@@ -47,8 +47,8 @@ KINDS = {
     "drift/patient": ("int64", "S"),
     "drift/answer_quantiles": ("float64", "CK"),
     "neighbours/joint": ("float16", "ND"),
-    "neighbours/row": ("int64", "N"),
-    "neighbours/label": ("float64", "NT"),
+    "neighbours/rows": ("int64", "N"),
+    "neighbours/labels": ("float64", "NT"),
 }
 """Array of a package -> its kind, and a letter an axis: the same letter is the same size."""
 
@@ -68,21 +68,13 @@ class Neighbours:
 
     Attributes:
         joint: (N, D) float16 representations.
-        row: (N,) number of each study in the table that was trained on.
-        label: (N, T) its target.
+        rows: (N,) number of each study in the table that was trained on.
+        labels: (N, T) their targets.
     """
 
     joint: Array
-    row: Array
-    label: Array
-
-    def nearest(self, joint: Array, count: int) -> tuple[Array, Array]:
-        """Give the places (S, count) of the training studies nearest to representations (S, D), and their distances."""
-        from sklearn.neighbors import NearestNeighbors
-
-        found = NearestNeighbors(n_neighbors=min(count, len(self.row))).fit(self.joint.astype(np.float32))
-        distance, place = found.kneighbors(joint)
-        return place, distance
+    rows: Array
+    labels: Array
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,14 @@ NAMES = {
     "regression": ["predicted_value"],
     "survival": ["risk_died_by_30_days", "risk_died_by_120_days"],
 }
+SETS = {
+    "binary": ["set_has_yes", "set_not_yes"],
+    "multiclass": ["set_a", "set_b", "set_c"],
+    "multilabel": ["set_has_x", "set_not_x", "set_has_y", "set_not_y"],
+    "ordinal": ["set_none", "set_mild", "set_severe"],
+    "regression": ["set_low", "set_high"],
+    "survival": [],
+}
 HEADLINES = {"regression": "r2", "survival": "c_index"}
 
 
@@ -152,7 +160,8 @@ def test_the_scores_are_those_of_the_test_studies_in_the_words_of_the_task(run: 
     score_studies(run.trained.model, hospital, tmp_path, tracking, SCREEN, workers=0)
     scores = pd.read_parquet(tmp_path / "scores.parquet").set_index("study_id")
     told = NAMES[run.task]
-    assert [name for name in scores if name not in ("patient_id", "inputs", "conflict", "model_digest")] == told
+    beside = [*SETS[run.task], "novelty", "novelty_first", "novelty_second", "abstain", "abstain_why"]
+    assert [name for name in scores if name not in ("patient_id", "inputs", "conflict", "model_digest")] == [*told, *beside]
     numbers = scores[[name for name in told if not name.startswith(("decision_", "grade"))]]
     assert len(scores) + len(pd.read_parquet(tmp_path / "rejected.parquet")) == PATIENTS + 20
     if run.task != "regression":
@@ -170,8 +179,9 @@ def test_the_scores_are_those_of_the_test_studies_in_the_words_of_the_task(run: 
     predictions = pd.read_csv(next((run.folder / "mlartifacts").rglob("predictions.csv")))
     studies = pd.read_csv(hospital / "studies.csv", dtype=str)["study_id"]
     own = [studies[row - 1] for row in predictions["row"]]
-    for name in numbers:
-        np.testing.assert_allclose(scores.loc[own, name], predictions[name], atol=1e-4, rtol=1e-5)
+    for name in [*numbers, "novelty"]:
+        np.testing.assert_allclose(scores.loc[own, name], predictions[name], atol=1e-4, rtol=1e-4)
+    assert (scores.loc[own, "abstain"].to_numpy() == predictions["abstain"].to_numpy()).mean() > 0.98  # but for rounding
     model = mlflow.pyfunc.load_model(run.trained.model)
     table = pd.read_csv(hospital / "studies.csv", dtype=str, keep_default_na=False)
     answers = model.predict(table, params={"root": str(hospital)})
@@ -195,6 +205,20 @@ def test_a_packaged_model_is_evaluated_again_to_the_same_headline(run: Run) -> N
     assert min(weighed["shapley_first"].low, weighed["shapley_second"].low) > 0
     assert damaged["worst"].value == max(damaged["worst_first"].value, damaged["worst_second"].value)
     assert all(one.low <= one.value <= one.high for one in (*hidden.values(), *weighed.values()))
+    sets, novelty = chapters["conformal"], chapters["novelty"]
+    if run.task == "survival":
+        assert "Not applicable" in sets.says[0]
+        assert not sets.measures
+    else:
+        assert sets.measures["coverage"].value == pytest.approx(0.9, abs=0.15)
+        assert any("as promised" in said for said in sets.says)
+        assert len(sets.tables["coverage"]) >= 3
+        assert set(sets.figures) == {"coverage"}
+    assert novelty.measures["false_alarms"].value < 0.2
+    assert novelty.measures["outliers/first"].low > 0.9
+    told = 2 if run.task in ("regression", "survival") else 3  # which have no energy
+    assert len(novelty.tables["outliers"]) == 2 * told
+    assert set(novelty.figures) == {"distance"}
 
 
 def test_the_package_holds_what_turns_logits_into_answers(run: Run) -> None:

@@ -23,6 +23,7 @@ How far an answer y is from what the model says:
 Letters: S studies, Q questions (labels of a multilabel task, else 1), M possible answers to each, C answers of the model.
 
 Source:
+    Angelopoulos & Bates, Conformal prediction: a gentle introduction, Found. Trends Mach. Learn. 16 (2023), section 3.2 (beta).
     Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World (2005), sections 4.2 and 4.6 (label-conditional).
     Lee, Barber & Willett, Distribution-free inference with hierarchical data, arXiv:2306.06342 (2023), section 3.
     Sadinle, Lei & Wasserman, Least ambiguous set-valued classifiers, J. Am. Stat. Assoc. 114 (2019) 223-234.
@@ -31,6 +32,7 @@ Source:
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import beta
 
 from medmm.cohort.target import TargetSettings
 from medmm.errors import DataError
@@ -64,6 +66,15 @@ class Conformal:
     by_class: bool
     studies: int
     patients: int
+
+    @property
+    def expected(self) -> tuple[float, float]:
+        """Between what the coverage of new patients lies in 95 % of draws of as many validation patients, one study of each."""
+        short = int((self.patients + 1) * (1 - self.level) + ROUNDING)
+        if not short:
+            return 1.0, 1.0
+        low, high = np.asarray(beta.interval(0.95, self.patients + 1 - short, short))
+        return float(low), float(high)
 
     def sets(self, predicted: Array) -> Array:
         """Tell for answers (S, C) of a task of classes which possible answers are in each set: (S, Q, M) bool."""

@@ -10,10 +10,12 @@ from ..screen import Screen
 from ..subject import Subject
 from .abstention import abstention_chapter
 from .calibration import calibration_chapter
+from .conformal import conformal
 from .decision_curve import decision_curve_chapter
 from .discrimination import discrimination
 from .importance import importance
 from .missing_inputs import missing_inputs
+from .novelty import novelty
 from .operating_points import operating_points_chapter
 from .robustness import robustness
 from .subgroups import groups
@@ -32,6 +34,8 @@ CHAPTERS: Table[Write] = Table(
         "missing_inputs": missing_inputs,
         "importance": importance,
         "robustness": robustness,
+        "novelty": novelty,
+        "conformal": conformal,
         "abstention": abstention_chapter,
     },
 )
