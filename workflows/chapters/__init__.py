@@ -8,8 +8,9 @@ from medmm.tables import Table
 
 from ..screen import Screen
 from ..subject import Subject
+from .examples import examples
 
 Write: TypeAlias = Callable[[Subject, Screen], Chapter]
 """Gathers one part; where it does not apply, the chapter says why and holds no number."""
 
-CHAPTERS: Table[Write] = Table("chapter", {})
+CHAPTERS: Table[Write] = Table("chapter", {"examples": examples})
