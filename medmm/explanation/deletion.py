@@ -25,6 +25,8 @@ LEAST_PARTS = 4
 """Of three parts there are six orders, of which the best has p = 1/6: no explanation could pass."""
 
 STEPS = 10
+"""Of many parts first one is taken, then ever more at once: a single telling word among fifty must not go with five others."""
+
 ALPHA = 0.05
 
 IDLE = 0.01
@@ -111,7 +113,7 @@ def deletion(lost: Lost, weight: Array, rng: np.random.Generator, unit: float = 
         others = np.array(list(permutations(range(parts))))
     else:
         others = np.array([rng.permutation(parts) for _ in range(RANDOM_ORDERS)])  # (N, P)
-    counts = np.unique(np.ceil(np.linspace(0, parts, min(parts, STEPS) + 1)).astype(int))  # (T + 1,)
+    counts = np.arange(parts + 1) if parts <= STEPS else np.unique([0, *np.geomspace(1, parts, STEPS).round().astype(int)])
     curves = _curves(lost, np.concatenate([own[None], others]), counts)  # (1 + N, T + 1)
     drops = (curves[:, :1] - curves[:, 1:]).mean(1)
     slack = 1e-9 * max(1.0, float(np.abs(drops).max()))

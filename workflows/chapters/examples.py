@@ -116,7 +116,7 @@ def confidence(probability: Array, thresholds: tuple[float, ...]) -> Array:
     """Give how far each study (S,) is from being said otherwise, in log odds: from a threshold, or from the next class."""
     odds = _log_odds(probability)
     if thresholds:
-        return np.abs(odds - _log_odds(np.array(thresholds))).min(axis=1)
+        return np.asarray(np.abs(odds - _log_odds(np.array(thresholds))).min(axis=1))
     ranked = np.sort(odds, axis=1)
     return np.asarray(ranked[:, -1] - ranked[:, -2])
 
