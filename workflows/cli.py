@@ -284,6 +284,48 @@ def score(
     screen.say(f"{sum(scored.rejected.values())} rejected: {out / 'rejected.parquet'}" + (f" ({reasons})" if reasons else ""))
 
 
+@app.command()
+def explain(
+    model: ModelArgument,
+    studies: Annotated[
+        Path,
+        typer.Argument(help="As for medmm score: a folder with a studies table, that table, or records.", metavar="STUDIES"),
+    ],
+    study: Annotated[list[int], typer.Option(min=1, help="Row of a study in the table, from 1; may be given again.")],
+    out: Annotated[Path, typer.Option(help="Folder for study_ROW.html, its pictures and study_ROW.json.")],
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="Answer to explain; the decided one where left out.", metavar="NAME")
+    ] = None,
+    image_method: Annotated[
+        str, typer.Option(help="occlusion, integrated_gradients, or grad_cam for convolutional encoders.")
+    ] = "occlusion",
+    show_text: Annotated[
+        bool,
+        typer.Option("--show-text", help="Show whole notes. They may name a person; only the study's own names are struck."),
+    ] = False,
+    tracking: TrackingOption = "mlflow.db",
+) -> None:
+    """Why does the model say that? One page a study: what each input, image region, cell and word adds, and a test of it.
+
+    No identifier of a patient stands in it. Of a note only the words that add most are shown, and only those that are words of
+    several patients; --show-text shows all of it.
+    """
+    from medmm.explanation.images import IMAGE_METHODS
+    from medmm.training.tracking import TrackingSettings
+
+    from .explain import Asked, explain_studies, in_short
+    from .ui import store_address
+
+    methods = {name: name for name in IMAGE_METHODS}
+    if image_method not in methods:
+        raise typer.BadParameter(f"one of {', '.join(methods)}", param_hint="--image-method")
+    screen = _screen()
+    uri = store_address(tracking) if model.startswith(("models:/", "runs:/")) else tracking
+    asked = Asked(study, class_name, methods[image_method], show_text)
+    for one in explain_studies(model, studies, asked, out, TrackingSettings(uri=uri), screen):
+        screen.say(f"{in_short(one)}: {out / f'study_{one.row}.html'}")
+
+
 rules_app = typer.Typer(help="Clinical rules of a run: before the model, in training, after it.", no_args_is_help=True)
 app.add_typer(rules_app, name="rules")
 

@@ -101,10 +101,10 @@ class I3ResNet152(PretrainableImage):
             raise ConfigError("encoder i3_resnet152 takes volumes only: give size three sides, or choose resnet50")
         stem = {"conv1_t_size": (3, 7, 7), "conv1_t_stride": (1, 2, 2)}
         backbone = _resnet("bottleneck", (3, 8, 36, 3), 64, channels, 3, "B", stem)
-        return _feature_map(self, backbone, 4 * 8 * 64, width, RESNET_PARTS[-4:], _HeadFirst)
+        return _feature_map(self, backbone, 4 * 8 * 64, width, RESNET_PARTS[-4:], HeadFirst)
 
 
-class _HeadFirst(FeatureMap):
+class HeadFirst(FeatureMap):
     """Hands an image (B, K, R, A, S) on with the body's axis first, as networks inflated along it want it."""
 
     def _run(self, fields: Mapping[str, torch.Tensor]) -> Tokens:

@@ -13,6 +13,7 @@ from .calibration import calibration_chapter
 from .conformal import conformal
 from .decision_curve import decision_curve_chapter
 from .discrimination import discrimination
+from .examples import examples
 from .importance import importance
 from .missing_inputs import missing_inputs
 from .novelty import novelty
@@ -37,5 +38,6 @@ CHAPTERS: Table[Write] = Table(
         "novelty": novelty,
         "conformal": conformal,
         "abstention": abstention_chapter,
+        "examples": examples,
     },
 )
