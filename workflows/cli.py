@@ -230,11 +230,18 @@ def compare(
 
 
 @app.command()
-def evaluate(model: ModelArgument, config: ConfigArgument, overrides: OverridesArgument = None) -> None:
-    """Evaluate a packaged model on the labelled studies of a cohort, with its own thresholds."""
+def evaluate(
+    model: ModelArgument,
+    config: ConfigArgument,
+    overrides: OverridesArgument = None,
+    html: Annotated[Path | None, typer.Option(help="Also write the report to this file.", metavar="FILE")] = None,
+) -> None:
+    """Evaluate a packaged model on the labelled studies of a cohort, with its own thresholds, and write the report."""
     from medmm.config import load_config
+    from medmm.files import write_text
 
     from .evaluate import evaluate_model
+    from .evidence_page import PAGE
 
     screen = _screen()
     settings = load_config(config, overrides or [])
@@ -249,7 +256,10 @@ def evaluate(model: ModelArgument, config: ConfigArgument, overrides: OverridesA
     else:
         screen.say(f"{evaluated.learned_from} studies left out of patients from whose images the model learned")
     screen.say(f"{evaluated.left_out} studies left out; `medmm inspect {config}` says why")
-    screen.say(f"run: {evaluated.run_page} in `medmm ui`")
+    if html is not None:
+        write_text(html, evaluated.report)
+        screen.say(f"report: {html}")
+    screen.say(f"run: {evaluated.run_page} in `medmm ui`; {PAGE}, the model card and the checklists are among its artifacts")
 
 
 @app.command()
