@@ -16,7 +16,7 @@ from medmm.evaluation.intervals import Estimate
 from medmm.evaluation.plots import plots_of
 from medmm.preview.cohort_page import table_of
 from medmm.preview.page import plain
-from medmm.preview.report_page import Drawing, Part, Sheet, Summary, Tag, limits, number, report_page
+from medmm.preview.report_page import Drawing, Part, Sheet, Summary, Tag, limits, measure, number, report_page
 
 from .characteristics import NOTE
 from .checklists import checklist_sheets, counted
@@ -115,10 +115,10 @@ def _is_limit(place: int, names: Sequence[str]) -> bool:
 
 
 def _with_limits(value: object, low: object, high: object) -> object:
+    value, low, high = (float("nan") if one is None else one for one in (value, low, high))
     if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in (value, low, high)):
         return value
-    numbers = [float(str(one)) for one in (value, low, high)]
-    return number(numbers[0]) if np.isnan(numbers[1:]).any() else f"{number(numbers[0])} {limits(*numbers[1:])}"
+    return measure(*(float(str(one)) for one in (value, low, high)))
 
 
 def _plain_cell(cell: object) -> object:
@@ -134,7 +134,7 @@ def _plain_cell(cell: object) -> object:
 
 def _numbers(measures: Mapping[str, Estimate], title: str) -> Sheet:
     rows = [
-        (_words(name, capital=False), f"{number(one.value)} {limits(one.low, one.high)}", one.studies, one.patients)
+        (_words(name, capital=False), measure(one.value, one.low, one.high), one.studies, one.patients)
         for name, one in measures.items()
     ]
     return Sheet(title, ("number", "value [95 % interval]", "studies", "patients"), rows, folded=True)

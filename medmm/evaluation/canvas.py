@@ -87,5 +87,8 @@ def taken_literally(figure: Figure) -> None:
     """
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
-        if r"\mathdefault" not in text.get_text():
+        said = text.get_text()
+        if r"\mathdefault" not in said:
             text.set_parse_math(False)
+            if not said.isprintable():
+                text.set_text("".join(one if one.isprintable() or one == "\n" else "\N{REPLACEMENT CHARACTER}" for one in said))

@@ -76,7 +76,7 @@ table { border-collapse: collapse; font-size: 13.5px; line-height: 1.4; font-var
 th { text-align: left; font-weight: 600; border-bottom: 1.5px solid var(--text); vertical-align: bottom; }
 th, td { padding: 5px 20px 5px 0; }
 td { vertical-align: top; border-bottom: 1px solid var(--line); max-width: 52ch; min-width: 3ch; }
-th.right, td.right { text-align: right; white-space: nowrap; }
+th.right, td.right { text-align: right; } td.right, td.whole { white-space: nowrap; }
 .table-one { font-size: 12.5px; } .table-one th, .table-one td { padding-right: 14px; }
 .table-one td { white-space: nowrap; border-bottom: 0; }
 .table-one tr.begins td { border-top: 1px solid var(--line); }
@@ -192,6 +192,7 @@ class Summary:
         rests_on: How many studies of how many patients.
         facts: What the model is for: name -> text.
         verdicts: A verdict, a sentence, and the anchor of the part that shows it, or "".
+        about: Headline of the facts.
     """
 
     label: str
@@ -200,6 +201,7 @@ class Summary:
     rests_on: str
     facts: Sequence[tuple[str, str]]
     verdicts: Sequence[tuple[Tag, str, str]]
+    about: str = "What the model is for"
 
 
 def report_page(title: str, facts: str, summary: Summary, parts: Sequence[Part], made: str) -> str:
@@ -245,6 +247,13 @@ def limits(low: float, high: float) -> str:
     return f"[{number(low)}, {number(high)}]"
 
 
+def measure(value: float, low: float, high: float) -> str:
+    """Write a number with its interval; one that is not defined is a dash."""
+    if value != value:  # noqa: PLR0124
+        return "–"
+    return number(value) if low != low else f"{number(value)} {limits(low, high)}"  # noqa: PLR0124
+
+
 def _summary(one: Summary, anchors: set[str]) -> str:
     facts = "".join(f"<dt>{plain(name)}</dt><dd>{plain(text)}</dd>" for name, text in one.facts)
     verdicts = "".join(
@@ -253,7 +262,7 @@ def _summary(one: Summary, anchors: set[str]) -> str:
     return (
         f'<section class="summary" aria-label="Summary"><div><h2>{plain(one.label)}</h2><p class="big">{plain(one.value)}</p>'
         f'<p class="interval">{plain(one.interval)}</p><p class="soft">{plain(one.rests_on)}</p></div>'
-        f"<div><h2>What the model is for</h2><dl>{facts}</dl></div>"
+        f"<div><h2>{plain(one.about)}</h2><dl>{facts}</dl></div>"
         + (f'<ul class="verdicts">{verdicts}</ul>' if verdicts else "")
         + "</section>"
     )
@@ -287,7 +296,9 @@ def _sheet(sheet: Sheet, anchors: set[str]) -> str:
     sides = [' class="right"' if one else "" for one in right]
     heads = "".join(f'<th scope="col"{side}>{plain(name)}</th>' for name, side in zip(sheet.columns, sides, strict=True))
     rows = "".join(
-        "<tr>" + "".join(f"<td{side}>{_cell(cell, anchors)}</td>" for cell, side in zip(row, sides, strict=True)) + "</tr>"
+        "<tr>"
+        + "".join(f"<td{side or _whole(cell)}>{_cell(cell, anchors)}</td>" for cell, side in zip(row, sides, strict=True))
+        + "</tr>"
         for row in sheet.rows[:MOST_ROWS]
     )
     table = f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
@@ -301,6 +312,10 @@ def _sheet(sheet: Sheet, anchors: set[str]) -> str:
         lines = f"{count:,} {'row' if count == 1 else 'rows'}"
         return f"<details><summary>{plain(sheet.title)} ({lines})</summary>{note}{table}</details>"
     return f"<h3>{plain(sheet.title)}</h3>{note}{table}"
+
+
+def _whole(cell: object) -> str:
+    return ' class="whole"' if _is_measure(cell) else ""
 
 
 def _is_number(cell: object) -> bool:
