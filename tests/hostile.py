@@ -37,9 +37,9 @@ HOSTILE = (
     "<math><mtext><script>alert(1)</script></mtext></math>",
 )
 ALONE = {"meta", "br", "img"}
-KNOWN = ALONE | set(
-    ["html", "head", "title", "style", "body", "header", "section", "div", "h1", "h2", "h3", "p", "dl", "dt", "dd", "ul", "li", "nav", "ol", "a", "span", "main", "figure", "details", "summary", "table", "thead", "tbody", "tr", "th", "td", "small", "footer"]
-)
+WORDS = """html head title style body header section div h1 h2 h3 p dl dt dd ul li nav ol a span main figure
+    details summary table thead tbody tr th td small footer"""
+KNOWN = ALONE | set(WORDS.split())
 
 
 class Seen(HTMLParser):
