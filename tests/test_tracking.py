@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from medmm.errors import ConfigError, DataError
-from medmm.training.tracking import Record, TrackingSettings, connect, flat, open_record
+from medmm.training.tracking import Record, TrackingSettings, connect, flat, open_record, storable
 
 
 def status(record: Record) -> str:
