@@ -29,7 +29,7 @@ from medmm.workflows.checklists import ANSWERS, OPEN, checklist_markdown, fill
 from medmm.workflows.cli import app
 from medmm.workflows.compare_runs import compare_runs, same_studies
 from medmm.workflows.evaluate import Evaluated, evaluate_model
-from medmm.workflows.evidence import Evidence, gather, limits, verdicts
+from medmm.workflows.evidence import Evidence, finding, gather, limits, verdicts
 from medmm.workflows.evidence_page import chapter_part, evidence_page, sheet_of
 from medmm.workflows.model_card import model_card, model_card_text
 from medmm.workflows.screen import Screen
@@ -111,6 +111,7 @@ def test_no_identifier_and_no_path_stands_in_the_report_or_the_card(run: Run, pa
 def test_the_report_has_its_parts_in_order_and_every_link_leads_somewhere(page: str) -> None:
     seen = Seen(page)
     assert seen.anchors == [
+        "brief",
         "flow",
         "table-1",
         "results",
@@ -121,7 +122,8 @@ def test_the_report_has_its_parts_in_order_and_every_link_leads_somewhere(page: 
         "made",
     ]
     assert set(seen.links) <= set(seen.anchors)
-    assert len(seen.pictures) >= 6
+    figures = [said.partition(".")[0] for _, said in seen.pictures]
+    assert figures == ["Flow of patients and studies", "Roc", "Pr", "Confusion", "Curve"]  # the chapter shows calibration
     assert all(said for _, said in seen.pictures)
 
 
@@ -257,15 +259,55 @@ def test_a_table_puts_a_number_and_its_limits_into_one_cell() -> None:
             "gap": [0.1, 0.2],
             "gap_low": [0.05, 0.1],
             "gap_high": [0.15, 0.3],
+            "delong_low": [0.3, np.nan],
+            "delong_high": [0.4, np.nan],
             "low_dose": [1, 2],
             "is_high": [True, False],
         }
     )
     assert sheet_of("t", table) == Sheet(
         "t",
-        ["name", "value", "gap", "low dose", "is high"],
-        [("a", "0.500 [0.250, 0.750]", "0.100 [0.050, 0.150]", 1, True), ("b", "–", "0.200 [0.100, 0.300]", 2, False)],
+        ["name", "value", "gap", "delong", "low dose", "is high"],
+        [
+            ("a", "0.500 [0.250, 0.750]", "0.100 [0.050, 0.150]", "[0.300, 0.400]", 1, True),
+            ("b", "–", "0.200 [0.100, 0.300]", None, 2, False),
+        ],
     )
+
+
+@pytest.mark.parametrize(
+    ("says", "found"),
+    [
+        (("Thresholds were fixed. They stay.", "Slope 0.9 [0.7, 1.1] (n = 5). More."), "Slope 0.9 [0.7, 1.1] (n = 5)."),
+        (("Slope 0.9 (95% interval 0.7 to 1.1).", "Other [1, 2]."), "Slope 0.9 (95% interval 0.7 to 1.1)."),
+        (("not enough data: 3 studies.", "Nothing."), "not enough data: 3 studies."),
+        ((), ""),
+    ],
+)
+def test_what_a_chapter_found_is_its_first_sentence_with_an_interval(says: tuple[str, ...], found: str) -> None:
+    assert finding(Chapter("x", "X", says)) == found
+
+
+def test_a_table_that_stands_on_the_page_already_is_not_shown_twice() -> None:
+    table = pd.DataFrame({"a": [1, 2]})
+    chapter = Chapter("x", "X", ("found",), {}, {"results": table, "others": table * 2})
+    assert [one.title for one in chapter_part(chapter, table.copy()).sheets] == ["Others"]
+
+
+@pytest.mark.parametrize(
+    ("slope", "level", "word"),
+    [
+        ((0.7, 1.1), (-0.2, 0.3), "no miscalibration seen"),
+        ((0.5, 0.9), (-0.2, 0.3), "miscalibrated"),
+        ((0.7, 1.1), (0.1, 0.3), "miscalibrated"),
+    ],
+)
+def test_probabilities_are_called_off_where_an_interval_leaves_out_what_is_perfect(
+    run: Run, slope: tuple[float, float], level: tuple[float, float], word: str
+) -> None:
+    measures = {name: Estimate(sum(pair) / 2, *pair, 54, 50, 100) for name, pair in (("slope", slope), ("in_the_large", level))}
+    found = replace(run.evidence, chapters=(replace(a_chapter(), measures=measures),))
+    assert [one.word for one in verdicts(found) if "calib" in one.word] == [word]
 
 
 def test_a_table_without_rows_or_columns_breaks_no_page() -> None:

@@ -13,7 +13,7 @@ from medmm.preview.cohort_page import APART
 from medmm.preview.report_page import Link, Sheet, Tag
 from medmm.types import CLASS_TASKS
 
-from .evidence import FLOW, LIMITS, MADE, RESULTS, TABLE_ONE, Evidence, anchor_of, limits, with_n
+from .evidence import FLOW, LIMITS, MADE, RESULTS, TABLE_ONE, Evidence, anchor_of, finding, limits, with_n
 
 OPEN = "a human must write this"
 ANSWERED, PARTLY, UNANSWERED = "answered", "partly", "open"
@@ -132,14 +132,14 @@ def _counts(one: Checklist, evidence: Evidence) -> str:
 
 
 def _of_chapter(*words: str) -> Give:
-    """Answer by the first chapter with a number whose name holds one of the words: by its first sentence."""
+    """Answer by the first chapter with a number whose name holds one of the words: by its finding."""
 
     def give(evidence: Evidence) -> Answer | None:
         for word in words:
             for one in evidence.chapters:
                 found = evidence.chapter(one.name) if word in one.name else None
                 if found is not None and found.says:
-                    return Answer(found.says[0], anchor_of(found))
+                    return Answer(finding(found), anchor_of(found))
         return None
 
     return give

@@ -14,11 +14,22 @@ from medmm.evaluation.yardstick import YARDSTICKS, Yardstick
 from .characteristics import flow_of, table_one
 from .subject import Subject
 
-FLOW, TABLE_ONE, RESULTS, LIMITS, CHECKLISTS, MADE = "flow", "table-1", "results", "limits", "checklists", "made"
+BRIEF, FLOW, TABLE_ONE, RESULTS, LIMITS, CHECKLISTS, MADE = (
+    "brief",
+    "flow",
+    "table-1",
+    "results",
+    "limits",
+    "checklists",
+    "made",
+)
 """Anchors of the parts of a report that are no chapters."""
 
 WIDE = 0.2
 """An interval of the headline that is wider leaves open whether a model is good or poor."""
+
+INTERVAL = re.compile(r"\[-?[+−]?\d|interval")
+SENTENCE = re.compile(r"(?<=[^.])\.\s+(?=[A-Z])")
 
 NOT_ENOUGH = "not enough data"
 LEARNED_FROM, OF_NO_PART = "patient the model learned from", "in no part of the split"
@@ -93,9 +104,15 @@ def _people(estimate: Estimate) -> str:
     return f"{estimate.studies:,} studies of {estimate.patients:,} patients"
 
 
+def finding(chapter: Chapter) -> str:
+    """Give the sentence of a chapter that holds what was found: the first with an interval, else the first."""
+    told = next((one for one in chapter.says if INTERVAL.search(one)), next(iter(chapter.says), ""))
+    return SENTENCE.split(told, maxsplit=1)[0].rstrip(".") + "." if told else ""
+
+
 def verdicts(evidence: Evidence) -> list[Verdict]:
     """Say what a reader should take away, each in a word and a sentence with its number."""
-    return [*_of_the_number(evidence), _of_the_cohort(evidence), *_of_leaks(evidence)]
+    return [*_of_the_number(evidence), *_of_calibration(evidence), _of_the_cohort(evidence), *_of_leaks(evidence)]
 
 
 def _of_the_number(evidence: Evidence) -> Iterator[Verdict]:
@@ -114,6 +131,23 @@ def _of_the_number(evidence: Evidence) -> Iterator[Verdict]:
     width = found.high - found.low
     if width > WIDE:
         yield Verdict("imprecise", "open", f"The interval is {width:.3f} wide: more patients would tell more.", RESULTS)
+
+
+def _of_calibration(evidence: Evidence) -> Iterator[Verdict]:
+    """Say whether probabilities can be taken at their word, where a chapter tells slope and calibration in the large."""
+    chapter = evidence.chapter("calibration")
+    if chapter is None or not {"slope", "in_the_large"} <= set(chapter.measures):
+        return
+    found = [(chapter.measures["slope"], 1.0), (chapter.measures["in_the_large"], 0.0)]
+    if any(one.low != one.low for one, _ in found):
+        return
+    holds = all(one.low <= perfect <= one.high for one, perfect in found)
+    slope, level = (f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]" for one, _ in found)
+    text = f"Calibration slope {slope}, where 1 is perfect, and in the large {level}, where 0 is ({_people(found[0][0])}): "
+    if holds:
+        yield Verdict("no miscalibration seen", "good", f"{text}both intervals hold what is perfect.", anchor_of(chapter))
+    else:
+        yield Verdict("miscalibrated", "bad", f"{text}an interval leaves it out.", anchor_of(chapter))
 
 
 def _of_the_cohort(evidence: Evidence) -> Verdict:

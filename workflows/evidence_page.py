@@ -16,11 +16,12 @@ from medmm.evaluation.intervals import Estimate
 from medmm.evaluation.plots import plots_of
 from medmm.preview.cohort_page import table_of
 from medmm.preview.page import plain
-from medmm.preview.report_page import Drawing, Part, Sheet, Summary, Tag, limits, measure, number, report_page
+from medmm.preview.report_page import Drawing, Link, Part, Sheet, Summary, Tag, limits, measure, number, report_page
 
 from .characteristics import NOTE
 from .checklists import checklist_sheets, counted
 from .evidence import (
+    BRIEF,
     CHECKLISTS,
     FLOW,
     LIMITS,
@@ -29,6 +30,7 @@ from .evidence import (
     TABLE_ONE,
     Evidence,
     anchor_of,
+    finding,
     verdicts,
 )
 from .evidence import limits as limits_of
@@ -51,11 +53,13 @@ DIGITS = 16
 def evidence_page(evidence: Evidence) -> str:
     """Give the page."""
     package = evidence.subject.package
+    results = evidence.evaluation.table()
     parts = [
+        *_brief(evidence),
         _flow_part(evidence),
         Part(TABLE_ONE, "Who the patients are (Table 1)", html=_table_one_html(evidence)),
         _results_part(evidence),
-        *(chapter_part(one) for one in evidence.chapters),
+        *(chapter_part(one, results) for one in evidence.chapters),
         Part(LIMITS, "Limits: what this report does not show", limits_of(evidence), lead=False),
         Part(
             CHECKLISTS,
@@ -76,11 +80,23 @@ def evidence_page(evidence: Evidence) -> str:
     return report_page(f"{package.name}: evidence about the model", facts, _summary(evidence), parts, made)
 
 
-def chapter_part(one: Chapter) -> Part:
-    """Turn a chapter into a part of the page: what it says, its figures, its tables, and all of its numbers, folded."""
-    lead = one.says[0] if one.says else ""
+def _brief(evidence: Evidence) -> list[Part]:
+    """Give what each chapter found in a sentence."""
+    rows = [(Link(one.title, anchor_of(one)), finding(one)) for one in evidence.chapters]
+    sheet = Sheet("", ("part", "what was found"), rows, folded=False)
+    return [Part(BRIEF, "In brief", sheets=[sheet], flows=True)] if rows else []
+
+
+def chapter_part(one: Chapter, told: pd.DataFrame | None = None) -> Part:
+    """Turn a chapter into a part of the page: what it says, its figures, its tables, and all of its numbers, folded.
+
+    Args:
+        one: The chapter.
+        told: A table that stands on the page already.
+    """
+    lead = finding(one)
     drawings = [Drawing(svg_of(figure), f"{_words(name)}. {lead}") for name, figure in one.figures.items()]
-    sheets = [sheet_of(_words(name), table) for name, table in one.tables.items()]
+    sheets = [sheet_of(_words(name), table) for name, table in one.tables.items() if told is None or not table.equals(told)]
     if one.measures:
         sheets.append(_numbers(one.measures, "All numbers of this part"))
     return Part(anchor_of(one), one.title, one.says, drawings, sheets)
@@ -98,6 +114,9 @@ def sheet_of(title: str, table: pd.DataFrame) -> Sheet:
             columns[name] = [
                 _with_limits(*three) for three in zip(cells[name], cells[beside[0]], cells[beside[1]], strict=True)
             ]
+        elif name.endswith("_low") and f"{name[:-4]}_high" in names and name[:-4] not in names:
+            pairs = zip(cells[name], cells[f"{name[:-4]}_high"], strict=True)
+            columns[name[:-4]] = [_interval(*pair) for pair in pairs]
         elif not _is_limit(place, names):
             columns[name] = cells[name]
     rows = list(zip(*columns.values(), strict=True)) if columns else []
@@ -111,7 +130,13 @@ def _is_limit(place: int, names: Sequence[str]) -> bool:
         first = place - (1 if name == "low" else 2)
         return first >= 0 and names[first + 1 : first + 3] == ["low", "high"]
     base = name.removesuffix("_low").removesuffix("_high")
-    return base != name and {base, f"{base}_low", f"{base}_high"} <= set(names)
+    return base != name and {f"{base}_low", f"{base}_high"} <= set(names)
+
+
+def _interval(low: object, high: object) -> object:
+    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in (low, high)):
+        return low
+    return limits(float(str(low)), float(str(high)))
 
 
 def _with_limits(value: object, low: object, high: object) -> object:
@@ -141,7 +166,7 @@ def _numbers(measures: Mapping[str, Estimate], title: str) -> Sheet:
 
 
 def _words(name: str, *, capital: bool = True) -> str:
-    words = name.replace("_", " ")
+    words = " ".join(METRICS.get(one, one) for one in name.replace("_", " ").split())
     return words[:1].upper() + words[1:] if capital else words
 
 
@@ -195,7 +220,12 @@ def _results_part(evidence: Evidence) -> Part:
         says.append(_in_a_hundred(evidence))
     if package.rules:
         says.append("These numbers are of the answers after the clinical rules of the model.")
-    figures: dict[str, Figure] = {name: plot(scores, task, package.thresholds) for name, plot in plots_of(task).items()}
+    shown = {name for one in evidence.chapters for name in one.figures}
+    if evidence.chapter("calibration") is not None:
+        shown.add("reliability")
+    figures: dict[str, Figure] = {
+        name: plot(scores, task, package.thresholds) for name, plot in plots_of(task).items() if name not in shown
+    }
     drawings = [Drawing(svg_of(figure), f"{_words(name)}. {says[0]}") for name, figure in figures.items()]
     table = found.table()
     table["metric"] = [METRICS.get(name, name) for name in table["metric"]]
@@ -229,7 +259,9 @@ def made_of(evidence: Evidence) -> list[tuple[str, str]]:
     subject = evidence.subject
     package, facts = subject.package, subject.package.facts
     split = facts.get("proof", {}).get("split", {})
-    shown = ", ".join(f"{name} {value}" for name, value in split.items() if value is not None)
+    single = {name: value for name, value in split.items() if value is not None and name != "fractions"}
+    single |= split.get("fractions", {})
+    shown = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in single.items())
     checks = facts.get("proof", {}).get("checks", [])
     said = [
         ("model", package.name),

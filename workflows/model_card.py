@@ -7,7 +7,7 @@ from medmm.package import card_text
 from medmm.settings import Plain
 
 from .checklists import in_a_cell
-from .evidence import RESULTS, TABLE_ONE, Evidence, anchor_of, limits, verdicts
+from .evidence import RESULTS, TABLE_ONE, Evidence, anchor_of, finding, limits, verdicts
 from .report import number
 
 OPEN = "open: a human must write this"
@@ -115,10 +115,9 @@ def model_card_text(evidence: Evidence, page: str) -> str:
 def _analyses(evidence: Evidence, page: str) -> list[str]:
     lines = [f"- **{one.word}**: {in_a_cell(one.said)}" for one in verdicts(evidence)]
     lines.append(f"- all results: [report]({page}#{RESULTS}), patients: [report]({page}#{TABLE_ONE})")
-    for one in evidence.chapters:
-        said = in_a_cell(one.says[0]) if one.says else ""
-        lines.append(f"- {in_a_cell(one.title)}: {said} ([more]({page}#{anchor_of(one)}))")
-    return lines
+    return lines + [
+        f"- {in_a_cell(one.title)}: {in_a_cell(finding(one))} ([more]({page}#{anchor_of(one)}))" for one in evidence.chapters
+    ]
 
 
 def _listed(content: Plain) -> list[str]:

@@ -75,7 +75,7 @@ figure img { display: block; max-width: 100%; max-height: 900px; height: auto; p
 table { border-collapse: collapse; font-size: 13.5px; line-height: 1.4; font-variant-numeric: tabular-nums; }
 th { text-align: left; font-weight: 600; border-bottom: 1.5px solid var(--text); vertical-align: bottom; }
 th, td { padding: 5px 20px 5px 0; }
-td { vertical-align: top; border-bottom: 1px solid var(--line); max-width: 52ch; min-width: 3ch; }
+td { vertical-align: top; border-bottom: 1px solid var(--line); max-width: 90ch; min-width: 3ch; }
 th.right, td.right { text-align: right; } td.right, td.whole { white-space: nowrap; }
 .table-one { font-size: 12.5px; } .table-one th, .table-one td { padding-right: 14px; }
 .table-one td { white-space: nowrap; border-bottom: 0; }
@@ -311,7 +311,7 @@ def _sheet(sheet: Sheet, anchors: set[str]) -> str:
     if sheet.folded or (sheet.folded is None and count > SHOWN_ROWS):
         lines = f"{count:,} {'row' if count == 1 else 'rows'}"
         return f"<details><summary>{plain(sheet.title)} ({lines})</summary>{note}{table}</details>"
-    return f"<h3>{plain(sheet.title)}</h3>{note}{table}"
+    return (f"<h3>{plain(sheet.title)}</h3>" if sheet.title else "") + note + table
 
 
 def _whole(cell: object) -> str:
