@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from medmm.errors import ConfigError, DataError
-from medmm.training.tracking import Record, TrackingSettings, connect, flat, open_record
+from medmm.training.tracking import Record, TrackingSettings, connect, flat, open_record, storable
 
 
 def status(record: Record) -> str:
@@ -173,3 +173,16 @@ def test_a_dead_server_is_a_wrong_setting() -> None:
 def test_nested_settings_become_dotted_names() -> None:
     given = {"a": 1, "b": {"c": {"d": None}, "e": [1, 2]}}
     assert flat(given) == {"a": 1, "b.c.d": None, "b.e": [1, 2]}
+
+
+@pytest.mark.parametrize("name", ["test/auroc_low", "inputs.labs.numeric.crp.unit", "worst chest", "rate: a-b", "größe"])
+def test_a_name_that_the_store_takes_stays_as_it_is(name: str) -> None:
+    assert storable(name) == name
+
+
+@pytest.mark.parametrize("name", ["CRP (mg/L)", "<b>", "a%", "../x", "/x", "a//b", "x" * 300, "..", "line\nbreak"])
+def test_a_name_that_the_store_refuses_is_changed_to_one_of_its_own(name: str) -> None:
+    from mlflow.utils.validation import _validate_metric_name
+
+    _validate_metric_name(storable(name))
+    assert storable(name) != storable(f"{name}'")

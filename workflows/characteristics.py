@@ -1,6 +1,5 @@
 """Who is in a run, for the eye: Table 1, the flow of patients and studies, and the page on which both stand."""
 
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from medmm.cohort.persons import Persons
 from medmm.cohort.split import PARTS
 from medmm.cohort.table_one import Contrast, TableOne, Variable, make_table_one
 from medmm.config import RunConfig
+from medmm.evaluation.canvas import svg_of
 from medmm.evaluation.flowchart import flowchart
 from medmm.inputs.tabular import TabularSettings
 from medmm.preview.cohort_page import cohort_page
@@ -58,8 +58,6 @@ def page_of(
     config: RunConfig, table: TableOne, flow: Flow, persons: Persons, findings: Sequence[Finding], digest: str = ""
 ) -> str:
     """Give the page."""
-    picture = io.StringIO()
-    flowchart(flow).savefig(picture, format="svg", metadata={"Date": None, "Creator": None})
     checks = [(one.check, one.name, one.class_name, one.found, one.verdict(config.leakage)) for one in findings]
     identifiers = [(what, count) for what, count in persons.found.items()]
     acting = waived(findings, config.leakage)
@@ -77,7 +75,7 @@ def page_of(
     settings = config.split.model_dump(mode="json", exclude_defaults=True, exclude={"by", "fractions"})
     facts = f"Split by {config.split.by}" + "".join(f", {name} {value}" for name, value in settings.items())
     known = f". Digest of the cohort: {digest}" if digest else ""
-    return cohort_page(f"Cohort of {config.name}", facts + known, picture.getvalue(), table, NOTE, grids)
+    return cohort_page(f"Cohort of {config.name}", facts + known, svg_of(flowchart(flow)), table, NOTE, grids)
 
 
 def _words(findings: Sequence[Finding], config: RunConfig) -> str:

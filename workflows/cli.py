@@ -1,6 +1,7 @@
 """The command `medmm`: reads arguments, calls one function a job, says where the result lies.
 
-Exit status: 0 done, 1 an error that the user can repair, 2 wrong usage, 130 interrupted.
+Exit status: 0 done, 1 an error that the user can repair, 2 wrong usage, 130 interrupted. Of `compare-runs` 1 where
+the answer is no, 2 for every error.
 """
 
 import os
@@ -17,6 +18,8 @@ from medmm.errors import MedmmError
 from .screen import Screen, with_interval
 
 REPAIRABLE, INTERRUPTED = 1, 130
+NOT_ACCEPTED, WRONG_USAGE = 1, 2
+"""Of a command whose answer a pipeline goes by: status 1 is the answer no, whatever kept it from answering is status 2."""
 TRACEBACK = "MEDMM_TRACEBACK"
 
 
@@ -230,11 +233,18 @@ def compare(
 
 
 @app.command()
-def evaluate(model: ModelArgument, config: ConfigArgument, overrides: OverridesArgument = None) -> None:
-    """Evaluate a packaged model on the labelled studies of a cohort, with its own thresholds."""
+def evaluate(
+    model: ModelArgument,
+    config: ConfigArgument,
+    overrides: OverridesArgument = None,
+    html: Annotated[Path | None, typer.Option(help="Also write the report to this file.", metavar="FILE")] = None,
+) -> None:
+    """Evaluate a packaged model on the labelled studies of a cohort, with its own thresholds, and write the report."""
     from medmm.config import load_config
+    from medmm.files import write_text
 
     from .evaluate import evaluate_model
+    from .evidence_page import PAGE
 
     screen = _screen()
     settings = load_config(config, overrides or [])
@@ -249,7 +259,54 @@ def evaluate(model: ModelArgument, config: ConfigArgument, overrides: OverridesA
     else:
         screen.say(f"{evaluated.learned_from} studies left out of patients from whose images the model learned")
     screen.say(f"{evaluated.left_out} studies left out; `medmm inspect {config}` says why")
-    screen.say(f"run: {evaluated.run_page} in `medmm ui`")
+    if html is not None:
+        write_text(html, evaluated.report)
+        screen.say(f"report: {html}")
+    screen.say(f"run: {evaluated.run_page} in `medmm ui`; {PAGE}, the model card and the checklists are among its artifacts")
+
+
+@app.command("compare-runs")
+def compare_runs(
+    champion: Annotated[str, typer.Argument(help="The present model, as for `medmm evaluate`.", metavar="CHAMPION")],
+    challenger: Annotated[str, typer.Argument(help="The new model.", metavar="CHALLENGER")],
+    config: ConfigArgument,
+    protocol: Annotated[Path, typer.Option(help="Acceptance criteria (YAML), fixed before anybody looks.", metavar="FILE")],
+    overrides: OverridesArgument = None,
+    html: Annotated[Path | None, typer.Option(help="Also write the page to this file.", metavar="FILE")] = None,
+) -> None:
+    r"""May a new model replace the present one? Both are judged on the studies that neither learned from, by a protocol.
+
+    Exit status 0 where every criterion is met, 1 where one is not or cannot be judged, 2 where nothing could be judged at all.
+
+    criteria:
+
+    - {name: tells, metric: auroc, kind: at_least, value: 0.75}
+
+    - {name: no_step_back, metric: auroc, kind: no_worse_by, value: 0.05}
+
+    - {name: women, metric: sensitivity, kind: at_least, value: 0.7, subgroup: {column: sex, value: F}}
+    """
+    from medmm.config import load_config
+    from medmm.files import write_text
+
+    from .compare_runs import PAGE, show_compared_runs
+    from .compare_runs import compare_runs as run
+
+    screen = _screen()
+    try:
+        compared = run(champion, challenger, load_config(config, overrides or []), protocol, screen)
+    except MedmmError as reason:
+        if os.environ.get(TRACEBACK):
+            raise
+        sys.stderr.write(f"medmm: {reason}\n")
+        raise typer.Exit(WRONG_USAGE) from None
+    show_compared_runs(compared, screen)
+    if html is not None:
+        write_text(html, compared.page)
+        screen.say(f"page: {html}")
+    screen.say(f"run: {compared.run_page} in `medmm ui`; its page is {PAGE} among the artifacts")
+    if not compared.accepted:
+        raise typer.Exit(NOT_ACCEPTED)
 
 
 @app.command()

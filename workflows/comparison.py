@@ -1,6 +1,5 @@
 """What a comparison says: every method beside the best single input, the verdict in words, a page and a plot."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from medmm.config import RunConfig
+from medmm.evaluation.canvas import svg_of
 from medmm.evaluation.critical_difference import FEWEST_BLOCKS, FEWEST_METHODS, Ranking, critical_difference_plot, rank
 from medmm.evaluation.forest import methods_plot
 from medmm.evaluation.intervals import Estimate
@@ -187,7 +187,7 @@ def comparison_page(config: RunConfig, comparison: Comparison, figures: dict[str
             )
         ),
         grid(Grid(f"Gain over the best single input, {comparison.best.name}", notes, columns, gains)),
-        *(f"<h2>{title}</h2>{picture(_svg(figures[name]), title)}" for name, title in titles.items() if name in figures),
+        *(f"<h2>{title}</h2>{picture(svg_of(figures[name]), title)}" for name, title in titles.items() if name in figures),
     ]
     return page(f"{config.name}: is fusion worth it?", comparison.rests_on, body)
 
@@ -269,9 +269,3 @@ def _measures(name: str, estimate: Estimate) -> dict[str, float]:
         f"{name}_studies": estimate.studies,
         f"{name}_patients": estimate.patients,
     }
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg")
-    return buffer.getvalue()

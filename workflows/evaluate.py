@@ -2,15 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from medmm.config import RunConfig
+from medmm.evaluation.canvas import taken_literally
 from medmm.evaluation.chapter import Chapter
+from medmm.evaluation.checklists import CHECKLISTS as GUIDELINES
 from medmm.evaluation.evaluate import evaluate
 from medmm.evaluation.plots import plots_of
 from medmm.evaluation.results import Evaluation
 from medmm.training.tracking import Record, connect, open_record
 
 from .chapters import CHAPTERS
+from .checklists import checklist_markdown, checklist_table
+from .evidence import Evidence, gather
+from .evidence_page import PAGE, evidence_page
+from .model_card import model_card, model_card_text
 from .report import log_rules, metrics, named_numbers
 from .screen import Screen
 from .subject import Subject, open_subject
@@ -27,6 +34,7 @@ class Evaluated:
         left_out: Studies that could not be used.
         chapters: The evidence, part by part.
         run_page: The run's page below the address of the UI.
+        report: The report as HTML.
     """
 
     evaluation: Evaluation
@@ -35,6 +43,7 @@ class Evaluated:
     left_out: int
     chapters: tuple[Chapter, ...]
     run_page: str
+    report: str
 
 
 def evaluate_model(model: str, config: RunConfig, screen: Screen) -> Evaluated:
@@ -61,9 +70,12 @@ def evaluate_model(model: str, config: RunConfig, screen: Screen) -> Evaluated:
         record.table(evaluation.table(), "test/results.csv")
         record.table(subject.manifest.table, "cohort.csv")
         for name, plot in plots_of(task).items():
-            record.figure(plot(scores, task, package.thresholds), f"plots/{name}.png")
+            figure = plot(scores, task, package.thresholds)
+            taken_literally(figure)
+            record.figure(figure, f"plots/{name}.png")
         log_chapters(record, chapters)
-    return Evaluated(evaluation, subject.own, subject.learned_from, len(subject.left_out), chapters, record.address())
+        report = log_evidence(record, gather(subject, evaluation, chapters, datetime.now(UTC).date().isoformat()))
+    return Evaluated(evaluation, subject.own, subject.learned_from, len(subject.left_out), chapters, record.address(), report)
 
 
 def write_chapters(subject: Subject, screen: Screen) -> tuple[Chapter, ...]:
@@ -78,4 +90,20 @@ def log_chapters(record: Record, chapters: Sequence[Chapter]) -> None:
         for name, table in one.tables.items():
             record.table(table, f"{one.name}/{name}.csv")
         for name, figure in one.figures.items():
+            taken_literally(figure)
             record.figure(figure, f"{one.name}/{name}.png")
+
+
+def log_evidence(record: Record, evidence: Evidence) -> str:
+    """Keep the report, the model card and the filled guidelines in MLflow, and give the report."""
+    report = evidence_page(evidence)
+    record.text(report, PAGE)
+    record.document(model_card(evidence), "model_card.json")
+    record.text(model_card_text(evidence, PAGE), "model_card.md")
+    record.table(evidence.flow.table(), "flow.csv")
+    record.table(evidence.table_one.table(), "table1.csv")
+    for one in GUIDELINES:
+        record.table(checklist_table(one, evidence, f"../{PAGE}"), f"checklists/{one.name}.csv")
+        record.text(checklist_markdown(one, evidence, f"../{PAGE}"), f"checklists/{one.name}.md")
+    record.tags({"mlflow.note.content": model_card_text(evidence, PAGE)})  # the description on the run's page
+    return report

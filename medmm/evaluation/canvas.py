@@ -3,10 +3,13 @@
 Figures are built without pyplot, so nothing global is read or changed; `figure.savefig` writes them.
 """
 
+import io
+import warnings
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from medmm.types import Scores
 
@@ -65,3 +68,27 @@ def legend_below(figure: Figure) -> None:
     """List what is drawn below the axes, where it hides no data; the figure grows by the room that this takes."""
     legend = figure.legend(loc="outside lower left", frameon=False, fontsize=TEXT_POINTS, handlelength=1.8)
     figure.set_figheight(figure.get_figheight() + LEGEND_LINE_INCH * len(legend.get_texts()))
+
+
+def svg_of(figure: Figure) -> str:
+    """Give a figure as SVG, always the same for the same figure."""
+    buffer = io.StringIO()
+    taken_literally(figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a name in a script that the font lacks: boxes
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+def taken_literally(figure: Figure) -> None:
+    r"""Show every text of a figure as it is: a name such as `$\frac$` is no formula, and must not break the drawing.
+
+    Only what matplotlib itself writes at an axis, powers of ten, stays a formula.
+    """
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        said = text.get_text()
+        if r"\mathdefault" not in said:
+            text.set_parse_math(False)
+            if not said.isprintable():
+                text.set_text("".join(one if one.isprintable() or one == "\n" else "\N{REPLACEMENT CHARACTER}" for one in said))

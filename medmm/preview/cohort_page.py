@@ -26,15 +26,16 @@ def cohort_page(title: str, facts: str, flowchart_svg: str, table: TableOne, tab
     body = [
         "<h2>Who is in the run, and who is not</h2>",
         picture(flowchart_svg, "Flow of patients and studies"),
-        f"<h2>Table 1</h2><p>{escape(table_note)}</p>{_table_one(table)}",
+        f"<h2>Table 1</h2><p>{escape(table_note)}</p>{table_of(table)}",
         *map(grid, grids),
     ]
     return page(title, facts, body)
 
 
-def _table_one(table: TableOne) -> str:
+def table_of(table: TableOne, kind: str = "figures") -> str:
+    """Give Table 1 as HTML."""
     heads = ["", *table.groups, *(f"difference: {name}" for name in table.contrasts)]
-    return framed(heads, [_row(row, table) for row in table.rows], "figures")
+    return framed(heads, [_row(row, table) for row in table.rows], kind)
 
 
 def _row(row: Row, table: TableOne) -> str:

@@ -6,6 +6,7 @@ A level of a category, a note or a column's name can hold anything.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -31,6 +32,9 @@ td.apart { font-weight: 600; color: #8a3b00; }
 tr.LEAK td { background: #ffebe9; } tr.waived td { background: #fff3d6; }
 """
 
+NOT_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+"""Characters that no XML may hold (XML 1.0, section 2.2): with one of them, a browser shows no picture at all."""
+
 COLOURED = frozenset({"LEAK", "waived"})
 """What in the last cell of a row colours it."""
 
@@ -55,17 +59,29 @@ class Grid:
 def page(title: str, facts: str, body: Sequence[str]) -> str:
     """Give the page: a headline, a sentence below it, and what follows as HTML."""
     parts = [f"<h1>{escape(title)}</h1><p>{escape(facts)}</p>", *body, "<p>Research software, not a medical device.</p>"]
+    return document(title, STYLE, parts)
+
+
+def document(title: str, style: str, body: Sequence[str]) -> str:
+    """Give the file around what stands on a page as HTML."""
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><style>{STYLE}</style></head>\n'
-        "<body>" + "\n".join(parts) + "\n</body></html>\n"
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{plain(title)}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><style>{style}</style></head>\n'
+        "<body>" + "\n".join(body) + "\n</body></html>\n"
     )
 
 
+def plain(text: object) -> str:
+    """Give a text that a page shows as it is: escaped, and without signs that are not seen or turn the text around."""
+    shown = "".join(one if one.isprintable() else " " if one.isspace() else "\N{REPLACEMENT CHARACTER}" for one in str(text))
+    return escape(shown)
+
+
 def picture(svg: str, said: str) -> str:
-    """Give an SVG as an image of the page, with the words that stand for it."""
-    content = base64.b64encode(svg.encode()).decode("ascii")
-    return f'<img alt="{escape(said)}" src="data:image/svg+xml;base64,{content}">'
+    """Give an SVG as an image of the page, with the words that stand for it; as an image, nothing in it can run."""
+    content = base64.b64encode(NOT_XML.sub("", svg).encode("utf-8", "replace")).decode("ascii")
+    return f'<img alt="{plain(said)}" src="data:image/svg+xml;base64,{content}">'
 
 
 def grid(one: Grid) -> str:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ ENVIRONMENT = {
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 SQLITE = "sqlite:///"
 UI_VIEW = "workflowType=machine_learning"  # what makes the UI show runs; without it a browser's first page shows chat traces
+REFUSED = re.compile(r"[^\w.\- :/]")
+LONGEST_NAME = 200
 DATASET_DIGEST = 36  # characters that the store keeps of one
 
 
@@ -60,6 +63,7 @@ class Record:
         from mlflow.entities import Param
 
         known = self.client.get_run(self.run_id).data.params
+        values = {storable(name): value for name, value in values.items()}
         fresh = [Param(name, str(value)[:6000]) for name, value in values.items() if name not in known]
         for start in range(0, len(fresh), 100):
             self.client.log_batch(self.run_id, params=fresh[start : start + 100])
@@ -69,7 +73,7 @@ class Record:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        metrics = [Metric(name, float(value), now, step) for name, value in values.items() if value == value]  # noqa: PLR0124
+        metrics = [Metric(storable(name), float(value), now, step) for name, value in values.items() if value == value]  # noqa: PLR0124
         for start in range(0, len(metrics), 1000):
             self.client.log_batch(self.run_id, metrics=metrics[start : start + 1000])
 
@@ -168,6 +172,13 @@ def open_record(
         client.set_terminated(record.run_id, "FAILED")
         raise
     client.set_terminated(record.run_id, "FINISHED")
+
+
+def storable(name: str) -> str:
+    """Give the name under which the store keeps a number: a column or class may be called `CRP (mg/L)`, which it refuses."""
+    parts = [one for one in REFUSED.sub("_", name).split("/") if one.strip(".")]
+    clean = "/".join(parts)[:LONGEST_NAME]
+    return clean if clean == name else f"{clean}-{digest(name)[:6]}"
 
 
 def flat(values: Plain, prefix: str = "") -> dict[str, Any]:
