@@ -1,17 +1,21 @@
 """What an audit looks at: a model, the evidence about it, and what the leakage checks found."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from medmm.cohort.association import Association
 from medmm.cohort.leakage import Finding as Leak
 from medmm.cohort.studies import Sources
+from medmm.config import RunConfig
 from medmm.evaluation.chapter import Chapter
-from medmm.evaluation.intervals import Estimate
+from medmm.evaluation.intervals import Estimate, interval
+from medmm.evaluation.yardstick import YARDSTICKS
 from medmm.settings import Plain
-from medmm.types import Array
+from medmm.types import Scores
 
 from ..cohort import HEADERS, leaks, take_in
 from ..screen import Screen
@@ -34,10 +38,10 @@ class Audited:
     leaks: tuple[Leak, ...] = ()
     made_on: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-    def measures(self, chapter: str, stem: str) -> dict[str, Estimate]:
-        """Give the numbers of a chapter whose names are `stem` or begin with it and a slash; none where there is no chapter."""
+    def measures(self, chapter: str, names: str) -> dict[str, Estimate]:
+        """Give the numbers of a chapter by a regular expression that their whole name fits; none where there is no chapter."""
         found = self.chapters[chapter].measures if chapter in self.chapters else {}
-        return {name: one for name, one in found.items() if name == stem or name.startswith(f"{stem}/")}
+        return {name: one for name, one in found.items() if re.fullmatch(names, name)}
 
     @property
     def learning(self) -> Said | None:
@@ -102,6 +106,7 @@ def recorded(facts: Plain) -> tuple[Leak, ...]:
     )
 
 
-def patients_of(said: Said) -> Array:
-    """Give the (S,) patients of a part."""
-    return said.scores.patient
+def headline_of(scores: Scores, config: RunConfig) -> Estimate:
+    """Estimate the number by which models of this task are compared."""
+    yardstick = YARDSTICKS[config.target.task]
+    return interval(partial(yardstick.of, scores), scores.patient, config.evaluation.resamples)

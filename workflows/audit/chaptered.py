@@ -15,12 +15,13 @@ from medmm.evaluation.yardstick import YARDSTICKS
 from .audited import Audited
 from .finding import Finding, beyond, judge, not_applicable, not_enough, shown
 
-CALIBRATION, SLOPE, INTERCEPT, ERROR, ERROR_BY_CHANCE = "calibration", "slope", "intercept", "ece", "ece_null_high"
-DECISION, NET_GAIN = "decision_curve", "net_benefit_gain"
-SUBGROUPS, GAP = "subgroups", "gap"
-NOVELTY, OUTLIERS, FALSE_ALARMS = "novelty", "outliers", "false_alarms"
-CONFORMAL, COVERAGE, PROMISED = "conformal", "coverage", "level"
-ROBUSTNESS, DROP = "robustness", "drop"
+CALIBRATION, SLOPE, INTERCEPT = "calibration", "slope(/.*)?", "intercept(/.*)?"
+ERROR, CHANCE, BY_CHANCE = "ece(/.*)?", "ece_null_high(/.*)?", ("ece", "ece_null_high")
+DECISION, NET_GAIN = "decision_curve", "gain(/.*)?"
+SUBGROUPS, GAP = "subgroups", "gap/.*"
+NOVELTY, OUTLIERS, FALSE_ALARMS = "novelty", "outliers(/.*)?", "false_alarms(/.*)?"
+CONFORMAL, COVERAGE = "conformal", "coverage(/.*)?"
+ROBUSTNESS, DROP, DAMAGES = "robustness", "mild_.*", "(?!mild_|worst)(.*)(?<!_refused)"
 
 SLOPES = (0.67, 1.5)
 """Calibration slopes between which answers are neither far too sure nor far too unsure."""
@@ -45,8 +46,8 @@ MOST_ALARMS = 0.15
 SHORT_COVERAGE = 0.05
 """By which coverage may surely stay below its level; a calibration set of a hundred studies moves it by three percent."""
 
-LARGEST_DROP = 0.2
-"""Of the headline, under the worst damage of a size that occurs in a hospital."""
+LARGEST_DROP = 0.1
+"""Of the headline, under the mildest step of a damage, which occurs in any hospital."""
 
 DEFAULT_COVERAGE = 0.9
 
@@ -56,7 +57,7 @@ def calibration(audited: Audited) -> Finding:
     slopes, intercepts = audited.measures(CALIBRATION, SLOPE), audited.measures(CALIBRATION, INTERCEPT)
     if not slopes:
         return _without(audited, CALIBRATION)
-    errors, chance = audited.measures(CALIBRATION, ERROR), audited.measures(CALIBRATION, ERROR_BY_CHANCE)
+    errors, chance = audited.measures(CALIBRATION, ERROR), audited.measures(CALIBRATION, CHANCE)
     comparisons = len(slopes) + len(intercepts) + len(errors)
     told = ", ".join(f"{name} {shown(one)}" for name, one in {**slopes, **intercepts, **errors}.items())
     few = YARDSTICKS[audited.subject.config.target.task].rests_on(audited.subject.test.scores)
@@ -66,7 +67,7 @@ def calibration(audited: Audited) -> Finding:
             if beyond(one, most=LARGEST_INTERCEPT, least=-LARGEST_INTERCEPT, comparisons=comparisons):
                 return Finding("fail", told, f"calibration {name}", one)
         for name, one in errors.items():
-            null = chance.get(name.replace(ERROR, ERROR_BY_CHANCE, 1))
+            null = chance.get(name.replace(*BY_CHANCE, 1))
             if null is not None and beyond(one, most=null.value + LARGEST_ERROR, comparisons=comparisons):
                 return Finding("fail", f"{told}; by chance alone up to {null.value:.3f}", f"calibration {name}", one)
         for name, one in slopes.items():
@@ -83,7 +84,7 @@ def decision_curve(audited: Audited) -> Finding:
     worst = min(found, key=lambda name: np.nan_to_num(found[name].value, nan=np.inf))
     one = found[worst]
     told = "net benefit at the threshold less that of the better default: " + ", ".join(
-        f"{name.removeprefix(NET_GAIN).strip('/') or 'all'} {shown(each, 3)}" for name, each in found.items()
+        f"{_of(name)} {shown(each, 3)}" for name, each in found.items()
     )
     measure = "net benefit gained over the better default"
     few = YARDSTICKS[audited.subject.config.target.task].rests_on(audited.subject.test.scores)
@@ -102,7 +103,7 @@ def subgroups(audited: Audited) -> Finding:
     found = audited.measures(SUBGROUPS, GAP)
     if not found:
         return _without(audited, SUBGROUPS)
-    return _worst(found, "headline of {} less that of the others", least=-LARGEST_GAP, stem=GAP)
+    return _worst(found, "headline of {} less that of the others", least=-LARGEST_GAP)
 
 
 def out_of_distribution(audited: Audited) -> Finding:
@@ -110,10 +111,10 @@ def out_of_distribution(audited: Audited) -> Finding:
     outliers, alarms = audited.measures(NOVELTY, OUTLIERS), audited.measures(NOVELTY, FALSE_ALARMS)
     if not outliers and not alarms:
         return _without(audited, NOVELTY)
-    loud = _worst(alarms, "share of false alarms {}", most=MOST_ALARMS, stem=FALSE_ALARMS) if alarms else None
+    loud = _worst(alarms, "share of false alarms {}", most=MOST_ALARMS) if alarms else None
     if loud is not None and (loud.verdict == "fail" or not outliers):
         return loud
-    blind = _worst(outliers, "AUROC of planted outliers {}", least=LEAST_TOLD_APART, stem=OUTLIERS)
+    blind = _worst(outliers, "AUROC of planted outliers {}", least=LEAST_TOLD_APART)
     return loud if loud is not None and blind.verdict == "pass" and loud.verdict != "pass" else blind
 
 
@@ -122,9 +123,8 @@ def conformal_coverage(audited: Audited) -> Finding:
     found = audited.measures(CONFORMAL, COVERAGE)
     if not found:
         return _without(audited, CONFORMAL)
-    level = audited.measures(CONFORMAL, PROMISED).get(PROMISED)
-    promised = DEFAULT_COVERAGE if level is None else level.value
-    return _worst(found, f"coverage {{}} of sets that promise {promised:.2f}", least=promised - SHORT_COVERAGE, stem=COVERAGE)
+    promised = float(getattr(audited.subject.config.evaluation, "conformal_level", DEFAULT_COVERAGE))
+    return _worst(found, f"coverage {{}} of sets that promise {promised:.2f}", least=promised - SHORT_COVERAGE)
 
 
 def robustness(audited: Audited) -> Finding:
@@ -132,28 +132,34 @@ def robustness(audited: Audited) -> Finding:
     found = audited.measures(ROBUSTNESS, DROP)
     if not found:
         return _without(audited, ROBUSTNESS)
-    return _worst(found, "drop of the headline under {}", most=LARGEST_DROP, stem=DROP)
+    tried = len(audited.measures(ROBUSTNESS, DAMAGES))
+    return _worst(found, "fall of the headline under the worst mild damage, {}", most=LARGEST_DROP, tried=tried)
 
 
 def _worst(
-    found: Mapping[str, Estimate], measure: str, *, stem: str, most: float | None = None, least: float | None = None
+    found: Mapping[str, Estimate], measure: str, *, most: float | None = None, least: float | None = None, tried: int = 0
 ) -> Finding:
-    """Judge the number that lies farthest on the wrong side, of those that are defined."""
+    """Judge the number that lies farthest on the wrong side, of those that are defined; `tried` where it is of more."""
     defined = {name: one for name, one in found.items() if np.isfinite(one.value)}
     if not defined:
         had = max(one.patients for one in found.values())
         return not_enough(f"none of {len(found)} numbers rests on enough patients", had, 2 * had)
-    sign = 1 if least is None else -1
+    sign, comparisons = 1 if least is None else -1, max(len(defined), tried)
 
     def wrong(name: str) -> tuple[bool, float]:
-        return beyond(defined[name], most, least, len(defined)), sign * defined[name].value
+        return beyond(defined[name], most, least, comparisons), sign * defined[name].value
 
     worst = max(defined, key=wrong)
     one = defined[worst]
-    name = worst.removeprefix(stem).strip("/")
+    name = _of(worst)
     limit = f"at most {most:g}" if most is not None else f"at least {least:g}"
-    told = f"{name or 'all'}: {shown(one, 3)}, the worst of {len(defined)}; the limit is {limit}"
-    return judge(measure.format(name).strip(), one, told, most=most, least=least, comparisons=len(defined))
+    told = f"{name}: {shown(one, 3)}, the worst of {comparisons}; the limit is {limit}"
+    return judge(measure.format(name).strip(), one, told, most=most, least=least, comparisons=comparisons)
+
+
+def _of(name: str) -> str:
+    """Give what stands behind the first slash of a name, or behind the first underscore: of what the number is."""
+    return name.partition("/")[2] or name.partition("_")[2] or name
 
 
 def _without(audited: Audited, chapter: str) -> Finding:

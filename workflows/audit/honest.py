@@ -1,13 +1,15 @@
 """Checks of how the numbers were made: by patient, on validation only, all on record, with what it takes to see drift."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from medmm.errors import DataError
 from medmm.evaluation.calibration import fit_temperature
 from medmm.evaluation.decision import THRESHOLDED, choose_thresholds, decide
-from medmm.evaluation.intervals import Estimate, interval
+from medmm.evaluation.evaluate import evaluate
+from medmm.evaluation.intervals import Estimate
 from medmm.evaluation.yardstick import YARDSTICKS
 from medmm.settings import Plain
 
@@ -38,11 +40,12 @@ def intervals_by_patient(audited: Audited) -> Finding:
     subject = audited.subject
     scores, resamples = subject.test.scores, subject.config.evaluation.resamples
     patients, studies = len(np.unique(scores.patient)), len(scores.patient)
-    yardstick = YARDSTICKS[subject.config.target.task]
-    anew = interval(lambda w: yardstick.of(scores, w), scores.patient, resamples)
+    task = subject.config.target.task
+    yardstick = YARDSTICKS[task]
+    anew = evaluate(scores, task, subject.package.thresholds, resamples).headline
     measure = "width of the recorded interval, as a share of that by patient"
-    several = [f"{chapter}/{name}" for chapter, name, one in _all_measures(audited) if one.patients > one.studies]
-    several += [f"{chapter}/{name}" for chapter, name, one in _all_measures(audited) if one.patients > patients]
+    everyone = sum(len(np.unique(said.scores.patient)) for said in subject.parts.values())
+    several = [f"{chapter}/{name}" for chapter, name, one in _all_measures(audited) if one.patients > everyone]
     told = [f"{len(several)} numbers claim more patients than there are, such as {several[0]}"] if several else []
     row = _recorded_headline(audited)
     if row is None:
@@ -63,7 +66,8 @@ def intervals_by_patient(audited: Audited) -> Finding:
     else:
         shown_width = Estimate(float(width), float(width), float(width), studies, patients, resamples)
         if width < LEAST_WIDTH:
-            by_study = interval(lambda w: yardstick.of(scores, w), np.arange(studies), resamples)
+            apart = replace(scores, patient=np.arange(studies))
+            by_study = evaluate(apart, task, subject.package.thresholds, resamples).headline
             told.append(f"the recorded interval has {width:.2f} of the width by patient; by study it would be {by_study}")
     if told:
         return Finding("fail", "; ".join([*told, evidence]), measure, shown_width)

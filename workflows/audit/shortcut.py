@@ -12,11 +12,11 @@ from dataclasses import replace
 import numpy as np
 
 from medmm.dataset.cache import ABSENT, PreparedInput
-from medmm.evaluation.intervals import Estimate, interval
+from medmm.evaluation.intervals import Estimate
 from medmm.evaluation.yardstick import YARDSTICKS
 from medmm.types import Array, Scores
 
-from .audited import Audited
+from .audited import Audited, headline_of
 from .finding import Finding, beyond, judge, not_applicable, shown
 from .simple import simple_answers
 
@@ -65,9 +65,7 @@ def shortcut(audited: Audited) -> Finding:
 
 
 def _measured(what: str, scores: Scores, audited: Audited) -> tuple[str, Estimate, Scores]:
-    config = audited.subject.config
-    yardstick = YARDSTICKS[config.target.task]
-    return what, interval(lambda w: yardstick.of(scores, w), scores.patient, config.evaluation.resamples), scores
+    return what, headline_of(scores, audited.subject.config), scores
 
 
 def _asked_of_frames(audited: Audited, name: str, rows: Array) -> Array:

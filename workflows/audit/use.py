@@ -1,6 +1,7 @@
 """Checks of the inputs: what the model says without some, and whether each is used at all."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -10,12 +11,15 @@ from medmm.evaluation.yardstick import YARDSTICKS
 from medmm.predict import Subset
 from medmm.types import Array, Scores
 
-from .audited import Audited
+from .audited import Audited, headline_of
 from .finding import Finding, beyond, judge, less, not_applicable, not_enough, shown
 from .rivals import number
 
 LOST_BY_HIDING = 0.15
 """By which the fusion with one input may surely stay behind a model that was trained on that input alone."""
+
+EXCHANGED = ("importance", "exchanged_.*")
+"""Chapter and names of what is lost when an input is another patient's."""
 
 LEAST_CHANGE = 0.005
 """Mean change of an answer when an input is hidden: of a probability, or of a value in standard deviations of the truth. An
@@ -32,13 +36,13 @@ def missing_inputs(audited: Audited) -> Finding:
     if len(subject.test.only) < 2 ** len(names) - 1:
         lacking = 2 ** len(names) - 1 - len(subject.test.only)
         return Finding("fail", f"of {lacking} subsets of the inputs nobody knows what the model says")
-    resamples, found = subject.config.evaluation.resamples, {}
+    found: dict[Subset, Estimate] = {}
     few: dict[Subset, int] = {}
     for some, scores in subject.test.only.items():
         kept = _having(audited, some)
         if kept.any():
             own = scores.some(kept)
-            found[some] = interval(lambda w, own=own: yardstick.of(own, w), own.patient, resamples)  # type: ignore[misc]
+            found[some] = headline_of(own, subject.config)
             few[some] = yardstick.rests_on(own)
     behind = _behind(audited)
     comparisons = len(found) + len(behind)
@@ -74,7 +78,7 @@ def every_input_is_used(audited: Audited) -> Finding:
             continue
         change = _change(subject.test.only[whole].some(has), subject.test.only[rest].some(has), unit)
         patient = subject.test.scores.patient[has]
-        changed[name] = interval(lambda w, change=change: mean_of(change, w), patient, subject.config.evaluation.resamples)  # type: ignore[misc]
+        changed[name] = interval(partial(mean_of, change), patient, subject.config.evaluation.resamples)
     if not changed:
         return not_enough("no test study has two inputs, of which one could be hidden", 0, 10)
     worst = min(changed, key=lambda name: changed[name].value)
@@ -82,8 +86,8 @@ def every_input_is_used(audited: Audited) -> Finding:
     told = f"mean change of the answer when an input is hidden: {told}" + (
         f"; no test study has {', '.join(nobody)}" if nobody else ""
     )
-    worth = [f"{name.removeprefix('shuffled/')} {one}" for name, one in audited.measures("importance", "shuffled").items()]
-    told += f"; headline lost when shuffled across patients: {', '.join(worth)}" if worth else ""
+    worth = [f"{name.partition('_')[2]} {one}" for name, one in audited.measures(*EXCHANGED).items()]
+    told += f"; headline lost when exchanged between patients: {', '.join(worth)}" if worth else ""
     one = changed[worst]
     return judge(f"mean change of the answer without {worst}", one, told, least=LEAST_CHANGE, comparisons=len(changed))
 
