@@ -1,11 +1,15 @@
 """A model and its cohort in memory, as an audit sees them: made of numbers, without files, networks or training.
 
+`python -m tests.simulated --cohorts 400` audits that many clean cohorts and prints every false alarm.
+
 Each of three inputs tells a part of the logit of a study, which is in part the patient's and in part the study's. The model
 knows the sum, so that it is calibrated, and every input is worth something. Sites leave a mark in the embedding and tell
 nothing.
 """
 
-from collections.abc import Mapping, Sequence
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -14,7 +18,9 @@ from typing import Any, cast
 import numpy as np
 from scipy.special import expit, logit
 
+from medmm.cohort.leakage import Finding as Leak
 from medmm.cohort.manifest import make_manifest
+from medmm.cohort.telltales import Sample, telltales
 from medmm.config import RunConfig, parse_config
 from medmm.dataset.cache import PreparedInput
 from medmm.evaluation.calibration import fit_temperature
@@ -22,10 +28,12 @@ from medmm.evaluation.chapter import Chapter
 from medmm.evaluation.decision import choose_thresholds
 from medmm.evaluation.evaluate import compare, evaluate
 from medmm.evaluation.intervals import Estimate, interval
+from medmm.evaluation.metrics import auroc
 from medmm.evaluation.yardstick import YARDSTICKS
 from medmm.package import Package
 from medmm.predict import Subset, subsets
 from medmm.types import Array, Scores, Study
+from medmm.workflows.audit import check_all
 from medmm.workflows.audit.audited import Audited
 from medmm.workflows.report import number
 from medmm.workflows.subject import Said, Subject
@@ -262,3 +270,120 @@ def estimate(value: float, half: float = 0.02, patients: int = 200) -> Estimate:
 def chapter(name: str, measures: Mapping[str, Estimate]) -> dict[str, Chapter]:
     """A chapter with numbers."""
     return {name: Chapter(name, name, (), measures)}
+
+
+def sound_leaks() -> tuple[Leak, ...]:
+    """What the leakage checks find of a sound cohort; what they find of faults is held by their own tests."""
+    looked = [("two sides", one) for one in ("persons", "chest.series", "chest.files", "chest.images", "history.notes")]
+    told = [("one word", "history.fever"), ("column", "labs.crp"), ("missing", "missing"), ("later", "labs.time")]
+    return tuple(Leak(check, name, "none", False) for check, name in [*looked, *told])  # type: ignore[arg-type]
+
+
+def clean_leaks(cohort: Cohort, seed: int) -> tuple[Leak, ...]:
+    """What the leakage checks find of columns, notes and gaps that tell a part of the truth, as medicine does."""
+    rng = np.random.default_rng(seed)
+    learn = np.flatnonzero(cohort.part != "test")
+    words = np.array(["cough", "fever", "pain", "chest", "left", "right", "old", "new"])
+    leaning = expit(0.5 * cohort.told["history"])[:, None] * (np.arange(8) < 4) + 0.3
+    notes = [" ".join(words[rng.random(8) < chance]) for chance in leaning]
+    crp = [f"{value:.2f}" if has else "" for value, has in zip(cohort.told["labs"], cohort.present[:, 2], strict=True)]
+    sample = Sample(
+        patient=cohort.patient[learn],
+        label=cohort.label[learn, None].astype(float),
+        classes=("ill",),
+        columns={"labs.crp": [crp[i] for i in learn]},
+        notes={"history": [notes[i] for i in learn]},
+        groups={"site": cohort.site[learn].tolist()},
+        present={name: cohort.present[learn, i].astype(bool) for i, name in enumerate(INPUTS)},
+    )
+    return (*sound_leaks()[:5], *telltales(sample))
+
+
+def clean_chapters(cohort: Cohort) -> dict[str, Chapter]:
+    """Numbers as chapters give them, each estimated by drawing the patients of a sound cohort anew."""
+    rows = cohort.rows("test")
+    scores, patient = cohort.scores(rows), cohort.patient[rows]
+    p, y = scores.predicted[:, 0], scores.target[:, 0]
+    x = np.log(p / (1 - p))
+
+    def recalibrated(weights: Array) -> tuple[Array, Array]:
+        beta = np.tile([0.0, 1.0], (len(weights), 1))
+        terms = np.stack([np.ones_like(x), x], axis=1)
+        for _ in range(8):
+            chance = expit(beta @ terms.T)
+            gradient = (weights * (y - chance)) @ terms
+            hessian = np.einsum("rs,si,sj->rij", weights * chance * (1 - chance), terms, terms)
+            step = np.linalg.solve(hessian + 1e-6 * np.eye(2), gradient[:, :, None])[:, :, 0]
+            beta += step.clip(-1, 1)  # far from the solution Newton's method overshoots
+        return beta[:, 0], beta[:, 1]
+
+    def auroc_of(some: Array) -> Callable[[Any], Any]:
+        return lambda w: auroc(p[some], y[some], w[:, some])
+
+    threshold, resamples = 0.5, cohort.config.evaluation.resamples
+    odds, called, sick = threshold / (1 - threshold), p >= threshold, y == 1
+
+    def gained(w: Any) -> Any:
+        whole = w.sum(axis=1)
+        net = ((w[:, called & sick]).sum(axis=1) - odds * (w[:, called & ~sick]).sum(axis=1)) / whole
+        everyone = (w[:, sick].sum(axis=1) - odds * w[:, ~sick].sum(axis=1)) / whole
+        return net - np.maximum(everyone, 0)
+
+    site, sex = cohort.site[rows], cohort.sex[rows]
+    groups = {**{f"gap/site/{one}": site == one for one in np.unique(site)}, "gap/sex/f": sex == "f"}
+    gaps = {name: interval(lambda w, g=g: auroc_of(g)(w) - auroc_of(~g)(w), patient, resamples) for name, g in groups.items()}
+    rng = np.random.default_rng(0)
+    alarmed, covered = rng.random(len(y)) < 0.05, rng.random(len(y)) < 0.9
+    damaged = expit(cohort.logit()[rows] + 0.3 * rng.standard_normal(len(y)))
+
+    def dropped(w: Any) -> Any:
+        return auroc(p, y, w) - auroc(damaged, y, w)
+
+    def mean_of(values: Array) -> Estimate:
+        return interval(lambda w: (w @ values) / w.sum(axis=1), patient, resamples)
+
+    found: dict[str, Chapter] = {}
+    found |= chapter(
+        "calibration",
+        {
+            "intercept": interval(lambda w: recalibrated(w)[0], patient, resamples),
+            "slope": interval(lambda w: recalibrated(w)[1], patient, resamples),
+        },
+    )
+    found |= chapter("decision_curve", {"gain": interval(gained, patient, resamples)})
+    found |= chapter("subgroups", gaps)
+    found |= chapter("novelty", {"false_alarms": mean_of(alarmed.astype(float)), "outliers/noise": estimate(0.85, 0.06)})
+    found |= chapter("conformal", {"coverage": mean_of(covered.astype(float))})
+    found |= chapter("robustness", {"mild_chest": interval(dropped, patient, resamples)})
+    return found
+
+
+def false_alarms(cohorts: int, patients: int) -> tuple[list[str], dict[str, int]]:
+    """Audit clean cohorts: one line a false alarm, and how often each verdict was given."""
+    alarms: list[str] = []
+    counts: dict[str, int] = {}
+    for seed in range(cohorts):
+        cohort = make(1000 + seed, patients)
+        findings, _ = check_all(cohort.audited(leaks=clean_leaks(cohort, seed), chapters=clean_chapters(cohort)), {})
+        for one in findings:
+            counts[one.verdict] = counts.get(one.verdict, 0) + 1
+            if one.verdict == "fail":
+                alarms.append(f"cohort {seed}: {one.check}: {one.evidence}")
+    return alarms, counts
+
+
+def main() -> None:
+    """Audit clean cohorts of three sizes."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulated", description="Audits of clean cohorts.")
+    parser.add_argument("--cohorts", type=int, default=200, help="of each size; default: %(default)s")
+    parser.add_argument("--patients", type=int, nargs="+", default=[150, 300, 1000], help="sizes; default: %(default)s")
+    asked = parser.parse_args()
+    for patients in asked.patients:
+        alarms, counts = false_alarms(asked.cohorts, patients)
+        failed = len({one.partition(":")[0] for one in alarms})
+        sys.stdout.write(f"{patients} patients: {failed} of {asked.cohorts} audits fail; {counts}\n")
+        sys.stdout.writelines(f"{one}\n" for one in alarms)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from rich.markup import escape
 
 from medmm.config import RunConfig
 from medmm.errors import ConfigError
@@ -139,10 +140,10 @@ def show_audit(report: AuditReport, screen: Screen) -> None:
     screen.table("Audit, with 95 % intervals by patient", ("check", "verdict", "number"), rows)
     for one in report.findings:
         if one.verdict != "pass":
-            screen.say(f"{one.check}: {one.verdict}: {one.evidence}")
+            screen.say(escape(f"{one.check}: {one.verdict}: {one.evidence}"))
     for name in report.idle:
         why = "it does not fail" if name in CHECKS else f"no check is called that: {nearest(name, CHECKS)}"
-        screen.say(f"the waiver of {name} lets nothing pass: {why}")
+        screen.say(escape(f"the waiver of {name} lets nothing pass: {why}"))
     counts = _counts(report.findings)
     screen.say(", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count))
     if report.failed:
