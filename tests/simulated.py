@@ -330,7 +330,7 @@ def clean_chapters(cohort: Cohort) -> dict[str, Chapter]:
         return net - np.maximum(everyone, 0)
 
     site, sex = cohort.site[rows], cohort.sex[rows]
-    groups = {**{f"gap/site/{one}": site == one for one in np.unique(site)}, "gap/sex/f": sex == "f"}
+    groups = {**{f"site_{one}_gap": site == one for one in np.unique(site)}, "sex_f_gap": sex == "f"}
     gaps = {name: interval(lambda w, g=g: auroc_of(g)(w) - auroc_of(~g)(w), patient, resamples) for name, g in groups.items()}
     rng = np.random.default_rng(0)
     alarmed, covered = rng.random(len(y)) < 0.05, rng.random(len(y)) < 0.9
@@ -346,14 +346,14 @@ def clean_chapters(cohort: Cohort) -> dict[str, Chapter]:
     found |= chapter(
         "calibration",
         {
-            "intercept": interval(lambda w: recalibrated(w)[0], patient, resamples),
+            "in_the_large": interval(lambda w: recalibrated(w)[0], patient, resamples),
             "slope": interval(lambda w: recalibrated(w)[1], patient, resamples),
         },
     )
-    found |= chapter("decision_curve", {"gain": interval(gained, patient, resamples)})
+    found |= chapter("decision_curve", {"gain_at_0.5": interval(gained, patient, resamples)})
     found |= chapter("subgroups", gaps)
-    found |= chapter("novelty", {"false_alarms": mean_of(alarmed.astype(float)), "outliers/noise": estimate(0.85, 0.06)})
-    found |= chapter("conformal", {"coverage": mean_of(covered.astype(float))})
+    found |= chapter("novelty", {"false_alarms": mean_of(alarmed.astype(float)), "outliers/chest": estimate(0.85, 0.06)})
+    found |= chapter("conformal", {"coverage": mean_of(covered.astype(float)), "level": estimate(0.9, 0.04)})
     found |= chapter("robustness", {"mild_chest": interval(dropped, patient, resamples)})
     return found
 

@@ -3,6 +3,7 @@
 A check knows a chapter by its name and its numbers by theirs; both stand once, at the top.
 """
 
+import re
 from collections.abc import Mapping
 from math import ceil
 
@@ -13,21 +14,25 @@ from medmm.evaluation.subgroups import MINIMUM
 from medmm.evaluation.yardstick import YARDSTICKS
 
 from .audited import Audited
-from .finding import Finding, beyond, judge, not_applicable, not_enough, shown
+from .finding import Finding, beyond, judge, less, not_applicable, not_enough, shown
 
-CALIBRATION, SLOPE, INTERCEPT = "calibration", "slope(/.*)?", "intercept(/.*)?"
-ERROR, CHANCE, BY_CHANCE = "ece(/.*)?", "ece_null_high(/.*)?", ("ece", "ece_null_high")
-DECISION, NET_GAIN = "decision_curve", "gain(/.*)?"
-SUBGROUPS, GAP = "subgroups", "gap/.*"
-NOVELTY, OUTLIERS, FALSE_ALARMS = "novelty", "outliers(/.*)?", "false_alarms(/.*)?"
-CONFORMAL, COVERAGE = "conformal", "coverage(/.*)?"
-ROBUSTNESS, DROP, DAMAGES = "robustness", "mild_.*", "(?!mild_|worst)(.*)(?<!_refused)"
+CALIBRATION, SLOPE, LARGE, EXCESS = "calibration", "slope(_.*)?", "in_the_large(_.*)?", "excess(_.*)?"
+ERROR, NULL = "ece(?!_null|_chance)(_.*)?", ("ece", "ece_null")
+DECISION, GAIN = "decision_curve", "gain_at_.*"
+SUBGROUPS, GAP = "subgroups", "(.*)_gap"
+NOVELTY, OUTLIERS, FALSE_ALARMS = "novelty", "outliers/.*", "false_alarms(/.*)?"
+CONFORMAL, COVERAGE, LEVEL = "conformal", "coverage", "level"
+ROBUSTNESS, MILD, DAMAGES = "robustness", "mild_.*", "(?!mild_|worst).*(?<!_refused)"
 
 SLOPES = (0.67, 1.5)
 """Calibration slopes between which answers are neither far too sure nor far too unsure."""
 
-LARGEST_INTERCEPT = 0.5
-"""In logits: what is said to be 50 % is between 38 and 62 %."""
+LARGEST_SHIFT = 0.5
+"""Calibration in the large: in logits, where what is said to be 50 % is then between 38 and 62 %; of a value in standard
+deviations of the truth."""
+
+LARGEST_EXCESS = 0.1
+"""Of the share with the event over the mean risk that was said."""
 
 LARGEST_ERROR = 0.05
 """Calibration error beyond that of a perfectly calibrated model on as many studies."""
@@ -43,67 +48,72 @@ LEAST_TOLD_APART = 0.6
 MOST_ALARMS = 0.15
 """Of ordinary studies, at a threshold that is to accept 95 %."""
 
-SHORT_COVERAGE = 0.05
-"""By which coverage may surely stay below its level; a calibration set of a hundred studies moves it by three percent."""
+SHORT_COVERAGE = 0.02
+"""By which coverage may surely stay below its level, beyond what the draw of the validation patients explains."""
 
 LARGEST_DROP = 0.1
 """Of the headline, under the mildest step of a damage, which occurs in any hospital."""
 
-DEFAULT_COVERAGE = 0.9
-
 
 def calibration(audited: Audited) -> Finding:
-    """Tell whether probabilities are what they say."""
-    slopes, intercepts = audited.measures(CALIBRATION, SLOPE), audited.measures(CALIBRATION, INTERCEPT)
-    if not slopes:
+    """Tell whether probabilities, values or risks are what they say."""
+    task, truth = audited.subject.config.target.task, audited.subject.test.scores
+    found = {**audited.measures(CALIBRATION, SLOPE), **audited.measures(CALIBRATION, EXCESS)}
+    if not found:
         return _without(audited, CALIBRATION)
-    errors, chance = audited.measures(CALIBRATION, ERROR), audited.measures(CALIBRATION, CHANCE)
-    comparisons = len(slopes) + len(intercepts) + len(errors)
-    told = ", ".join(f"{name} {shown(one)}" for name, one in {**slopes, **intercepts, **errors}.items())
-    few = YARDSTICKS[audited.subject.config.target.task].rests_on(audited.subject.test.scores)
-    worst = max(slopes, key=lambda name: abs(np.log(max(slopes[name].value, 1e-3))) if np.isfinite(slopes[name].value) else -1)
-    if few >= MINIMUM:
-        for name, one in intercepts.items():
-            if beyond(one, most=LARGEST_INTERCEPT, least=-LARGEST_INTERCEPT, comparisons=comparisons):
-                return Finding("fail", told, f"calibration {name}", one)
-        for name, one in errors.items():
-            null = chance.get(name.replace(*BY_CHANCE, 1))
-            if null is not None and beyond(one, most=null.value + LARGEST_ERROR, comparisons=comparisons):
-                return Finding("fail", f"{told}; by chance alone up to {null.value:.3f}", f"calibration {name}", one)
-        for name, one in slopes.items():
-            if beyond(one, most=SLOPES[1], least=SLOPES[0], comparisons=comparisons):
-                return Finding("fail", told, f"calibration {name}", one)
-    return judge(f"calibration {worst}", slopes[worst], told, rests_on=few, widest=WIDEST_SLOPE)
+    unit = float(np.std(truth.target)) if task == "regression" else 1.0
+    shifts, errors = audited.measures(CALIBRATION, LARGE), audited.measures(CALIBRATION, ERROR)
+    limits = {name: (SLOPES[0], SLOPES[1]) if name.startswith("slope") else (-LARGEST_EXCESS, LARGEST_EXCESS) for name in found}
+    limits |= dict.fromkeys(shifts, (-LARGEST_SHIFT * unit, LARGEST_SHIFT * unit))
+    for name in errors:
+        null = audited.measures(CALIBRATION, re.escape(name.replace(*NULL, 1)))
+        limits[name] = (-np.inf, LARGEST_ERROR + sum(one.high for one in null.values()))
+    numbers = {**found, **shifts, **errors}
+    told = ", ".join(f"{name} {shown(one)}" for name, one in numbers.items())
+    few = YARDSTICKS[task].rests_on(truth)
+    wrong = [name for name, (least, most) in limits.items() if beyond(numbers[name], most, least, len(numbers))]
+    defined = [name for name in found if np.isfinite(found[name].value)] or list(found)
+    name = wrong[0] if wrong else max(defined, key=lambda one: found[one].high - found[one].low)
+    least, most = limits[name]
+    told += (
+        f"; {name} is to lie between {least:.2f} and {most:.2f}"
+        if np.isfinite(least)
+        else f"; {name} is to be below {most:.3f}"
+    )
+    one, widest = numbers[name], WIDEST_SLOPE if name in found else np.inf
+    return judge(
+        f"calibration {name}", one, told, most=most, least=least, comparisons=len(numbers), rests_on=few, widest=widest
+    )
 
 
 def decision_curve(audited: Audited) -> Finding:
-    """Tell whether deciding by the model does more good than treating everyone, or no one."""
-    found = audited.measures(DECISION, NET_GAIN)
+    """Tell whether deciding by the model does more good than acting on everybody, or on nobody."""
+    found = audited.measures(DECISION, GAIN)
+    defined = {name: one for name, one in found.items() if np.isfinite(one.low)}
     if not found:
         return _without(audited, DECISION)
-    worst = min(found, key=lambda name: np.nan_to_num(found[name].value, nan=np.inf))
-    one = found[worst]
-    told = "net benefit at the threshold less that of the better default: " + ", ".join(
-        f"{_of(name)} {shown(each, 3)}" for name, each in found.items()
-    )
-    measure = "net benefit gained over the better default"
     few = YARDSTICKS[audited.subject.config.target.task].rests_on(audited.subject.test.scores)
-    if few < MINIMUM or not np.isfinite(one.low):
-        return not_enough(told, few, max(MINIMUM, 2 * few), measure, one)
-    if beyond(one, least=0.0, comparisons=len(found)):
-        return Finding("fail", told, measure, one)
+    if few < MINIMUM or not defined:
+        return not_enough("the decision curve is not defined, or rests on too few", few, max(MINIMUM, 2 * few))
+    told = "net benefit less that of acting on everybody or nobody, whichever is better: " + ", ".join(
+        f"{name.removeprefix('gain_')} {shown(one, 3)}" for name, one in defined.items()
+    )
+    worst, best = min(defined, key=lambda name: defined[name].high), max(defined, key=lambda name: defined[name].low)
+    if beyond(defined[worst], least=0.0, comparisons=len(defined)):
+        return Finding("fail", f"surely worse {worst.removeprefix('gain_')}; {told}", f"net benefit {worst}", defined[worst])
+    one, measure = defined[best], f"net benefit {best}"
     if one.low > 0:
         return Finding("pass", told, measure, one)
     needed = ceil(one.patients * ((one.value - one.low) / max(abs(one.value), 0.01)) ** 2)
-    return not_enough(f"{told}; the interval holds both a gain and a loss", one.patients, needed, measure, one)
+    return not_enough(f"{told}; no interval lies above 0", one.patients, needed, measure, one)
 
 
 def subgroups(audited: Audited) -> Finding:
     """Tell whether a group of patients is served worse than the others."""
-    found = audited.measures(SUBGROUPS, GAP)
+    found = {name.removesuffix("_gap"): one for name, one in audited.measures(SUBGROUPS, GAP).items()}
     if not found:
         return _without(audited, SUBGROUPS)
-    return _worst(found, "headline of {} less that of the others", least=-LARGEST_GAP)
+    return _worst(found, "headline of {} less that of all other studies", least=-LARGEST_GAP)
 
 
 def out_of_distribution(audited: Audited) -> Finding:
@@ -111,29 +121,42 @@ def out_of_distribution(audited: Audited) -> Finding:
     outliers, alarms = audited.measures(NOVELTY, OUTLIERS), audited.measures(NOVELTY, FALSE_ALARMS)
     if not outliers and not alarms:
         return _without(audited, NOVELTY)
-    loud = _worst(alarms, "share of false alarms {}", most=MOST_ALARMS) if alarms else None
-    if loud is not None and (loud.verdict == "fail" or not outliers):
-        return loud
-    blind = _worst(outliers, "AUROC of planted outliers {}", least=LEAST_TOLD_APART)
-    return loud if loud is not None and blind.verdict == "pass" and loud.verdict != "pass" else blind
+    judged = []
+    if alarms:
+        named = {f"by {name.partition('/')[2] or 'the whole study'}": one for name, one in alarms.items()}
+        judged.append(_worst(named, "share of test studies called unlike those of the training {}", most=MOST_ALARMS))
+    if outliers:
+        named = {name.partition("/")[2]: one for name, one in outliers.items()}
+        judged.append(_worst(named, "AUROC of planted outliers of {}", least=LEAST_TOLD_APART))
+    for verdict in ("fail", "not enough data"):
+        for one in judged:
+            if one.verdict == verdict:
+                return one
+    return judged[-1]
 
 
 def conformal_coverage(audited: Audited) -> Finding:
     """Tell whether prediction sets hold the truth as often as they promise."""
-    found = audited.measures(CONFORMAL, COVERAGE)
-    if not found:
+    found, levels = audited.measures(CONFORMAL, COVERAGE), audited.measures(CONFORMAL, LEVEL)
+    if not found or not levels:
         return _without(audited, CONFORMAL)
-    promised = float(getattr(audited.subject.config.evaluation, "conformal_level", DEFAULT_COVERAGE))
-    return _worst(found, f"coverage {{}} of sets that promise {promised:.2f}", least=promised - SHORT_COVERAGE)
+    one, level = found[COVERAGE], levels[LEVEL]
+    by_draw = f"[{level.low:.2f}, {level.high:.2f}]"
+    told = f"coverage {shown(one)}, promised {level.value:.2f}; by the draw of validation patients it may lie in {by_draw}"
+    measure = f"coverage of sets that promise {level.value:.2f}"
+    short = less(level, one)
+    if one.patients >= MINIMUM and np.isfinite(short.low) and beyond(short, most=SHORT_COVERAGE):
+        return Finding("fail", told, measure, one)
+    return judge(measure, one, told)
 
 
 def robustness(audited: Audited) -> Finding:
-    """Tell whether damage of a size that occurs takes away what the model knows."""
-    found = audited.measures(ROBUSTNESS, DROP)
+    """Tell whether the mildest damage, of a size that occurs, takes away what the model knows."""
+    found = {name.removeprefix("mild_"): one for name, one in audited.measures(ROBUSTNESS, MILD).items()}
     if not found:
         return _without(audited, ROBUSTNESS)
     tried = len(audited.measures(ROBUSTNESS, DAMAGES))
-    return _worst(found, "fall of the headline under the worst mild damage, {}", most=LARGEST_DROP, tried=tried)
+    return _worst(found, "fall of the headline under the worst mild damage of {}", most=LARGEST_DROP, tried=tried)
 
 
 def _worst(
@@ -151,15 +174,9 @@ def _worst(
 
     worst = max(defined, key=wrong)
     one = defined[worst]
-    name = _of(worst)
     limit = f"at most {most:g}" if most is not None else f"at least {least:g}"
-    told = f"{name}: {shown(one, 3)}, the worst of {comparisons}; the limit is {limit}"
-    return judge(measure.format(name).strip(), one, told, most=most, least=least, comparisons=comparisons)
-
-
-def _of(name: str) -> str:
-    """Give what stands behind the first slash of a name, or behind the first underscore: of what the number is."""
-    return name.partition("/")[2] or name.partition("_")[2] or name
+    told = f"{worst}: {shown(one, 3)}, the worst of {comparisons}; the limit is {limit}"
+    return judge(measure.format(worst), one, told, most=most, least=least, comparisons=comparisons)
 
 
 def _without(audited: Audited, chapter: str) -> Finding:
