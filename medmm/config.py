@@ -14,6 +14,7 @@ from medmm.cohort.split import SplitSettings
 from medmm.cohort.studies import CohortSettings
 from medmm.cohort.target import TargetSettings
 from medmm.errors import ConfigError
+from medmm.evaluation.auditing import AuditSettings
 from medmm.evaluation.settings import EvaluationSettings
 from medmm.files import is_safe_name
 from medmm.inputs import INPUTS
@@ -69,6 +70,9 @@ class RunConfig(Settings):
 
     evaluation: EvaluationSettings = EvaluationSettings()
     """How the run is judged."""
+
+    audit: AuditSettings = AuditSettings()
+    """What a person decided about the checks of `medmm audit`."""
 
     compare: CompareSettings = CompareSettings()
     """What `medmm compare` tries."""

@@ -1,5 +1,6 @@
 """One run for each task, from a folder to scores, and what is refused by name because it does not fit a task."""
 
+import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from medmm.errors import ConfigError
 from medmm.evaluation.recalibration import Recalibration, choose_recalibration
 from medmm.package import load_package
 from medmm.training.tracking import TrackingSettings
+from medmm.workflows.audit import CHECKS
+from medmm.workflows.audit.run import audit_model
 from medmm.workflows.cohort import open_export
 from medmm.workflows.compare import compare
 from medmm.workflows.comparison import PAGE
@@ -52,6 +55,9 @@ SETS = {
     "regression": ["set_low", "set_high"],
     "survival": [],
 }
+SHORT_OF_TRAINING = {"drift_reference"}
+"""Checks that so small a run may fail."""
+
 HEADLINES = {"regression": "r2", "survival": "c_index"}
 
 
@@ -219,6 +225,20 @@ def test_a_packaged_model_is_evaluated_again_to_the_same_headline(run: Run) -> N
     told = 2 if run.task in ("regression", "survival") else 3  # which have no energy
     assert len(novelty.tables["outliers"]) == 2 * told
     assert set(novelty.figures) == {"distance"}
+
+
+def test_an_audit_of_every_task_gives_25_verdicts_and_its_record(run: Run) -> None:
+    report = audit_model(str(run.config.folder), run.config, {}, SCREEN)
+    assert [one.check for one in report.findings] == list(CHECKS)
+    assert {one.check for one in report.failed} <= SHORT_OF_TRAINING
+    by_name = {one.check: one for one in report.findings}
+    assert by_name["overlap"].verdict == by_name["metadata_only"].verdict == by_name["record_complete"].verdict == "pass"
+    content = json.loads((run.config.folder / "audit.json").read_text())
+    assert content["model_digest"] == load_package(run.trained.package).digest
+    assert len(pd.read_csv(run.config.folder / "audit.csv")) == 25
+    record = mlflow.MlflowClient(run.config.tracking.uri).get_run(report.run_page.split("/runs/")[1].split("?")[0])
+    assert record.data.tags["model_digest"] == content["model_digest"]
+    assert record.data.metrics["audit/label_shuffle"] == pytest.approx(by_name["label_shuffle"].number.value)  # type: ignore[union-attr]
 
 
 def test_the_package_holds_what_turns_logits_into_answers(run: Run) -> None:

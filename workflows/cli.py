@@ -1,7 +1,7 @@
 """The command `medmm`: reads arguments, calls one function a job, says where the result lies.
 
-Exit status: 0 done, 1 an error that the user can repair, 2 wrong usage, 130 interrupted. Of `compare-runs` 1 where
-the answer is no, 2 for every error.
+Exit status: 0 done, 1 an error that the user can repair or a check that fails, 2 wrong usage, 130 interrupted. Of
+`compare-runs` 1 where the answer is no, 2 for every error.
 """
 
 import os
@@ -307,6 +307,56 @@ def compare_runs(
     screen.say(f"run: {compared.run_page} in `medmm ui`; its page is {PAGE} among the artifacts")
     if not compared.accepted:
         raise typer.Exit(NOT_ACCEPTED)
+
+
+@app.command()
+def audit(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="As for `medmm evaluate`, or the output folder of a run, which holds package/.", metavar="MODEL|RUN"
+        ),
+    ],
+    config: ConfigArgument,
+    overrides: OverridesArgument = None,
+    waive: Annotated[
+        list[str] | None,
+        typer.Option(help="Let a check fail, for a reason that the audit records; may be given again.", metavar="CHECK=REASON"),
+    ] = None,
+) -> None:
+    r"""Make 25 checks of a model and its evidence. Exit status 0 only when none fails.
+
+    Each check ends in one of: pass; fail, on evidence only; not applicable, and why; not enough data, with the patients it had
+    and about how many it needs; waived, with the reason. Each gives a number with its 95 % interval by patient, where it
+    measures one. All checks together raise a false alarm in at most 5 % of audits of a faultless model.
+
+    The data: overlap, near_duplicates, time_order, label_in_text, label_in_table, label_in_missingness
+
+    Shortcuts: shortcut, site_and_scanner, metadata_only, label_shuffle
+
+    The numbers: intervals_by_patient, beats_each_input, thresholds_from_validation, operating_points, calibration,
+    decision_curve, subgroups
+
+    The inputs: missing_inputs, every_input_is_used, out_of_distribution, conformal_coverage, robustness
+
+    The package: drift_reference, memorisation, record_complete
+
+    A failure that is no fault is waived with its reason, here or in the run file:
+
+    medmm audit runs/chest chest.yaml --waive "site_and_scanner=the sites differ in case mix, see the protocol"
+
+    audit: {waive: {site_and_scanner: the sites differ in case mix}}
+    """
+    from medmm.config import load_config
+
+    from .audit.run import audit_model, show_audit, waivers
+
+    screen = _screen()
+    settings = load_config(config, overrides or [])
+    report = audit_model(model, settings, waivers(waive or []), screen)
+    show_audit(report, screen)
+    if report.failed:
+        raise typer.Exit(REPAIRABLE)
 
 
 @app.command()

@@ -27,7 +27,9 @@ def crossings(
     """
     found = {name: _pairs(marked, sides) for name, marked in marks.items()}
     found |= {name: [pair for pair in near if _across(pair, sides)] for name, near in pairs.items()}
-    return [Finding("two sides", name, _said(across, rows), bool(across)) for name, across in found.items()]
+    return [
+        Finding("two sides", name, _said(across, rows), bool(across), pairs=tuple(across)) for name, across in found.items()
+    ]
 
 
 def _pairs(marked: Iterable[tuple[int, str]], sides: Mapping[int, str]) -> list[tuple[int, int]]:

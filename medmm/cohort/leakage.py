@@ -47,6 +47,7 @@ class Finding:
         class_name: The class that it was held against; "" for none.
         association: How well it tells of that class; None for what is not measured so.
         judged: False where there was too little to judge by.
+        pairs: Indices of two studies each that share what they should not; empty for what is not told by pairs.
     """
 
     check: Check
@@ -56,6 +57,7 @@ class Finding:
     class_name: str = ""
     association: Association | None = None
     judged: bool = True
+    pairs: tuple[tuple[int, int], ...] = ()
 
     def verdict(self, settings: LeakageSettings) -> str:
         """Say in a word what follows."""
