@@ -85,6 +85,7 @@ def _panel(axes: Axes, curve: Curve, yardstick: Yardstick, *, first: bool) -> No
                 va="bottom",
                 fontsize=TEXT_POINTS - 3,
                 color=GREY,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
             )
     axes.set_xlim(-0.3, len(curve.steps) - 0.7)
     axes.set_xticks(places, ["0", *(f"{one.severity:g}" for one in curve.steps[1:])])
