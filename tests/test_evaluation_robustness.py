@@ -71,4 +71,4 @@ def test_the_table_has_a_row_a_step_and_the_figure_a_panel_a_damage() -> None:
     assert table["refused_high"][1] == curves[0].steps[1].refused.high
     panels = [axes for axes in robustness_plot(curves).axes if axes.get_visible()]
     assert [axes.get_ylabel().split("\n")[0] for axes in panels] == ["chest", "labs"]
-    assert [label.get_text() for label in panels[0].get_xticklabels()] == ["0", "1", "5"]
+    assert [label.get_text() for label in panels[0].get_xticklabels()] == ["0.5\n2% ref.", "1\n2% ref.", "5\n2% ref."]

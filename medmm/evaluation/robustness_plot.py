@@ -26,7 +26,7 @@ BOTTOM = -0.5
 
 
 def robustness_plot(curves: Sequence[Curve], yardstick: Yardstick = AUROC) -> Figure:
-    """Draw the curves; steps are evenly spaced, the first is the input as it is; grey numbers say which share was refused.
+    """Draw the curves; steps are evenly spaced, the first is the input as it is; below a severity stands the share refused.
 
     Args:
         curves: At least one; those of an input stand in a row.
@@ -73,20 +73,9 @@ def _panel(axes: Axes, curve: Curve, yardstick: Yardstick, *, first: bool) -> No
     axes.axhline(clean.value, color=GREY, linewidth=0.8, linestyle="--")
     axes.fill_between(places, low, high, color=COLOURS[0], alpha=BAND_OPACITY, linewidth=0)
     axes.plot(places, value, "o-", color=COLOURS[0], markersize=3.5, linewidth=1.4)
-    for place, one in enumerate(curve.steps):
-        if one.refused.value > REFUSAL_SHOWN:
-            axes.annotate(
-                f"{one.refused.value:.0%}\nrefused",
-                (place, 0),
-                (0, 2),
-                ("data", "axes fraction"),
-                "offset points",
-                ha="center",
-                va="bottom",
-                fontsize=TEXT_POINTS - 3,
-                color=GREY,
-            )
     axes.set_xlim(-0.3, len(curve.steps) - 0.7)
-    axes.set_xticks(places, ["0", *(f"{one.severity:g}" for one in curve.steps[1:])])
+    refused = [f"\n{one.refused.value:.0%} ref." if one.refused.value > REFUSAL_SHOWN else "" for one in curve.steps]
+    axes.set_xticks(places, [f"{one.severity:g}{share}" for one, share in zip(curve.steps, refused, strict=True)])
+    axes.tick_params(axis="x", labelsize=TEXT_POINTS - 2)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:.2g}"))
     axes.set_title(curve.label, loc="left", fontsize=TEXT_POINTS - 1)
