@@ -97,7 +97,7 @@ class Subject:
             prepared: Input -> what stands in place of what was prepared of it; the other inputs are as they are.
             keep: The inputs that count; all where left out.
         """
-        keep = keep or frozenset(self.package.inputs)
+        keep = frozenset(self.package.inputs) if keep is None else keep
         batches = Batches({**self.prepared, **(prepared or {})}, list(rows), None, self.config.training.batch_size)
         return self.package.answer(predict(self.package.model, batches, [keep]).logits[keep])
 
