@@ -175,6 +175,11 @@ def card_text(package: Package) -> str:
         *(f"- {one}" for one in _fitted(package)),
         f"- made by medmm {__version__}",
     ]
+    if package.references is not None and package.references.conformal is not None:
+        sets = package.references.conformal
+        lines.append(
+            f"- prediction sets at the level {sets.level:g}, from {sets.studies} validation studies of {sets.patients} patients"
+        )
     for part, counts in facts.get("cohort", {}).items():
         lines.append(f"- {part}: {counts['studies']} studies of {counts['patients']} patients")
     for name, why in facts.get("proof", {}).get("waived", {}).items():

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from medmm.cohort.target import TargetSettings
 from medmm.errors import DataError
+from medmm.evaluation.calibration import fit_temperature
 from medmm.evaluation.conformal import CLASS_PATIENTS, Conformal, distances, fit_conformal, patient_quantile, questions, truth
 from medmm.types import Array, Scores, Task
 
@@ -175,3 +176,24 @@ def test_a_survival_task_has_no_sets() -> None:
 def test_a_level_outside_0_to_1_is_refused() -> None:
     with pytest.raises(DataError, match="conformal level of 1"):
         fit_conformal(rare(20, np.random.default_rng(0)), "binary", 1.0)
+
+
+def test_a_temperature_of_the_same_patients_costs_no_coverage() -> None:
+    """Of three classes a temperature can move the sets; fitted on the calibration patients themselves it does no harm."""
+    rng = np.random.default_rng(0)
+
+    def cohort(patients: int, studies: int) -> tuple[Array, Array, Array]:
+        signal = np.repeat(rng.normal(size=(patients, 3)), studies, axis=0) + rng.normal(size=(patients * studies, 3))
+        drawn = (rng.random(len(signal))[:, None] > softmax(1.2 * signal, axis=1).cumsum(axis=1)).sum(axis=1).clip(0, 2)
+        return 2.4 * signal, np.eye(3)[drawn], np.repeat(np.arange(patients), studies)
+
+    held: dict[str, list[float]] = {"same": [], "other": []}
+    for _ in range(300):
+        (logits, target, patient), other, new = cohort(60, 2), cohort(60, 2), cohort(300, 1)
+        for name, known in (("same", (logits, target)), ("other", other[:2])):
+            temperature = fit_temperature(*known, "multiclass")
+            fitted = fit_conformal(scores(softmax(logits / temperature, axis=1), target, patient), "multiclass", 0.9)
+            assert fitted is not None
+            held[name].append(fitted.covered(scores(softmax(new[0] / temperature, axis=1), *new[1:])).mean())
+    assert np.mean(held["same"]) > 0.9 - 3 * np.std(held["same"]) / np.sqrt(300)
+    assert abs(np.mean(held["same"]) - np.mean(held["other"])) < 0.005

@@ -125,3 +125,12 @@ def test_energy_is_greatest_where_the_model_is_least_sure() -> None:
     assert middle == pytest.approx(-np.log(2))
     np.testing.assert_allclose(energy(np.zeros((1, 3)), "multiclass"), [-np.log(3)])  # type: ignore[arg-type]
     assert energy(logits, "survival") is None
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_an_embedding_that_overflowed_is_novel_and_not_at_home(fitted: Novelty) -> None:
+    one = said(20, np.random.default_rng(2), absent=0.0)
+    one.pooled["labs"][3, :2] = np.inf, -np.inf
+    one.pooled["labs"][4] = np.nan
+    beyond = fitted.beyond(fitted.of(one))[:, fitted.parts.index("labs")]
+    assert beyond[[3, 4]].all()

@@ -228,6 +228,7 @@ def referring(hospital: Hospital, package: Package, tmp_path_factory: pytest.Tem
 def test_a_package_keeps_its_references_and_gives_the_same_bytes_again(referring: Path, tmp_path: Path) -> None:
     loaded = load_package(referring)
     assert loaded.references is not None
+    assert "- prediction sets at the level 0.9, from " in (referring / "card.md").read_text()
     save_package(loaded, tmp_path / "again")
     for name in (REFERENCES, REFERENCE_FACTS):
         assert (tmp_path / "again" / name).read_bytes() == (referring / name).read_bytes()

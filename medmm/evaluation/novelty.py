@@ -157,6 +157,8 @@ def _distances(said: Embedded, names: tuple[str, ...], mean: Array, whiten: Arra
     columns = []
     for part, values in enumerate([said.joint, *(said.pooled[name] for name in names)]):
         distance = np.linalg.norm((values - mean[part]) @ whiten[part], axis=1)
+        if np.isfinite(whiten[part]).all():
+            distance = np.nan_to_num(distance, nan=np.inf)  # of an embedding that overflowed
         columns.append(distance if part == 0 else np.where(said.present[:, part - 1], distance, np.nan))
     return np.stack(columns, axis=1).astype(np.float64)
 

@@ -41,7 +41,7 @@ def conformal(subject: Subject, screen: Screen) -> Chapter:
         "level": Estimate(fitted.level, *fitted.expected, fitted.studies, fitted.patients, 0),
     }
     for one in rows[1:]:
-        measures.setdefault(_measure(one), one.coverage)
+        measures.setdefault(_measure(one), one.coverage)  # of two that come to the same name, the table has both
     says = [_promise(fitted), _held(whole, fitted, own=subject.own)]
     if target.task == "regression":
         wide = 2 * float(fitted.limits[0, 0])
