@@ -47,10 +47,7 @@ from medmm.workflows.cli import app
 
 SIDE = 32
 TELLING = "purulent"
-FILLER = (
-    "seen today walks home sleeps well eats fever none stable warm dry rests calm awake slow brisk mild long short"
-    " left right upper lower inner outer early late first last"
-).split()
+FILLER = tuple(f"{one}{two}" for one in ("cal", "dry", "mil", "war", "slo", "bri") for two in ("ma", "ne", "ro", "si", "tu"))
 COLUMNS = ("age", "crp", "height", "pulse", "sodium", "weight")
 PERSON = "Zylphia Quorrowitz"
 FOUND: dict[str, dict[str, object]] = {
