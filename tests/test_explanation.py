@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -44,6 +45,7 @@ from medmm.readers.slices import HeldSlices
 from medmm.rules.settings import Rule
 from medmm.types import Array, Batch, Evidence, Firing, Study, Volume
 from medmm.workflows.cli import app
+from medmm.workflows.explain import Asked, explain_study, label_in_words
 
 SIDE = 32
 TELLING = "purulent"
@@ -161,6 +163,14 @@ def test_what_inputs_add_leads_from_nothing_to_the_answer(planted: Planted, expl
     assert 1 / (1 + np.exp(-end)) == pytest.approx(explained.answer.explained.model, abs=1e-6)
     voice = Voice(planted.package, prepare_study(planted.studies[0], planted.package.inputs), 0)  # type: ignore[arg-type]
     assert voice.answers()[0] == pytest.approx(explained.answer.explained.model)
+
+
+def test_what_is_explained_is_calibrated(planted: Planted) -> None:
+    study = planted.studies[0].without_input("chest")
+    one, cooler = explain(planted.package, study), explain(replace(planted.package, temperature=2.0), study)
+    odds = [np.log(e.answer.explained.model / (1 - e.answer.explained.model)) for e in (one, cooler)]
+    assert odds[0] == pytest.approx(2 * odds[1])
+    assert cooler.inputs[0].adds == pytest.approx((one.inputs[0].adds or 0.0) / 2)
 
 
 @pytest.mark.parametrize("method", ["occlusion", "integrated_gradients"])
@@ -587,6 +597,30 @@ def test_what_cannot_be_explained_is_said(
     done = CliRunner().invoke(app, ["explain", str(saved), str(hospital.cohort.root), *arguments, "--out", str(tmp_path)])
     assert done.exit_code == 1
     assert said in done.stderr
+
+
+def test_neighbours_are_looked_up_in_what_a_package_keeps_of_its_training(planted: Planted) -> None:
+    known = SimpleNamespace(joint=np.eye(16)[:2], rows=np.array([8, 9]), labels=np.array([[1.0], [0.0]]))
+    package = replace(planted.alone["labs"])
+    object.__setattr__(package, "references", SimpleNamespace(neighbours=known))
+    study = replace(planted.studies[0], evidence={"labs": planted.studies[0].evidence["labs"]})
+    one = explain_study(package, study, Asked([1]))
+    assert {(near.row, near.label) for near in one.neighbours} == {(8, "pneumonia"), (9, "no pneumonia")}
+    assert "Nearest training studies" in study_page(one, {})
+
+
+@pytest.mark.parametrize(
+    ("target", "label", "words"),
+    [
+        ({"column": "sign", "positive": "yes"}, [np.nan], ""),
+        ({"task": "multilabel", "column": "signs", "classes": ["x", "y"]}, [1, 1], "x, y"),
+        ({"task": "multilabel", "column": "signs", "classes": ["x", "y"]}, [0, 0], "none of x, y"),
+        ({"task": "regression", "column": "value", "unit": "%"}, [12.5], "12.5 %"),
+        ({"task": "survival", "time": "t", "event": "died", "unit": "days", "horizons": [30]}, [40, 0], "no event by 40 days"),
+    ],
+)
+def test_a_recorded_target_is_said_in_words(target: dict[str, object], label: list[float], words: str) -> None:
+    assert label_in_words(TargetSettings.model_validate(target), np.array(label, float)) == words
 
 
 def test_a_study_without_any_input_is_refused(planted: Planted) -> None:
