@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from medmm.encoders.tuning import Tuning
 from medmm.errors import ConfigError, DataError
 from medmm.evaluation.shapley import shapley
 from medmm.explanation.cells import shares
-from medmm.explanation.deletion import EVERY_ORDER, Deletion, deletion
+from medmm.explanation.deletion import EVERY_ORDER, deletion
 from medmm.explanation.images import IMAGE_METHODS, ImageMethod, explain_image
 from medmm.explanation.neighbours import Neighbour, nearest
 from medmm.explanation.page import study_page
@@ -44,41 +45,11 @@ from medmm.readers.slices import HeldSlices
 from medmm.rules.settings import Rule
 from medmm.types import Array, Batch, Evidence, Firing, Study, Volume
 from medmm.workflows.cli import app
+from medmm.workflows.explain import Asked, explain_study, label_in_words
 
 SIDE = 32
 TELLING = "purulent"
-FILLER = [
-    "seen",
-    "today",
-    "walks",
-    "home",
-    "sleeps",
-    "well",
-    "eats",
-    "fever",
-    "none",
-    "stable",
-    "warm",
-    "dry",
-    "rests",
-    "calm",
-    "awake",
-    "slow",
-    "brisk",
-    "mild",
-    "long",
-    "short",
-    "left",
-    "right",
-    "upper",
-    "lower",
-    "inner",
-    "outer",
-    "early",
-    "late",
-    "first",
-    "last",
-]
+FILLER = tuple(f"{one}{two}" for one in ("cal", "dry", "mil", "war", "slo", "bri") for two in ("ma", "ne", "ro", "si", "tu"))
 COLUMNS = ("age", "crp", "height", "pulse", "sodium", "weight")
 PERSON = "Zylphia Quorrowitz"
 FOUND: dict[str, dict[str, object]] = {
@@ -194,6 +165,14 @@ def test_what_inputs_add_leads_from_nothing_to_the_answer(planted: Planted, expl
     assert voice.answers()[0] == pytest.approx(explained.answer.explained.model)
 
 
+def test_what_is_explained_is_calibrated(planted: Planted) -> None:
+    study = planted.studies[0].without_input("chest")
+    one, cooler = explain(planted.package, study), explain(replace(planted.package, temperature=2.0), study)
+    odds = [np.log(e.answer.explained.model / (1 - e.answer.explained.model)) for e in (one, cooler)]
+    assert odds[0] == pytest.approx(2 * odds[1])
+    assert cooler.inputs[0].adds == pytest.approx((one.inputs[0].adds or 0.0) / 2)
+
+
 @pytest.mark.parametrize("method", ["occlusion", "integrated_gradients"])
 def test_the_map_lies_on_the_planted_corner(planted: Planted, method: ImageMethod) -> None:
     (share,) = of_alone(planted, "chest", method).images
@@ -298,6 +277,12 @@ def test_shapley_values_of_a_game_are_those_by_hand() -> None:
     assert shapley({some: np.array(value) for some, value in worth.items()}) == {"a": 6.0, "b": 4.0}
 
 
+def test_of_three_gloves_the_rare_one_gets_the_most() -> None:
+    # One left glove a, two right ones b and c; a pair is worth 1 (Shapley's own example): 2/3, 1/6, 1/6.
+    worth = {frozenset(some): np.array(float("a" in some and len(some) > 1)) for some in ("", *"abc", "ab", "ac", "bc", "abc")}
+    assert {part: float(share) for part, share in shapley(worth).items()} == pytest.approx({"a": 2 / 3, "b": 1 / 6, "c": 1 / 6})
+
+
 def test_sampled_shares_come_near_the_exact_ones() -> None:
     rng = np.random.default_rng(0)
     weight, both = rng.normal(size=9), 3.0
@@ -366,7 +351,6 @@ def volume(*shape: int, affine: bool = True) -> Volume:
 SMALL = {"name": "resnet18", "channels": 8}
 KINDS: dict[str, tuple[dict[str, object], int, tuple[int, ...]]] = {
     "2D": ({"size": [48, 32]}, 1, (1, 48, 32)),
-    "3D": ({"size": [16, 12, 8]}, 1, (1, 16, 12, 8)),
     "several 2D": ({"size": [16, 16], "images": 3}, 2, (2, 16, 16)),
     "several 3D": ({"size": [16, 12, 8], "images": 2}, 2, (2, 16, 12, 8)),
     "colour": ({"size": [16, 16], "channels": 3}, 1, (1, 16, 16)),
@@ -569,9 +553,10 @@ def test_a_failed_deletion_test_stands_on_the_page_and_in_the_picture(explained:
     assert warned.get_figheight() > plainly.get_figheight()
 
 
-def test_the_page_of_a_passed_test_carries_no_warning(explained: Explanation) -> None:
-    assert all(isinstance(share.deletion, Deletion) and share.deletion.passed for share in explained.images)
-    assert "did not pass" not in study_page(replace(explained, tables=(), notes=()), {"chest": b""})
+def test_the_page_of_a_passed_test_carries_no_warning(planted: Planted) -> None:
+    page = study_page(of_alone(planted, "chest"), {"chest": b""})
+    assert "Deletion test passed" in page
+    assert "did not pass" not in page
 
 
 # the command
@@ -612,6 +597,30 @@ def test_what_cannot_be_explained_is_said(
     done = CliRunner().invoke(app, ["explain", str(saved), str(hospital.cohort.root), *arguments, "--out", str(tmp_path)])
     assert done.exit_code == 1
     assert said in done.stderr
+
+
+def test_neighbours_are_looked_up_in_what_a_package_keeps_of_its_training(planted: Planted) -> None:
+    known = SimpleNamespace(joint=np.eye(16)[:2], rows=np.array([8, 9]), labels=np.array([[1.0], [0.0]]))
+    package = replace(planted.alone["labs"])
+    object.__setattr__(package, "references", SimpleNamespace(neighbours=known))
+    study = replace(planted.studies[0], evidence={"labs": planted.studies[0].evidence["labs"]})
+    one = explain_study(package, study, Asked([1]))
+    assert {(near.row, near.label) for near in one.neighbours} == {(8, "pneumonia"), (9, "no pneumonia")}
+    assert "Nearest training studies" in study_page(one, {})
+
+
+@pytest.mark.parametrize(
+    ("target", "label", "words"),
+    [
+        ({"column": "sign", "positive": "yes"}, [np.nan], ""),
+        ({"task": "multilabel", "column": "signs", "classes": ["x", "y"]}, [1, 1], "x, y"),
+        ({"task": "multilabel", "column": "signs", "classes": ["x", "y"]}, [0, 0], "none of x, y"),
+        ({"task": "regression", "column": "value", "unit": "%"}, [12.5], "12.5 %"),
+        ({"task": "survival", "time": "t", "event": "died", "unit": "days", "horizons": [30]}, [40, 0], "no event by 40 days"),
+    ],
+)
+def test_a_recorded_target_is_said_in_words(target: dict[str, object], label: list[float], words: str) -> None:
+    assert label_in_words(TargetSettings.model_validate(target), np.array(label, float)) == words
 
 
 def test_a_study_without_any_input_is_refused(planted: Planted) -> None:

@@ -22,7 +22,7 @@ from medmm.encoders.convolutional import HeadFirst
 from medmm.encoders.several import THERE, Several
 from medmm.errors import ConfigError
 from medmm.explanation.deletion import Deletion, deletion
-from medmm.explanation.voice import VARIANTS, Voice
+from medmm.explanation.voice import Voice
 from medmm.inputs.image import Image, ImageInput
 from medmm.preview.pictures import letters
 from medmm.types import Array
@@ -174,7 +174,7 @@ def _occlusion(
                 (whole.shape[2], *windows),
                 (whole.shape[2], *(max(1, window // 2) for window in windows)),
                 baselines=empty[:, image],
-                perturbations_per_eval=VARIANTS,
+                perturbations_per_eval=voice.at_once(name),
             )
         maps.append(found[0].mean(0).float().cpu().numpy())
     return np.stack(maps)
@@ -188,7 +188,7 @@ def _gradients(
 
     with voice.letting_gradients_through(name):
         found = IntegratedGradients(lambda images: voice.of(name, variants(images))).attribute(
-            whole, empty, n_steps=GRADIENT_STEPS, internal_batch_size=max(1, VARIANTS // whole.shape[1])
+            whole, empty, n_steps=GRADIENT_STEPS, internal_batch_size=max(1, voice.at_once(name) // 2)
         )
     maps = found[0].float().detach().sum(1, keepdim=True)  # (P, 1, *size)
     for axis in range(2, maps.ndim):

@@ -59,6 +59,7 @@ svg text { font: 10px system-ui, sans-serif; fill: var(--soft); }
 .words { display: flex; flex-wrap: wrap; gap: 6px; margin: 8px 0; }
 .words span { padding: 2px 9px; border: 1.5px solid; border-radius: 14px; } .words small { color: inherit; }
 .note { white-space: pre-wrap; padding: 12px 16px; border: 1px solid var(--line); border-radius: 8px; line-height: 1.9; }
+mark, td, .words span { unicode-bidi: isolate; }
 mark { background: none; color: inherit; border-bottom: 3px solid; padding-bottom: 1px; }
 mark.against { border-bottom-style: double; }
 """

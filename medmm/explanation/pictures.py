@@ -99,9 +99,10 @@ def draw(share: ImageShare, warning: str = "") -> Figure:
     for place, panel in enumerate(shown):
         _draw(grid[0][0 if single else place], panel, None)
         _draw(grid[0][1] if single else grid[1][place], panel, most)
-    far = f"\n± {most:.2g}" if share.method == "occlusion" else ""  # the others are in no unit that a reader could use
+    scaled = share.method == "occlusion"  # the others are in no unit that a reader could use
+    for_, against = (f"\n+{most:.2g}", f"\n\N{MINUS SIGN}{most:.2g}") if scaled else ("", "")
     bar = figure.colorbar(ScalarMappable(Normalize(-most, most), MAP), ax=grid, shrink=0.8, aspect=22, pad=0.02)
-    bar.set_ticks([-most, 0, most], labels=[f"speaks\nagainst{far}", "neither", f"speaks\nfor{far}"])
+    bar.set_ticks([-most, 0, most], labels=[f"speaks\nagainst{against}", "neither", f"speaks\nfor{for_}"])
     bar.ax.tick_params(colors=WHITE, labelsize=8, length=0)
     bar.outline.set_visible(False)
     if warning:

@@ -19,7 +19,10 @@ from medmm.predict import subsets
 from medmm.types import Array, Batch, Tokens
 
 VARIANTS = 32
-"""Variants of a study that go through the model at once."""
+"""Most variants of a study that go through the model at once."""
+
+NUMBERS_AT_ONCE = 1 << 22
+"""Most numbers of their prepared fields together, for a network over volumes takes some hundred times as much memory."""
 
 CERTAIN = 1e-12
 """Nearest that a probability comes to 0 or 1, so that its log odds stay finite."""
@@ -95,10 +98,16 @@ class Voice:
         """
         said = []
         with torch.no_grad():
-            for start in range(0, count, VARIANTS):
-                some = np.arange(start, min(start + VARIANTS, count))
+            step = self.at_once(name)
+            for start in range(0, count, step):
+                some = np.arange(start, min(start + step, count))
                 said.append(self.of(name, vary(some)).numpy())
         return np.concatenate(said) if said else np.empty(0)
+
+    def at_once(self, name: str) -> int:
+        """Tell how many variants of an input may go through the model at once."""
+        numbers = sum(values.numel() for values in self.fields[name].values())
+        return max(1, min(VARIANTS, NUMBERS_AT_ONCE // numbers))
 
     def of_prepared(self, name: str, variants: Sequence[Fields]) -> Array:
         """Give what the model says (B,) of variants that are prepared."""
