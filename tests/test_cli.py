@@ -16,7 +16,7 @@ def medmm(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("command", ["demo", "inspect", "train", "evaluate", "score", "ui"])
+@pytest.mark.parametrize("command", ["demo", "inspect", "train", "evaluate", "score", "ui", "compare-runs"])
 def test_every_command_has_help(command: str) -> None:
     answer = medmm(command, "--help")
     assert answer.returncode == 0

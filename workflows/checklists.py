@@ -15,6 +15,9 @@ from medmm.types import CLASS_TASKS
 
 from .evidence import FLOW, LIMITS, MADE, RESULTS, TABLE_ONE, Evidence, anchor_of, finding, limits, with_n
 
+CENTRES = frozenset({"site", "centre", "center", "hospital"})
+"""Subgroup columns that tell one hospital from another."""
+
 OPEN = "a human must write this"
 ANSWERED, PARTLY, UNANSWERED = "answered", "partly", "open"
 TONES = {ANSWERED: "good", PARTLY: "open", UNANSWERED: "neutral"}
@@ -116,7 +119,13 @@ def checklist_sheets(evidence: Evidence) -> list[Sheet]:
         ]
         note = f"{one.source}. {one.note}".strip()
         sheets.append(
-            Sheet(f"{one.title}: {_counts(one, evidence)}", ("item", "topic", "state", "answer", ""), rows, note=note)
+            Sheet(
+                f"{one.title}: {_counts(one, evidence)}",
+                ("item", "topic", "state", "answer", ""),
+                rows,
+                note=note,
+                printed=True,
+            )
         )
     return sheets
 
@@ -169,10 +178,38 @@ def _dates(evidence: Evidence) -> Answer | None:
 
 def _centres(evidence: Evidence) -> Answer | None:
     groups = evidence.subject.test.scores.groups
-    found = [
-        (name, len(np.unique(values))) for name, values in groups.items() if name in ("site", "centre", "center", "hospital")
-    ]
+    found = [(name, len(np.unique(values))) for name, values in groups.items() if name.lower() in CENTRES]
     return Answer(f"{found[0][1]} values of {found[0][0]} among the test studies", TABLE_ONE) if found else None
+
+
+def _clusters(evidence: Evidence) -> Answer | None:
+    """Answer by what the chapter on subgroups says of a column of centres."""
+    columns = [name for name in evidence.subject.test.scores.groups if name.lower() in CENTRES]
+    return _telling(evidence, "subgroups", [f"{name}: " for name in columns])
+
+
+def _failures(evidence: Evidence) -> Answer | None:
+    """Answer by what the chapter of examples says of wrong answers."""
+    return _telling(evidence, "examples", ["Wrong"])
+
+
+def _telling(evidence: Evidence, name: str, beginnings: list[str]) -> Answer | None:
+    """Answer by the sentences of a chapter that begin so."""
+    chapter = evidence.chapter(name)
+    if chapter is None:
+        return None
+    told = [one for one in chapter.says if one.startswith(tuple(beginnings))]
+    return Answer(" ".join(told), anchor_of(chapter)) if told else None
+
+
+def _flow_and_outcome(evidence: Evidence) -> Answer:
+    flow, events = _flow(evidence), _events(evidence)
+    return Answer(f"{flow.text}. {events.text}" if events else flow.text, FLOW)
+
+
+def _performance_in_groups(evidence: Evidence) -> Answer:
+    whole, groups = _performance(evidence), _of_chapter("subgroup")(evidence)
+    return Answer(f"{whole.text}. {groups.text if groups else 'No subgroup is told'}", groups.anchor if groups else RESULTS)
 
 
 def _flow(evidence: Evidence) -> Answer:
@@ -296,7 +333,7 @@ def _updating(evidence: Evidence) -> Answer | None:
 
 def _computing(evidence: Evidence) -> Answer:
     return Answer(
-        f"By `medmm score` or `medmm evaluate` {__version__} with package {evidence.subject.package.digest[:16]}", MADE
+        f"By the commands score and evaluate of medmm {__version__} with package {evidence.subject.package.digest[:16]}", MADE
     )
 
 
@@ -344,8 +381,15 @@ def _events(evidence: Evidence) -> Answer | None:
     if evidence.subject.package.target.task not in CLASS_TASKS:
         return None
     scores = evidence.subject.test.scores
-    counts = ", ".join(f"{int(count):,} {name}" for name, count in zip(scores.classes, scores.target.sum(axis=0), strict=True))
-    return Answer(f"Of {len(scores.patient):,} test studies: {counts}", RESULTS)
+    counts = ", ".join(
+        f"{int(count):,} of {name}" for name, count in zip(scores.classes, scores.target.sum(axis=0), strict=True)
+    )
+    said = f"Of {len(scores.patient):,} test studies {counts}"
+    for part, one in evidence.subject.package.facts.get("proof", {}).get("parts", {}).items():
+        if part != "test":
+            own = ", ".join(f"{count:,} of {name}" for name, count in one["studies_of_class"].items())
+            said += f"; of {one['studies']:,} studies of {part} {own}"
+    return Answer(said, RESULTS)
 
 
 def _limits(evidence: Evidence) -> Answer:
@@ -382,6 +426,7 @@ ANSWERS: Mapping[str, Give] = {
     "blind": _blind,
     "calibration": _of_chapter("calibration"),
     "centres": _centres,
+    "clusters": _clusters,
     "computing": _computing,
     "crossed": _crossed,
     "dates": _dates,
@@ -389,9 +434,10 @@ ANSWERS: Mapping[str, Give] = {
     "events": _events,
     "explanations": _of_chapter("expla", "importance", "attribution"),
     "external": _external,
-    "failures": _of_chapter("examples", "failure"),
-    "fairness": _of_chapter("subgroup", "group", "fair"),
+    "failures": _failures,
+    "fairness": _of_chapter("subgroup"),
     "flow": _flow,
+    "flow_and_outcome": _flow_and_outcome,
     "imbalance": _imbalance,
     "indeterminate": _of_chapter("conformal", "abst", "coverage"),
     "inputs": _inputs,
@@ -404,6 +450,7 @@ ANSWERS: Mapping[str, Give] = {
     "package": _package,
     "partition": _partition,
     "performance": _performance,
+    "performance_in_groups": _performance_in_groups,
     "predicts": _predicts,
     "preparation": _preparation,
     "robustness": _of_chapter("robust"),
@@ -413,7 +460,6 @@ ANSWERS: Mapping[str, Give] = {
     "software": _software,
     "source": _source,
     "start": _start,
-    "subgroups": _of_chapter("subgroup", "group", "site"),
     "table_one": _table_one,
     "training": _training,
     "truth": _truth,

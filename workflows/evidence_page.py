@@ -57,7 +57,7 @@ def evidence_page(evidence: Evidence) -> str:
     parts = [
         *_brief(evidence),
         _flow_part(evidence),
-        Part(TABLE_ONE, "Who the patients are (Table 1)", html=_table_one_html(evidence)),
+        Part(TABLE_ONE, "Who the patients are (Table 1)", html=_table_one_html(evidence), across=True),
         _results_part(evidence),
         *(chapter_part(one, results) for one in evidence.chapters),
         Part(LIMITS, "Limits: what this report does not show", limits_of(evidence), lead=False),

@@ -130,9 +130,9 @@ def _told(value: Plain) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
-        return "; ".join(f"{name}: {_told(one)}" for name, one in value.items() if one is not None) or "none"
+        return ", ".join(f"{name} {_told(one)}" for name, one in value.items() if one is not None) or "none"
     if isinstance(value, list):
-        return ", ".join(_told(one) for one in value) or "none"
+        return "; ".join(_told(one) for one in value) or "none"
     return str(value)
 
 

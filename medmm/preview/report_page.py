@@ -53,7 +53,7 @@ p { margin: 0 0 9px; }
   font-variant-numeric: tabular-nums; }
 .interval { margin: 2px 0 0; font-size: 17px; font-variant-numeric: tabular-nums; }
 .verdicts { grid-column: 1 / -1; margin: 12px 0 0; padding: 14px 0 0; border-top: 1px solid var(--line); list-style: none; }
-.verdicts li { display: grid; grid-template-columns: 168px 1fr; gap: 12px; align-items: baseline; max-width: none;
+.verdicts li { display: grid; grid-template-columns: 190px 1fr; gap: 12px; align-items: baseline; max-width: none;
   padding: 3px 0; }
 .verdicts li > span { justify-self: start; min-width: 0; }
 .tag { display: inline-block; padding: 1px 10px; border-radius: 999px; font-size: 13px; font-weight: 600; white-space: nowrap; }
@@ -89,7 +89,7 @@ details[open] summary { margin-bottom: 6px; }
 footer { margin-top: 48px; padding-top: 14px; border-top: 1px solid var(--line); color: var(--soft); font-size: 13px; }
 code { font: 13px/1.4 ui-monospace, "SF Mono", Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 @media (max-width: 720px) { body { padding: 22px 16px 48px; } .summary { grid-template-columns: 1fr; } nav ol { columns: 1; } }
-@media print { @page { size: A4; margin: 16mm 15mm 18mm; }
+@media print { @page { size: A4; margin: 16mm 15mm 18mm; } @page across { size: A4 landscape; } .across { page: across; }
   :root { color-scheme: light; --page: #fff; --card: #fff; --line: #b8c0c8; --text: #000; --soft: #444c55; --link: #000;
     --good: #0b4a1d; --good-bg: #fff; --open: #5e3900; --open-bg: #fff; --bad: #8a0b1f; --bad-bg: #fff; --neutral: #333;
     --neutral-bg: #fff; }
@@ -98,9 +98,10 @@ code { font: 13px/1.4 ui-monospace, "SF Mono", Menlo, Consolas, monospace; overf
   .chapter { break-before: page; } .chapter.flows { break-before: auto; }
   .summary { break-inside: avoid; } .tag { border: 1px solid currentColor; } .says li:first-child { font-size: 11pt; }
   tr { break-inside: avoid; } thead { display: table-header-group; } .wide { overflow: visible; }
-  table { font-size: 8.5pt; } th, td { padding: 3px 10px 3px 0; } .table-one td { white-space: normal; }
+  table { font-size: 8.5pt; } th, td { padding: 3px 10px 3px 0; } .table-one { font-size: 8pt; }
+  .table-one th, .table-one td { padding-right: 9px; }
   figure img { max-height: 150mm; max-width: 165mm; border: 0; padding: 0; }
-  details::details-content { content-visibility: visible; block-size: auto; }
+  details.printed::details-content { content-visibility: visible; block-size: auto; }
   summary { list-style: none; color: var(--soft); } }
 """
 
@@ -147,6 +148,7 @@ class Sheet:
         rows: Cells: a text, a count, a number, a verdict, a link, or None for nothing.
         folded: Whether it is folded; None: where it is long.
         note: A sentence below its headline.
+        printed: Whether paper shows it where it is folded too.
     """
 
     title: str
@@ -154,6 +156,7 @@ class Sheet:
     rows: Sequence[Sequence[object]]
     folded: bool | None = None
     note: str = ""
+    printed: bool = False
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,7 @@ class Part:
         html: What is HTML already, above the tables.
         flows: Whether on paper it goes on where the part before it ends.
         lead: Whether the first sentence is what matters most; else all are alike.
+        across: Whether paper is turned for it.
     """
 
     anchor: str
@@ -179,6 +183,7 @@ class Part:
     html: str = ""
     flows: bool = False
     lead: bool = True
+    across: bool = False
 
 
 @dataclass(frozen=True)
@@ -275,8 +280,9 @@ def _more(anchor: str, anchors: set[str]) -> str:
 def _part(place: int, one: Part, anchors: set[str]) -> str:
     says = "".join(f"<li>{plain(sentence)}</li>" for sentence in one.says)
     drawings = "".join(f"<figure>{picture(drawing.svg, drawing.said)}</figure>" for drawing in one.drawings)
+    kind = "chapter" + (" flows" if one.flows else "") + (" across" if one.across else "")
     return (
-        f'<section class="chapter{" flows" if one.flows else ""}">'
+        f'<section class="{kind}">'
         f'<h2 id="{plain(one.anchor)}"><span class="number">{place}</span>{plain(one.title)}</h2>'
         + (f'<ul class="{"says" if one.lead else "listed"}">{says}</ul>' if says else "")
         + (f'<div class="figures">{drawings}</div>' if drawings else "")
@@ -310,7 +316,8 @@ def _sheet(sheet: Sheet, anchors: set[str]) -> str:
         )
     if sheet.folded or (sheet.folded is None and count > SHOWN_ROWS):
         lines = f"{count:,} {'row' if count == 1 else 'rows'}"
-        return f"<details><summary>{plain(sheet.title)} ({lines})</summary>{note}{table}</details>"
+        opened = ' class="printed"' if sheet.printed else ""
+        return f"<details{opened}><summary>{plain(sheet.title)} ({lines})</summary>{note}{table}</details>"
     return (f"<h3>{plain(sheet.title)}</h3>" if sheet.title else "") + note + table
 
 

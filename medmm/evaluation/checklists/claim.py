@@ -43,7 +43,7 @@ CLAIM = Checklist(
         Item("34", "registration of a trial"),
         Item("35", "numbers in and out", "flow"),
         Item("36", "characteristics of each partition", "table_one"),
-        Item("37", "performance on each partition, with uncertainty", "performance"),
+        Item("37", "performance on each partition, with uncertainty", "performance", "performance on the others"),
         Item("38", "accuracy and its precision", "accuracy"),
         Item("39", "analysis of wrong answers", "failures"),
         Item("40", "limitations", "limits", "what they mean for the question asked"),
