@@ -339,6 +339,16 @@ def test_a_chapter_without_numbers_says_why_in_its_own_words(check: str) -> None
     assert (one.verdict, one.evidence) == ("not applicable", "A survival task has none.")
 
 
+@pytest.mark.parametrize("check", ["calibration", "decision_curve", "subgroups"])
+def test_a_chapter_without_numbers_for_want_of_patients_is_not_enough_data(check: str) -> None:
+    cohort = make(0)
+    few = np.unique(cohort.patient[cohort.part == "test"])[12:]
+    cohort.part[np.isin(cohort.patient, few) & (cohort.part == "test")] = "none"
+    empty = {check: Chapter(check, check, ("Too few.",))}
+    one = found(check, cohort.audited(chapters=empty))
+    assert (one.verdict, one.evidence, one.needed) == ("not enough data", "Too few.", 10)
+
+
 def test_another_cohort_without_its_learners_passes_the_check_of_overlap() -> None:
     cohort = make(0)
     cohort.own, cohort.learned_from = False, 7

@@ -72,8 +72,8 @@ def _of_grade(predicted: Array, target: Array) -> Array:
 def _concordance(scores: Scores, test: Scores) -> Array:
     """Give for each study the share of pairs with a test study, whose order is known, that its risk puts right.
 
-    A study has no loss of its own under Cox' likelihood. Every study is paired with the test studies, never with itself, so that
-    training and test studies are measured by the same rod; 0.5 where no order is known.
+    A study has no loss of its own under Cox' likelihood. Every study is paired with the test studies, so that training and test
+    studies are measured by the same rod; 0.5 where no order is known, as with itself.
     """
     risk, time, event = scores.predicted[:, -1], scores.target[:, 0], scores.target[:, 1] == 1
     other_risk, other_time, other_event = test.predicted[:, -1], test.target[:, 0], test.target[:, 1] == 1
