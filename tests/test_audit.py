@@ -357,6 +357,14 @@ def test_another_cohort_without_its_learners_passes_the_check_of_overlap() -> No
     assert "7 such were left out" in one.evidence
 
 
+def test_whom_a_model_of_tables_knows_in_another_cohort_cannot_be_told() -> None:
+    cohort = make(0)
+    cohort.own, cohort.facts = False, {"learned_from": []}
+    one = found("overlap", cohort.audited())
+    assert one.verdict == "not applicable"
+    assert "cannot be told" in one.evidence
+
+
 def test_the_leakage_checks_of_another_cohort_are_those_on_record() -> None:
     cohort = make(0)
     row = {"check": "column", "name": "labs.crp", "class": "ill", "found": "AUROC 0.99", "verdict": "LEAK"}
