@@ -51,8 +51,8 @@ def overlap(audited: Audited) -> Finding:
 def _overlap_elsewhere(audited: Audited) -> Finding:
     if not audited.subject.package.facts.get("learned_from"):
         return not_applicable(
-            "this is not the cohort of the training, and the package names no image from which it learned: whether it knows one "
-            "of these patients cannot be told"
+            "this is not the cohort of the training, and the package names no image from which it learned: whether it knows "
+            "one of these patients cannot be told"
         )
     left_out = audited.subject.learned_from
     test = audited.subject.test.scores.patient
