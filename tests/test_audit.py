@@ -339,12 +339,30 @@ def test_a_chapter_without_numbers_says_why_in_its_own_words(check: str) -> None
     assert (one.verdict, one.evidence) == ("not applicable", "A survival task has none.")
 
 
+@pytest.mark.parametrize("check", ["calibration", "decision_curve", "subgroups"])
+def test_a_chapter_without_numbers_for_want_of_patients_is_not_enough_data(check: str) -> None:
+    cohort = make(0)
+    few = np.unique(cohort.patient[cohort.part == "test"])[12:]
+    cohort.part[np.isin(cohort.patient, few) & (cohort.part == "test")] = "none"
+    empty = {check: Chapter(check, check, ("Too few.",))}
+    one = found(check, cohort.audited(chapters=empty))
+    assert (one.verdict, one.evidence, one.needed) == ("not enough data", "Too few.", 10)
+
+
 def test_another_cohort_without_its_learners_passes_the_check_of_overlap() -> None:
     cohort = make(0)
     cohort.own, cohort.learned_from = False, 7
     one = found("overlap", cohort.audited())
     assert one.verdict == "pass"
     assert "7 such were left out" in one.evidence
+
+
+def test_whom_a_model_of_tables_knows_in_another_cohort_cannot_be_told() -> None:
+    cohort = make(0)
+    cohort.own, cohort.facts = False, {"learned_from": []}
+    one = found("overlap", cohort.audited())
+    assert one.verdict == "not applicable"
+    assert "cannot be told" in one.evidence
 
 
 def test_the_leakage_checks_of_another_cohort_are_those_on_record() -> None:

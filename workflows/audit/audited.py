@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -55,12 +55,12 @@ def joined(parts: Sequence[Said]) -> Said:
     scores = [one.scores for one in parts]
     whole = parts[0].scores
     groups = {name: np.concatenate([one.groups[name] for one in scores]) for name in whole.groups}
-    together = type(whole)(
-        whole.classes,
-        np.concatenate([one.predicted for one in scores]),
-        np.concatenate([one.target for one in scores]),
-        np.concatenate([one.patient for one in scores]),
-        groups,
+    together = replace(
+        whole,
+        predicted=np.concatenate([one.predicted for one in scores]),
+        target=np.concatenate([one.target for one in scores]),
+        patient=np.concatenate([one.patient for one in scores]),
+        groups=groups,
     )
     return Said(
         rows=np.concatenate([one.rows for one in parts]),

@@ -183,4 +183,11 @@ def _without(audited: Audited, chapter: str) -> Finding:
     """Say why a chapter has no number, in its own words."""
     if chapter not in audited.chapters:
         return not_applicable(f"the evaluation has no chapter {chapter}")
+    scores = audited.subject.test.scores
+    yardstick = YARDSTICKS[audited.subject.config.target.task]
+    sides = [scores.some(one == value) for one in scores.groups.values() for value in np.unique(one)]
+    looked = sides if chapter == SUBGROUPS and sides else [scores]
+    few = min(yardstick.rests_on(one) for one in looked)
+    if few < MINIMUM:
+        return not_enough("; ".join(audited.chapters[chapter].says), few, MINIMUM)
     return not_applicable("; ".join(audited.chapters[chapter].says) or f"the chapter {chapter} holds no number")

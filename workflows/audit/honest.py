@@ -69,9 +69,8 @@ def intervals_by_patient(audited: Audited) -> Finding:
             apart = replace(scores, patient=np.arange(studies))
             by_study = evaluate(apart, task, subject.package.thresholds, resamples).headline
             told.append(f"the recorded interval has {width:.2f} of the width by patient; by study it would be {by_study}")
-    if told:
-        return Finding("fail", "; ".join([*told, evidence]), measure, shown_width)
-    return Finding("pass", evidence, measure, shown_width)
+    measure = measure if shown_width is not None else ""
+    return Finding("fail" if told else "pass", "; ".join([*told, evidence]), measure, shown_width)
 
 
 def thresholds_from_validation(audited: Audited) -> Finding:

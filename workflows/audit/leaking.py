@@ -49,13 +49,15 @@ def overlap(audited: Audited) -> Finding:
 
 
 def _overlap_elsewhere(audited: Audited) -> Finding:
-    known = audited.subject.package.facts.get("learned_from")
-    if known is None:
-        return not_applicable("the package does not say from which files it learned, so nobody can tell whom it knows")
+    if not audited.subject.package.facts.get("learned_from"):
+        return not_applicable(
+            "this is not the cohort of the training, and the package names no image from which it learned: whether it knows "
+            "one of these patients cannot be told"
+        )
     left_out = audited.subject.learned_from
     test = audited.subject.test.scores.patient
     said = f"no study of this other cohort is of a patient from whose images the model learned; {left_out} such were left out"
-    said += "" if known else "; the model learned from no image, and patients known by tables alone cannot be told"
+    said += "; a patient known by tables or notes alone, or by another image, cannot be told"
     return Finding("pass", said, "share of test patients known to the model", share(np.zeros(len(test), bool), test))
 
 
