@@ -83,6 +83,15 @@ def test_without_need_the_simpler_is_taken_nearly_always() -> None:
     assert kinds.count("temperature") >= 32
 
 
+def test_a_curve_is_judged_by_patients_that_it_has_not_seen() -> None:
+    # Each patient has eight equal studies: steps that have seen seven of them foretell the eighth.
+    logits, target, _ = plant("temperature", 260, 2)
+    copies = np.repeat(np.arange(260), 8)
+    _, chosen = choose_recalibration(logits[copies], target[copies], copies, "binary", sigmoid)
+    assert chosen.kind == "temperature"
+    assert "2080 validation studies of 260 patients" in chosen.said
+
+
 def test_many_studies_of_a_patient_do_not_count_as_evidence_of_their_own() -> None:
     values = np.random.default_rng(0).normal(size=50)
     repeated = standard_error(np.repeat(values, 9), np.repeat(np.arange(50), 9))

@@ -5,6 +5,9 @@ that high probabilities are too high and low ones too low, as of a model that ha
 intercept where the slope is held at 1; above 0 more are ill than the model says. Of a value: the truth by linear regression
 on the prediction.
 
+Percentile intervals of the slope are somewhat narrow: with 100 patients of three studies, those of 95 % held the truth in 92
+% of 800 simulated cohorts (in the large: 94 %).
+
 Source:
     Cox, Two further applications of a model for binary regression, Biometrika 45 (1958) 562-565.
     Van Calster et al., Calibration: the Achilles heel of predictive analytics, BMC Med. 17 (2019) 230.
