@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 from scipy.special import expit
+from scipy.stats import t as student
 
 from medmm.errors import DataError
 from medmm.evaluation.chapter import Chapter
@@ -83,9 +84,11 @@ def test_an_auroc_stands_beside_the_limits_of_its_standard_error_and_auprc_besid
     chapter = discrimination(about, SCREEN)
     placed = np.stack([placements(scores.predicted[:, c], scores.target[:, c]) for c in range(2)], axis=-1)[None]
     both = aurocs(placed, scores.target, scores.patient)
-    half = 1.959964 * np.sqrt(both.covariance[0, 0])
-    found = chapter.measures["auroc_delong_macro"]
-    assert (found.value, found.low, found.high) == pytest.approx((both.value[0], both.value[0] - half, both.value[0] + half))
+    found, value = chapter.measures["auroc_delong_macro"], both.value[0]
+    rarer = min(len(set(scores.patient[one == outcome].tolist())) for one in scores.target.T for outcome in (0, 1))
+    half = student.ppf(0.975, rarer - 1) * np.sqrt(both.covariance[0, 0]) / (value * (1 - value))
+    limits = 1 / (1 + np.exp(-np.log(value / (1 - value)) + np.array([half, -half])))
+    assert (found.value, found.low, found.high) == pytest.approx((value, *limits))
     table = chapter.tables["auroc"].set_index("class")
     assert table.loc["mild", "prevalence"] == pytest.approx(scores.target[:, 0].mean())
     assert table.loc["mild", "delong_low"] == pytest.approx(auroc_estimates(scores)["mild"].low)

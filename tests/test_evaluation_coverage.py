@@ -14,7 +14,7 @@ from medmm.evaluation.intervals import Estimate, sample_and_resamples, summarise
 from medmm.evaluation.metrics import auroc, brier, patients_behind, sensitivity
 from medmm.types import Array, Scores
 
-COHORTS, PATIENTS, RESAMPLES = 500, 80, 200
+COHORTS, PATIENTS, RESAMPLES = 500, 80, 300
 LARGE_PATIENTS = 100_000
 ODDS = -1.0
 

@@ -52,6 +52,14 @@ def test_limits_are_percentiles_of_the_defined_resamples() -> None:
     assert str(estimate) == "50.500 [5.000, 95.000]"
 
 
+def test_a_biased_number_reaches_as_far_as_its_corrected_percentiles() -> None:
+    # Nine in ten draws lie below the value, a shift of 2 * 1.2816: from 2.5 % to 72.7 % and from 97.5 % to 1 - 3e-6.
+    values = np.array([0.9, *np.linspace(0, 1, 1001)])
+    plain, biased = (summarise(values, PATIENT, rests_on=10**9, biased=one) for one in (False, True))
+    assert (plain.low, plain.high) == (pytest.approx(0.025), pytest.approx(0.975))
+    assert (biased.low, biased.high) == (pytest.approx(0.025), pytest.approx(1.0, abs=1e-4))
+
+
 def test_few_patients_push_the_limits_out() -> None:
     # Student's t, 12 degrees of freedom: 2.1788 for 95 %, times sqrt(13 / 12) is 2.2678; below it 1.167 % of the normal curve.
     assert tails(0.95, 13) == (pytest.approx(0.01167, abs=2e-5), pytest.approx(1 - 0.01167, abs=2e-5))

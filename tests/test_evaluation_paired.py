@@ -8,7 +8,7 @@ from statsmodels.stats.multitest import multipletests
 
 from medmm.errors import DataError
 from medmm.evaluation.delong import aurocs, placements
-from medmm.evaluation.intervals import difference, patient_weights
+from medmm.evaluation.intervals import difference, patient_weights, tails
 from medmm.evaluation.paired import Rated, contrasts, headline_of, holm, normal_p, resampled_p
 from medmm.evaluation.yardstick import headline
 from medmm.types import Array, Scores
@@ -62,7 +62,7 @@ def test_every_method_meets_the_same_resamples() -> None:
     a, _, rival = three_methods()
     a, rival = replace(a, scores=a.scores[:1]), replace(rival, scores=rival.scores[:1])
     (found,) = contrasts([a], rival, ALL, resamples=100, seed=3)
-    assert found.gain == difference(headline, a.scores[0], rival.scores[0], resamples=100, seed=3)
+    assert found.gain == difference(headline, a.scores[0], rival.scores[0], resamples=100, seed=3, rests_on=found.rarer)
     assert contrasts([a, a], rival, ALL, resamples=100, seed=3)[1].gain == found.gain
     (other,) = contrasts([a], rival, ALL, resamples=100, seed=4)
     assert other.gain.low != found.gain.low
@@ -85,8 +85,12 @@ def test_limits_and_p_values_follow_from_gain_error_and_resamples() -> None:
         assert contrast.error == pytest.approx(error)
         assert (contrast.low, contrast.high) == (pytest.approx(gain - 1.959964 * error), pytest.approx(gain + 1.959964 * error))
         # Two comparisons: 2.5 % for a pair of limits, a normal deviate of 2.2414; four for the upper ones: 2.4977.
-        assert contrast.corrected_low == pytest.approx(min(gain - 2.241403 * error, np.quantile(drawn, 0.0125)))
-        assert contrast.corrected_high == pytest.approx(max(gain + 2.497705 * error, np.quantile(drawn, 1 - 0.00625)))
+        assert contrast.corrected_low == pytest.approx(
+            min(gain - 2.241403 * error, np.quantile(drawn, tails(0.975, contrast.rarer)[0]))
+        )
+        assert contrast.corrected_high == pytest.approx(
+            max(gain + 2.497705 * error, np.quantile(drawn, tails(0.9875, contrast.rarer)[1]))
+        )
         assert contrast.delong_p == pytest.approx(2 * norm.sf(abs(gain) / error))
         assert contrast.bootstrap_p == pytest.approx(2 * (1 + min((drawn <= 0).sum(), (drawn >= 0).sum())) / 401)
         p.append((contrast.corrected_p, max(contrast.delong_p, contrast.bootstrap_p)))

@@ -15,6 +15,7 @@ from medmm.evaluation.canvas import BAND_OPACITY, GREY, canvas, counts, dress, e
 from medmm.evaluation.decision import decide
 from medmm.evaluation.intervals import LEVEL, RESAMPLES, sample_and_resamples, summarise
 from medmm.evaluation.metrics import Metric, auroc, average_precision, by_blocks, cumulative_counts, patients_behind
+from medmm.evaluation.results import BIASED
 from medmm.evaluation.tasks import check, has_both
 from medmm.types import Array, Scores, Task
 
@@ -123,8 +124,9 @@ def _draw_classes(
             continue
         true, false = cumulative_counts(probability, target, weights[:1])
         x, y, _ = kind.curve(true[0], false[0])
-        rests_on = patients_behind(kind.metric_name.lower(), target, scores.patient)
-        estimate = summarise(kind.metric(probability, target, weights), scores.patient, rests_on=rests_on)
+        metric, drawn = kind.metric_name.lower(), kind.metric(probability, target, weights)
+        rests_on = patients_behind(metric, target, scores.patient)
+        estimate = summarise(drawn, scores.patient, rests_on=rests_on, biased=metric in BIASED)
         label = f"{prefix}{kind.metric_name} {estimate}"
         axes.plot(x, y, label=label, drawstyle=kind.drawstyle, linewidth=1.6, color=line.colour, linestyle=line.style)
         low, high = _band(probability, target, weights[1:], kind.curve)

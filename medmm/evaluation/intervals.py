@@ -33,6 +33,10 @@ RESAMPLES = 2000
 """Enough that the limits move by less than a tenth of the interval's width from seed to seed."""
 
 
+MOST_BELOW = 0.99
+"""Share of resamples below the value beyond which bias is not corrected further."""
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A number with its interval, and what it was made of.
@@ -96,7 +100,9 @@ def tails(level: float, patients: int) -> tuple[float, float]:
     return low, 1 - low
 
 
-def summarise(values: Array, patient: Array, level: float = LEVEL, rests_on: int | None = None) -> Estimate:
+def summarise(
+    values: Array, patient: Array, level: float = LEVEL, rests_on: int | None = None, *, biased: bool = False
+) -> Estimate:
     """Turn a value and its resamples into an estimate.
 
     Args:
@@ -104,12 +110,19 @@ def summarise(values: Array, patient: Array, level: float = LEVEL, rests_on: int
         patient: (n,) patients of the studies that the value counts.
         level: Inside 0 to 1.
         rests_on: Patients on whom the value rests, where these are fewer: those of the rarer outcome for an AUROC.
+        biased: The value is too high or too low in small samples, as an AUPRC is: the interval then reaches as far as that with
+            its percentiles corrected for bias (Efron & Tibshirani, chapter 14) does.
     """
     patients = len(np.unique(patient))
     defined = values[1:][np.isfinite(values[1:])]
     low = high = np.nan
     if defined.size and np.isfinite(values[0]):
-        low, high = np.quantile(defined, tails(level, patients if rests_on is None else rests_on))
+        low, high = np.quantile(defined, shares := tails(level, patients if rests_on is None else rests_on))
+        if biased:
+            below = ((defined < values[0]).mean() + (defined <= values[0]).mean()) / 2
+            shift = 2 * norm.ppf(np.clip(below, 1 - MOST_BELOW, MOST_BELOW))
+            corrected = np.quantile(defined, norm.cdf(shift + norm.ppf(shares)))
+            low, high = min(low, corrected[0]), max(high, corrected[1])
     return Estimate(float(values[0]), float(low), float(high), len(patient), patients, defined.size)
 
 

@@ -181,7 +181,7 @@ def contrasts(
     low_level, high_level = (1 - (1 - LEVEL) / len(methods) / times for times in (1, picked_from))
     found = []
     for index, method in enumerate(methods):
-        gain = summarise(gains[index], studies.patient)
+        gain = summarise(gains[index], studies.patient, rests_on=rarer)
         low, high = normal_limits(gain.value, errors[index], LEVEL)
         contrast = Contrast(
             name=method.name,
@@ -194,8 +194,8 @@ def contrasts(
             low=low,
             high=high,
             corrected_p=float(corrected_p[index]),
-            corrected_low=wider_limits(gains[index], errors[index], low_level)[0],
-            corrected_high=wider_limits(gains[index], errors[index], high_level)[1],
+            corrected_low=wider_limits(gains[index], errors[index], low_level, rarer)[0],
+            corrected_high=wider_limits(gains[index], errors[index], high_level, rarer)[1],
             rarer=rarer,
             picked_from=picked_from,
             note="; ".join(_notes(gain, errors[index], rarer, resamples, yardstick)),
@@ -226,16 +226,17 @@ def normal_limits(gain: float, error: float, level: float) -> tuple[float, float
     return float(gain - half), float(gain + half)
 
 
-def wider_limits(values: Array, error: float, level: float) -> tuple[float, float]:
+def wider_limits(values: Array, error: float, level: float, rests_on: int = 0) -> tuple[float, float]:
     """Give the lower of the two lower limits, of resamples and of the standard error, and the higher of the upper ones.
 
     Args:
         values: (1 + R,) the gain, then that of each resample.
         error: Its standard error.
         level: Inside 0 to 1.
+        rests_on: Patients on whom the gain rests; unknown where left out.
     """
     low, high = normal_limits(values[0], error, level)
-    drawn = summarise(values, np.empty(0), level)
+    drawn = summarise(values, np.empty(0), level, rests_on)
     return min(low, drawn.low), max(high, drawn.high)
 
 

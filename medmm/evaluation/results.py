@@ -9,6 +9,10 @@ from medmm.errors import DataError
 from medmm.evaluation.intervals import Estimate, summarise
 from medmm.types import Array
 
+BIASED = frozenset({"auprc"})
+"""Metrics that are too high in small samples: simulated intervals of 40 patients held the truth in 91 % without this, in 93 %
+with it."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -87,7 +91,7 @@ def result_of(metric: str, name: str, values: Array, patient: Array, *notes: str
         notes: What a reader must know beside it.
         rests_on: Patients on whom the value rests, where these are fewer.
     """
-    estimate = summarise(values, patient, rests_on=rests_on)
+    estimate = summarise(values, patient, rests_on=rests_on, biased=metric in BIASED)
     return Result(metric, name, estimate, "; ".join([*notes, *_notes(estimate, len(values) - 1)]))
 
 
