@@ -81,7 +81,7 @@ def _gained(measure: str, gain: Estimate, evidence: str, comparisons: int, rests
         return Finding("pass", evidence, measure, gain)
     half = gain.value - gain.low
     needed = ceil(gain.patients * (half / max(abs(gain.value), LEAST_GAIN)) ** 2)
-    return not_enough(f"{evidence}; the interval holds both a gain and none", gain.patients, needed, measure, gain)
+    return not_enough(f"{evidence}; neither surely better nor surely not", gain.patients, needed, measure, gain)
 
 
 def _metadata(audited: Audited, learning: Said, test: Said) -> tuple[list[str], Array, Array]:
