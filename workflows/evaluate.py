@@ -11,7 +11,7 @@ from medmm.evaluation.checklists import CHECKLISTS as GUIDELINES
 from medmm.evaluation.evaluate import evaluate
 from medmm.evaluation.plots import plots_of
 from medmm.evaluation.results import Evaluation
-from medmm.training.tracking import Record, connect, open_record
+from medmm.training.tracking import Record, TrackingSettings, connect, open_record
 
 from .chapters import CHAPTERS
 from .checklists import checklist_markdown, checklist_table
@@ -57,25 +57,44 @@ def evaluate_model(model: str, config: RunConfig, screen: Screen) -> Evaluated:
     """
     client = connect(config.tracking)
     subject = open_subject(model, config, screen)
-    config = subject.config
-    scores, task, package = subject.test.scores, config.target.task, subject.package
-    evaluation = evaluate(scores, task, package.thresholds, config.evaluation.resamples)
     chapters = write_chapters(subject, screen)
-    tracking = config.tracking.model_copy(update={"experiment": config.tracking.experiment or config.name})
-    with open_record(client, tracking, "evaluation") as record:
-        record.tags({"model_digest": package.digest, "cohort_digest": subject.manifest.digest})
-        record.measures(metrics(evaluation))
-        parts = {"test": subject.test.rows.tolist()}
-        log_rules(record, package.rulebook(), subject.studies, parts, subject.test.raw, config.evaluation.resamples)
-        record.table(evaluation.table(), "test/results.csv")
-        record.table(subject.manifest.table, "cohort.csv")
-        for name, plot in plots_of(task).items():
-            figure = plot(scores, task, package.thresholds)
-            taken_literally(figure)
-            record.figure(figure, f"plots/{name}.png")
-        log_chapters(record, chapters)
-        report = log_evidence(record, gather(subject, evaluation, chapters, datetime.now(UTC).date().isoformat()))
+    with open_record(client, tracking_of(config), "evaluation") as record:
+        evaluation, report = keep_evidence(record, subject, chapters)
     return Evaluated(evaluation, subject.own, subject.learned_from, len(subject.left_out), chapters, record.address(), report)
+
+
+def tracking_of(config: RunConfig) -> TrackingSettings:
+    """Give where what is found about a model is recorded: in the experiment of its trainings."""
+    return config.tracking.model_copy(update={"experiment": config.tracking.experiment or config.name})
+
+
+def keep_evidence(record: Record, subject: Subject, chapters: Sequence[Chapter]) -> tuple[Evaluation, str]:
+    """Keep all that was found about a model in MLflow.
+
+    Args:
+        record: Where to.
+        subject: The model and the studies.
+        chapters: The parts of the evidence.
+
+    Returns:
+        The metrics of the answers after the rules, and the report as HTML.
+    """
+    config, scores, package = subject.config, subject.test.scores, subject.package
+    task = config.target.task
+    evaluation = evaluate(scores, task, package.thresholds, config.evaluation.resamples)
+    record.tags({"model_digest": package.digest, "cohort_digest": subject.manifest.digest})
+    record.measures(metrics(evaluation))
+    parts = {"test": subject.test.rows.tolist()}
+    log_rules(record, package.rulebook(), subject.studies, parts, subject.test.raw, config.evaluation.resamples)
+    record.table(evaluation.table(), "test/results.csv")
+    record.table(subject.manifest.table, "cohort.csv")
+    for name, plot in plots_of(task).items():
+        figure = plot(scores, task, package.thresholds)
+        taken_literally(figure)
+        record.figure(figure, f"plots/{name}.png")
+    log_chapters(record, chapters)
+    today = datetime.now(UTC).date().isoformat()
+    return evaluation, log_evidence(record, gather(subject, evaluation, tuple(chapters), today))
 
 
 def write_chapters(subject: Subject, screen: Screen) -> tuple[Chapter, ...]:

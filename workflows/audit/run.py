@@ -16,8 +16,8 @@ from medmm.settings import Plain
 from medmm.tables import nearest
 from medmm.training.tracking import connect, open_record
 
-from ..evaluate import write_chapters
-from ..report import named_numbers
+from ..evaluate import keep_evidence, tracking_of, write_chapters
+from ..evidence_page import PAGE
 from ..screen import Screen
 from ..subject import open_subject
 from . import CHECKS, check_all
@@ -37,7 +37,7 @@ class AuditReport:
         findings: One a check.
         idle: Waivers that let nothing pass.
         model_digest, cohort_digest: What was audited, and on what.
-        folder: Where audit.json and audit.csv lie.
+        folder: Where audit.json, audit.csv and the report lie.
         run_page: The run's page below the address of the UI.
     """
 
@@ -70,23 +70,22 @@ def audit_model(model: str, config: RunConfig, waive: Mapping[str, str], screen:
     waive = {**config.audit.waive, **waive}
     subject = open_subject(_package_of(model), config, screen)
     screen.say("gathering the evidence ...")
-    audited = gather(subject, write_chapters(subject, screen), screen)
+    chapters = write_chapters(subject, screen)
+    audited = gather(subject, chapters, screen)
     screen.say(f"making {CHECKED} checks ...")
     findings, idle = check_all(audited, waive)
     chapter = audit_chapter(findings)
     content = plain(findings, idle, subject.package.digest, subject.manifest.digest)
-    tracking = config.tracking.model_copy(update={"experiment": config.tracking.experiment or config.name})
-    with open_record(client, tracking, NAME) as record:
+    with open_record(client, tracking_of(config), NAME) as record:
         failed = any(one.verdict == "fail" for one in findings)
-        record.tags({"model_digest": subject.package.digest, "cohort_digest": subject.manifest.digest})
+        _, report = keep_evidence(record, subject, (*chapters, chapter))
         record.tags({"audit": "fail" if failed else "pass"})
-        record.measures(named_numbers({f"{NAME}/{name}": one for name, one in chapter.measures.items()}))
         record.measures({f"{NAME}/{verdict.replace(' ', '_')}": count for verdict, count in _counts(findings).items()})
         record.document(content, "audit.json")
-        record.table(chapter.tables["checks"], "audit.csv")
         page = record.address()
     write_json(config.folder / "audit.json", content)
     write_text(config.folder / "audit.csv", chapter.tables["checks"].to_csv(index=False))
+    write_text(config.folder / PAGE, report)
     return AuditReport(findings, idle, subject.package.digest, subject.manifest.digest, config.folder, page)
 
 
@@ -151,7 +150,8 @@ def show_audit(report: AuditReport, screen: Screen) -> None:
             "fails: " + ", ".join(one.check for one in report.failed) + "; what may be so, waive with its reason: "
             f"--waive {report.failed[0].check}=REASON, or under audit.waive in the run file"
         )
-    screen.say(f"written to {report.folder / 'audit.json'} and audit.csv; run: {report.run_page} in `medmm ui`")
+    screen.say(f"report: {report.folder / PAGE}; beside it audit.json and audit.csv")
+    screen.say(f"run: {report.run_page} in `medmm ui`")
 
 
 CHECKS_TITLED: Mapping[str, str] = {name: name.replace("_", " ") for name in CHECKS}
