@@ -12,11 +12,17 @@ from medmm.errors import ConfigError
 from medmm.files import write_text
 from medmm.training.tracking import TrackingSettings
 
+from .audit.run import audit_model, show_audit
+from .evidence_page import PAGE
+from .explain import Asked, explain_studies, in_short
 from .score import score_studies
 from .screen import Screen
 from .train import show_trained, train
 
 NEW_STUDIES = 20
+EXPLAINED = 2
+"""Row of the new study that is explained."""
+
 SEED = 7
 
 
@@ -96,14 +102,27 @@ def run_demo(out: Path, patients: int, screen: Screen) -> None:
     config: RunConfig = parse_config(demo_config(out), config_file.name)
     trained = train(config, screen)
     screen.say("")
+    audited = audit_model(str(trained.package), config, {}, screen)
+    screen.say("")
     make_cohort(out / "incoming", new_studies(patients))
     tracking = TrackingSettings(uri=config.tracking.uri)
     scored = score_studies("models:/demo@champion", out / "incoming", out / "scores", tracking, screen)
     screen.say("")
     show_trained(trained, config, screen)
+    screen.say("")
+    show_audit(audited, screen)
+    screen.say("")
     reasons = ", ".join(f"{code.value}: {count}" for code, count in sorted(scored.rejected.items()))
     screen.say(f"new studies: {scored.scored} scored, {sum(scored.rejected.values())} rejected ({reasons}) in {out / 'scores'}")
+    explained = explain_studies(
+        "models:/demo@champion", out / "incoming", Asked([EXPLAINED]), out / "explained", tracking, screen
+    )
+    screen.say(in_short(explained[0]))
     screen.say(f"the whole demo took {(time.monotonic() - start) / 60:.1f} minutes")
+    screen.say("")
+    screen.say("look at:")
+    screen.say(f"  {audited.folder / PAGE}   the report")
+    screen.say(f"  {out / 'explained'}/study_{EXPLAINED}.html   why the model says what it says of one study")
     screen.say("")
     screen.say("go on with:")
     screen.say(f"  medmm ui {out}")

@@ -103,12 +103,10 @@ def in_short(one: Explanation) -> str:
 
 def _near(package: Package, joint: Array) -> tuple[Neighbour, ...]:
     """Look the nearest training studies up in what the package keeps of them, if it keeps any."""
-    known = getattr(getattr(package, "references", None), "neighbours", None)
-    if known is None:
+    if package.references is None:
         return ()
-    labels = getattr(known, "labels", None)
-    words = None if labels is None else [label_in_words(package.target, label) for label in labels]
-    return nearest(joint, known.joint, known.rows, labels=words)
+    known = package.references.neighbours
+    return nearest(joint, known.joint, known.rows, labels=[label_in_words(package.target, label) for label in known.labels])
 
 
 def label_in_words(target: TargetSettings, label: Array) -> str:
