@@ -349,6 +349,15 @@ def test_a_chapter_without_numbers_for_want_of_patients_is_not_enough_data(check
     assert (one.verdict, one.evidence, one.needed) == ("not enough data", "Too few.", 10)
 
 
+def test_outliers_are_not_judged_where_no_limit_could_be_drawn() -> None:
+    cohort = make(0)
+    few = np.unique(cohort.patient[cohort.part == "validation"])[19:]
+    cohort.part[np.isin(cohort.patient, few) & (cohort.part == "validation")] = "none"
+    blind = {"outliers/noise": Estimate(0.5, 0.5, 0.5, 200, 128, 2000)}
+    one = found("out_of_distribution", cohort.audited(chapters=chapters(novelty=blind)))
+    assert one.told() == "not enough data (19 patients, 20 needed)"
+
+
 def test_another_cohort_without_its_learners_passes_the_check_of_overlap() -> None:
     cohort = make(0)
     cohort.own, cohort.learned_from = False, 7

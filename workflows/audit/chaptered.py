@@ -45,6 +45,9 @@ LARGEST_GAP = 0.1
 LEAST_TOLD_APART = 0.6
 """AUROC of planted outliers."""
 
+VALIDATION_NEEDED = 20
+"""Patients without whom no limit is drawn that accepts 95 % of them."""
+
 MOST_ALARMS = 0.15
 """Of ordinary studies, at a threshold that is to accept 95 %."""
 
@@ -121,6 +124,10 @@ def out_of_distribution(audited: Audited) -> Finding:
     outliers, alarms = audited.measures(NOVELTY, OUTLIERS), audited.measures(NOVELTY, FALSE_ALARMS)
     if not outliers and not alarms:
         return _without(audited, NOVELTY)
+    validation = audited.subject.parts.get("validation")
+    drawn = VALIDATION_NEEDED if validation is None else len(np.unique(validation.scores.patient))
+    if drawn < VALIDATION_NEEDED:
+        return not_enough("too few validation patients to draw a limit, so that no study is novel", drawn, VALIDATION_NEEDED)
     judged = []
     if alarms:
         named = {f"by {name.partition('/')[2] or 'the whole study'}": one for name, one in alarms.items()}
