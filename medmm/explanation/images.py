@@ -42,8 +42,8 @@ BLURRED_SHARE = 0.5
 
 On 20 simulated radiographs (a known opacity on 18 % of the image, a model of AUROC 0.99) the map of an occlusion had 3.8 times
 as much of its weight on the opacity as chance, and its peak there in 95 %. With a sixth of a side it was 1.3 times and 5 %, for
-the opacity can still be seen in such a blur; with black 4.4 times and 100 %, but black is itself a finding to a network, and
-the deletion test was passed in half of the studies instead of all."""
+the opacity can still be seen in such a blur. Black gave 4.4 times and 100 %, but a black hole in a lung is itself a finding.
+With the blur integrated gradients had 1.5 times and 25 %, Grad-CAM, of 2 x 2 fields at 64 pixels, 1.2 times and none."""
 
 GRADIENT_STEPS = 32
 
