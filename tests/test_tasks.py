@@ -55,9 +55,6 @@ SETS = {
     "regression": ["set_low", "set_high"],
     "survival": [],
 }
-SHORT_OF_TRAINING = {"drift_reference"}
-"""Checks that so small a run may fail."""
-
 HEADLINES = {"regression": "r2", "survival": "c_index"}
 
 
@@ -230,7 +227,7 @@ def test_a_packaged_model_is_evaluated_again_to_the_same_headline(run: Run) -> N
 def test_an_audit_of_every_task_gives_25_verdicts_and_its_record(run: Run) -> None:
     report = audit_model(str(run.config.folder), run.config, {}, SCREEN)
     assert [one.check for one in report.findings] == list(CHECKS)
-    assert {one.check for one in report.failed} <= SHORT_OF_TRAINING
+    assert not report.failed
     by_name = {one.check: one for one in report.findings}
     assert by_name["overlap"].verdict == by_name["metadata_only"].verdict == by_name["record_complete"].verdict == "pass"
     content = json.loads((run.config.folder / "audit.json").read_text())

@@ -108,7 +108,7 @@ def thresholds_from_validation(audited: Audited) -> Finding:
 
 def drift_reference(audited: Audited) -> Finding:
     """Tell whether the package ships what a hospital needs to see its inputs and answers drift."""
-    references = getattr(audited.subject.package, "references", None)
+    references = audited.subject.package.references
     if not references:
         return Finding(
             "fail", "the package has no reference of its training studies, so drift cannot be seen: package the run again"
