@@ -212,6 +212,12 @@ def test_a_packaged_model_is_evaluated_with_its_own_threshold(run: Run, tmp_path
     assert not evaluated.own_cohort
     assert evaluated.left_out == 0
     assert evaluated.evaluation.headline.patients == 40
+    references = load_package(run.trained.package).references
+    assert references is not None
+    assert np.isinf(references.novelty.limit).all(), "18 validation patients draw no limit"
+    novelty = next(one for one in evaluated.chapters if one.name == "novelty")
+    assert not [name for name in novelty.measures if name.startswith("outliers/")]
+    assert "Not enough data to plant outliers" in " ".join(novelty.says)
 
 
 def test_a_patient_whose_images_taught_the_model_is_not_judged_under_another_name(run: Run, tmp_path: Path) -> None:

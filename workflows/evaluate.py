@@ -9,7 +9,6 @@ from medmm.evaluation.canvas import taken_literally
 from medmm.evaluation.chapter import Chapter
 from medmm.evaluation.checklists import CHECKLISTS as GUIDELINES
 from medmm.evaluation.evaluate import evaluate
-from medmm.evaluation.plots import plots_of
 from medmm.evaluation.results import Evaluation
 from medmm.training.tracking import Record, TrackingSettings, connect, open_record
 
@@ -88,10 +87,6 @@ def keep_evidence(record: Record, subject: Subject, chapters: Sequence[Chapter])
     log_rules(record, package.rulebook(), subject.studies, parts, subject.test.raw, config.evaluation.resamples)
     record.table(evaluation.table(), "test/results.csv")
     record.table(subject.manifest.table, "cohort.csv")
-    for name, plot in plots_of(task).items():
-        figure = plot(scores, task, package.thresholds)
-        taken_literally(figure)
-        record.figure(figure, f"plots/{name}.png")
     log_chapters(record, chapters)
     today = datetime.now(UTC).date().isoformat()
     return evaluation, log_evidence(record, gather(subject, evaluation, tuple(chapters), today))

@@ -75,7 +75,10 @@ def novelty(subject: Subject, screen: Screen) -> Chapter:
     says = [_how(fitted), *_quiet(fitted, alarms, own=subject.own), *_seen(planted, outliers), _kept(references.drift.patient)]
     few = [name for name in fitted.inputs if f"outliers/{name}" not in outliers]
     if few:
-        says.append(f"Not enough data to plant outliers: fewer than {MINIMUM} patients have {', '.join(few)}.")
+        says.append(
+            f"Not enough data to plant outliers of {', '.join(few)}: {MINIMUM} test patients who have it are needed, and "
+            f"{round(ACCEPTED / (1 - ACCEPTED))} validation patients for its limit."
+        )
     figure = novelty_plot(_spreads(fitted, distance, planted, measures), _counts(test))
     tables = {"outliers": table, "false_alarms": _alarm_table(alarms)}
     return Chapter(NAME, TITLE, tuple(says), measures, tables, {"distance": figure})
@@ -95,6 +98,8 @@ def _alarms(fitted: Novelty, distance: Array, test: Said, resamples: int) -> dic
 
 def _plant(subject: Subject, fitted: Novelty, distance: Array, name: str, resamples: int) -> list[Planted]:
     test, place = subject.test, fitted.inputs.index(name)
+    if not np.isfinite(fitted.limit[place + 1]):  # then every distance is 0 limits
+        return []
     has = np.flatnonzero(test.present[:, place])
     has = np.sort(np.random.default_rng(0).permutation(has)[:MOST])
     if len(np.unique(test.scores.patient[has])) < MINIMUM or not np.isfinite(distance[has, place + 1]).all():
