@@ -148,6 +148,22 @@ def test_verdicts_are_words_that_follow_from_the_numbers(run: Run) -> None:
     assert "not judged" in evidence_page(none)
 
 
+@pytest.mark.parametrize(
+    ("verdicts_of_checks", "word", "tone"),
+    [
+        (["pass", "not enough data", "waived"], "no check fails", "good"),
+        (["pass", "fail"], "a check fails", "bad"),
+        (["fail", "pass", "fail"], "2 checks fail", "bad"),
+    ],
+)
+def test_an_audit_stands_in_the_box(run: Run, verdicts_of_checks: list[str], word: str, tone: str) -> None:
+    assert not [one for one in verdicts(run.evidence) if one.anchor == "audit"]
+    checks = pd.DataFrame({"check": range(len(verdicts_of_checks)), "verdict": verdicts_of_checks})
+    chapter = Chapter("audit", "Audit", ("3 checks: as they are", "how"), {}, {"checks": checks})
+    found = verdicts(replace(run.evidence, chapters=(*run.evidence.chapters, chapter)))[-1]
+    assert (found.word, found.tone, found.said, found.anchor) == (word, tone, "3 checks: as they are.", "audit")
+
+
 def with_facts(evidence: Evidence, **changes: object) -> Evidence:
     package = evidence.subject.package
     return replace(evidence, subject=replace(evidence.subject, package=replace(package, facts={**package.facts, **changes})))

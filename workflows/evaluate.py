@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from medmm.config import RunConfig
-from medmm.evaluation.canvas import taken_literally
 from medmm.evaluation.chapter import Chapter
 from medmm.evaluation.checklists import CHECKLISTS as GUIDELINES
 from medmm.evaluation.evaluate import evaluate
@@ -104,7 +103,6 @@ def log_chapters(record: Record, chapters: Sequence[Chapter]) -> None:
         for name, table in one.tables.items():
             record.table(table, f"{one.name}/{name}.csv")
         for name, figure in one.figures.items():
-            taken_literally(figure)
             record.figure(figure, f"{one.name}/{name}.png")
 
 

@@ -112,7 +112,18 @@ def finding(chapter: Chapter) -> str:
 
 def verdicts(evidence: Evidence) -> list[Verdict]:
     """Say what a reader should take away, each in a word and a sentence with its number."""
-    return [*_of_the_number(evidence), *_of_calibration(evidence), _of_the_cohort(evidence), *_of_leaks(evidence)]
+    box = [*_of_the_number(evidence), *_of_calibration(evidence), _of_the_cohort(evidence), *_of_leaks(evidence)]
+    return [*box, *_of_the_audit(evidence)]
+
+
+def _of_the_audit(evidence: Evidence) -> Iterator[Verdict]:
+    """Say whether a check failed, where there was an audit."""
+    chapter = evidence.chapter("audit")
+    if chapter is None:
+        return
+    failed = int((chapter.tables["checks"]["verdict"] == "fail").sum())
+    word = {0: "no check fails", 1: "a check fails"}.get(failed, f"{failed} checks fail")
+    yield Verdict(word, "bad" if failed else "good", f"{chapter.says[0].rstrip('.')}.", "audit")
 
 
 def _of_the_number(evidence: Evidence) -> Iterator[Verdict]:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from medmm.cohort.target import TargetSettings
 from medmm.evaluation.canvas import COLOURS, GREY, TEXT_POINTS, canvas, counts, dress, entitle
 from medmm.evaluation.conformal import Conformal, questions, truth
+from medmm.evaluation.forest import plain
 from medmm.evaluation.intervals import LEVEL, Estimate, sample_and_resamples, summarise
 from medmm.evaluation.metrics import by_blocks
 from medmm.evaluation.subgroups import MINIMUM
@@ -104,7 +105,7 @@ def coverage_plot(rows: Sequence[Covered], level: float, scores: Scores) -> Figu
         colour = COLOURS[1] if one.kind == "all" else COLOURS[0]
         left.plot([one.coverage.low, one.coverage.high], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt")
         left.plot([one.coverage.value], [y], "s", color=colour, markersize=5)
-    left.set_yticks(height, [f"{one.label} (n = {one.coverage.studies:,})" for one in shown])
+    left.set_yticks(height, [f"{plain(one.label)} (n = {one.coverage.studies:,})" for one in shown])
     left.set_ylim(-0.6, len(shown) - 0.2)
     dress(left, f"Coverage [{LEVEL:.0%} interval by patient]", "")
     entitle(

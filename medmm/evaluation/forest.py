@@ -98,10 +98,9 @@ def gaps_plot(rows: Sequence[tuple[str, Estimate, tuple[float, float]]], yardsti
 
 
 def plain(text: str) -> str:
-    """Give a text that a figure shows as it is: on one line, not too long, without the signs of formulas."""
+    """Give a text that a figure has room for: on one line, and not too long."""
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
-    line = line if len(line) <= LONGEST_NAME else line[: LONGEST_NAME - 1] + "…"
-    return line.replace("$", r"\$")
+    return line if len(line) <= LONGEST_NAME else line[: LONGEST_NAME - 1] + "…"
 
 
 def _forest(

@@ -84,7 +84,10 @@ class Record:
         self.client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in values.items()])
 
     def figure(self, figure: "Figure", path: str) -> None:
-        """Keep a figure as an artifact."""
+        """Keep a figure as an artifact, every name in it taken literally."""
+        from medmm.evaluation.canvas import taken_literally
+
+        taken_literally(figure)
         self.client.log_figure(self.run_id, figure, path)
 
     def table(self, table: pd.DataFrame, path: str) -> None:

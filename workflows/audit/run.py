@@ -94,8 +94,9 @@ def audit_chapter(findings: Sequence[Finding]) -> Chapter:
     counts = _counts(findings)
     says = [
         f"{len(findings)} checks: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count),
-        "A check fails where the whole interval of its number lies beyond its limit, at a level that all checks share: a "
-        f"faultless model fails any of them in at most {FAMILY:.0%} of audits.",
+        "A check fails where all that its number may be lies beyond a limit, at a level that all checks share: a faultless "
+        f"model fails any of them in at most {FAMILY:.0%} of audits. A pass says that nothing was found, which with few "
+        "patients is little.",
     ]
     says += [f"{CHECKS_TITLED[one.check]} fails: {one.evidence}." for one in findings if one.verdict == "fail"]
     says += [
@@ -135,8 +136,11 @@ def waivers(given: Sequence[str]) -> dict[str, str]:
 
 def show_audit(report: AuditReport, screen: Screen) -> None:
     """Say how an audit ended."""
-    rows = [(CHECKS_TITLED[one.check], one.told(), "" if one.number is None else str(one.number)) for one in report.findings]
-    screen.table("Audit, with 95 % intervals by patient", ("check", "verdict", "number"), rows)
+    rows = [
+        (CHECKS_TITLED[one.check], one.told(), "" if one.number is None else str(one.number), one.measure)
+        for one in report.findings
+    ]
+    screen.table("Audit, with 95 % intervals by patient", ("check", "verdict", "number", "which is"), rows)
     for one in report.findings:
         if one.verdict != "pass":
             screen.say(escape(f"{one.check}: {one.verdict}: {one.evidence}"))

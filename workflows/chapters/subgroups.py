@@ -63,16 +63,6 @@ def _says(scores: Scores, rows: Sequence[Subgroup], heads: Sequence[Subgroup], y
         f"{len(heads)} groups of {len(scores.groups)} columns ({', '.join(scores.groups)}); {len(heads) - len(short)} have "
         f"enough patients for a number ({needed})."
     )
-    for one in short:
-        yield f"{_name(one)}: {one.result.note or 'not defined'}; {_on(one.result.estimate)}."
-    for column in scores.groups:
-        own = [one for one in heads if one.column == column and np.isfinite(one.result.estimate.value)]
-        if len(own) > 1:
-            low, high = (pick(own, key=lambda one: one.result.estimate.value) for pick in (min, max))
-            yield (
-                f"{column}: {yardstick.label} from {low.result.estimate} ({_value(low)}, {_on(low.result.estimate)}) "
-                f"to {high.result.estimate} ({_value(high)}, {_on(high.result.estimate)})."
-            )
     tested = [one for one in rows if np.isfinite(one.gap.corrected_p)]
     found = [one for one in tested if differs(one)]
     for one in found:
@@ -94,6 +84,16 @@ def _says(scores: Scores, rows: Sequence[Subgroup], heads: Sequence[Subgroup], y
         )
     if not tested:
         yield "No gap can be given: it takes enough patients in the group and among all others."
+    for one in short:
+        yield f"{_name(one)}: {one.result.note or 'not defined'}; {_on(one.result.estimate)}."
+    for column in scores.groups:
+        own = [one for one in heads if one.column == column and np.isfinite(one.result.estimate.value)]
+        if len(own) > 1:
+            low, high = (pick(own, key=lambda one: one.result.estimate.value) for pick in (min, max))
+            yield (
+                f"{column}: {yardstick.label} from {low.result.estimate} ({_value(low)}, {_on(low.result.estimate)}) "
+                f"to {high.result.estimate} ({_value(high)}, {_on(high.result.estimate)})."
+            )
 
 
 def _of_group(one: Subgroup) -> Estimate:
