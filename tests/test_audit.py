@@ -411,7 +411,11 @@ def test_a_failure_needs_evidence_and_a_pass_an_interval_that_tells_something() 
         return judge("AUROC", estimate(value, half, patients), "so", most=0.7)
 
     assert verdict(0.9, 0.05).verdict == "fail"
-    assert verdict(0.75, 0.2).verdict == "pass"  # no evidence that it is above the limit
+    assert verdict(0.69, 0.2).verdict == "pass"  # no evidence that it is above the limit
+    # By hand: the limit is 0.05 away, the deciding one 0.2 * 2.878 / 1.960 = 0.294, so (0.294 / 0.05)² = 34.5 times as many.
+    doubtful = verdict(0.75, 0.2)
+    assert doubtful.told() == "not enough data (50 patients, 1726 needed)"
+    assert "beyond the limit of 0.7, but not surely" in doubtful.evidence
     assert verdict(0.9, 0.05, patients=9).told() == "not enough data (9 patients, 10 needed)"
     assert verdict(0.6, 0.5, patients=50).told() == "not enough data (50 patients, 200 needed)"  # twice too wide
 

@@ -5,7 +5,7 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from medmm.evaluation.intervals import interval
-from medmm.evaluation.metrics import sensitivity
+from medmm.evaluation.metrics import patients_behind, sensitivity
 from medmm.evaluation.operating import (
     Point,
     effective_number,
@@ -62,7 +62,8 @@ def test_the_bootstrap_interval_is_that_of_the_metric() -> None:
     probability = np.clip(0.5 + 0.3 * (target - 0.5) + rng.normal(0, 0.3, 200), 0, 1)
     patient = np.repeat(np.arange(50), 4)
     of = by_measure(operating_points(binary(probability, target, patient), "binary", (0.5,), (), resamples=300, seed=3))
-    by_metric = interval(lambda w: sensitivity(probability >= 0.5, target, w), patient, 300, 3)
+    few = patients_behind("sensitivity", target, patient)
+    by_metric = interval(lambda w: sensitivity(probability >= 0.5, target, w), patient, 300, 3, rests_on=few)
     assert of["sensitivity"].estimate.low == pytest.approx(by_metric.low)
     assert of["sensitivity"].estimate.high == pytest.approx(by_metric.high)
 

@@ -24,7 +24,7 @@ from medmm.evaluation.subgroups import MINIMUM
 from medmm.evaluation.survival import c_index
 from medmm.evaluation.tasks import MACRO
 from medmm.evaluation.values import mean_absolute_error, r_squared
-from medmm.evaluation.yardstick import too_few
+from medmm.evaluation.yardstick import YARDSTICKS, too_few
 from medmm.files import is_safe_name
 from medmm.settings import Settings
 from medmm.strict_yaml import read_document
@@ -242,8 +242,8 @@ def _judge(
     values = [_values(one.metric, scores, task, own, columns, weights) for scores, own in zip(pair, thresholds, strict=True)]
     sign = -1 if one.metric in LESS_IS_BETTER else 1
     counted = _counted(one.metric, pair[0], columns)
-    champion, challenger = (summarise(each, counted) for each in values)
-    gain = summarise(sign * (values[1] - values[0]), counted)
+    few = YARDSTICKS[task].rests_on(pair[0]) if one.metric == YARDSTICKS[task].metric else None
+    champion, challenger, gain = (summarise(each, counted, rests_on=few) for each in (*values, sign * (values[1] - values[0])))
     same = np.array_equal(pair[0].predicted, pair[1].predicted) and np.array_equal(*thresholds)
     met, why = _verdict(one, challenger, gain, same=same)
     return Judged(one, champion, challenger, gain, met, why)

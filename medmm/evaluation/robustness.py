@@ -72,11 +72,13 @@ def judge(clean: Scores, damaged: Array, kept: Array, severity: float, task: Tas
     before = clean.some(kept)
     after = Scores(before.classes, damaged[kept], before.target, before.patient)
     headline = drop = np.full(len(weights), np.nan)
-    if kept.any() and yardstick.rests_on(before) >= MINIMUM:
+    few = yardstick.rests_on(before) if kept.any() else 0
+    if few >= MINIMUM:
         headline = yardstick.of(after, weights[:, kept])
         drop = yardstick.of(before, weights[:, kept]) - headline
     refused = summarise(share(~kept, weights), clean.patient)
-    return Step(severity, summarise(headline, patient), summarise(drop, patient), refused)
+    found, lost = (summarise(one, patient, rests_on=few) for one in (headline, drop))
+    return Step(severity, found, lost, refused)
 
 
 def curve_table(curves: list[Curve]) -> pd.DataFrame:

@@ -109,4 +109,6 @@ def recorded(facts: Plain) -> tuple[Leak, ...]:
 def headline_of(scores: Scores, config: RunConfig) -> Estimate:
     """Estimate the number by which models of this task are compared."""
     yardstick = YARDSTICKS[config.target.task]
-    return interval(partial(yardstick.of, scores), scores.patient, config.evaluation.resamples)
+    return interval(
+        partial(yardstick.of, scores), scores.patient, config.evaluation.resamples, rests_on=yardstick.rests_on(scores)
+    )

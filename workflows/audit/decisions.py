@@ -3,8 +3,8 @@
 import numpy as np
 
 from medmm.evaluation.decision import THRESHOLDED, decide
-from medmm.evaluation.intervals import Estimate, interval
-from medmm.evaluation.metrics import sensitivity, specificity
+from medmm.evaluation.intervals import Estimate, sample_and_resamples, summarise
+from medmm.evaluation.metrics import patients_behind, sensitivity, specificity
 from medmm.evaluation.subgroups import MINIMUM
 from medmm.types import Scores
 
@@ -53,12 +53,14 @@ def _rates(audited: Audited, scores: Scores, column: int) -> dict[str, Estimate]
     """Estimate sensitivity, specificity, and their sum less one."""
     subject = audited.subject
     decided = decide(scores.predicted, subject.package.thresholds, subject.config.target.task)[:, column]
-    target, patient, resamples = scores.target[:, column], scores.patient, subject.config.evaluation.resamples
-    return {
-        "sensitivity": interval(lambda w: sensitivity(decided, target, w), patient, resamples),
-        "specificity": interval(lambda w: specificity(decided, target, w), patient, resamples),
-        "youden": interval(lambda w: sensitivity(decided, target, w) + specificity(decided, target, w) - 1, patient, resamples),
+    target, patient = scores.target[:, column], scores.patient
+    weights = sample_and_resamples(patient, subject.config.evaluation.resamples, 0)
+    values = {"sensitivity": sensitivity(decided, target, weights), "specificity": specificity(decided, target, weights)}
+    rates = {
+        metric: summarise(own, patient, rests_on=patients_behind(metric, target, patient)) for metric, own in values.items()
     }
+    youden = values["sensitivity"] + values["specificity"] - 1
+    return rates | {"youden": summarise(youden, patient, rests_on=patients_behind("auroc", target, patient))}
 
 
 def _outcomes(scores: Scores, column: int) -> int:

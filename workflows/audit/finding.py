@@ -97,6 +97,10 @@ def not_enough(evidence: str, had: int, needed: int, measure: str = "", number: 
     return Finding("not enough data", evidence, measure, number, had, max(needed, had + 1))
 
 
+FARTHEST = 10.0
+"""Nobody is asked for more than a hundred times the patients there are."""
+
+
 def widened(one: Estimate, comparisons: int = 1) -> Estimate:
     """Give an estimate whose limits are those that decide: of one of several numbers of one of all checks.
 
@@ -128,7 +132,7 @@ def judge(
     fewest: int = MINIMUM,
     widest: float = WIDEST,
 ) -> Finding:
-    """Turn a number into a verdict.
+    """Turn a number into a verdict: what lies beyond its limit fails where that is sure, and never passes.
 
     Args:
         measure: What it is, in words.
@@ -148,6 +152,13 @@ def judge(
         return not_enough(f"{evidence}; it is not defined here", had, 2 * fewest, measure)
     if beyond(one, most, least, comparisons):
         return Finding("fail", evidence, measure, one)
+    for limit, distance, reach in (
+        (most, one.value - (most or 0), one.value - widened(one, comparisons).low),
+        (least, (least or 0) - one.value, widened(one, comparisons).high - one.value),
+    ):
+        if limit is not None and distance > 0:
+            needed = ceil(had * min(reach / distance, FARTHEST) ** 2)
+            return not_enough(f"{evidence}; beyond the limit of {limit:g}, but not surely", had, needed, measure, one)
     width = one.high - one.low
     if width > widest:
         return not_enough(evidence, had, ceil(had * (width / widest) ** 2), measure, one)

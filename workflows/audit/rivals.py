@@ -43,7 +43,7 @@ def metadata_only(audited: Audited) -> Finding:
     said = simple_answers(known, learning.scores.target, asked, task)
     own = subject.test.scores
     rival = replace(own, predicted=np.broadcast_to(said, own.predicted.shape))
-    gain = difference(yardstick.of, own, rival, subject.config.evaluation.resamples)
+    gain = difference(yardstick.of, own, rival, subject.config.evaluation.resamples, rests_on=yardstick.rests_on(own))
     evidence = f"{yardstick.label} of the model less that of {', '.join(names)} alone: {shown(gain, 3)}"
     return _gained(f"{yardstick.label} gained over metadata alone", gain, evidence, 1, yardstick.rests_on(own))
 

@@ -25,6 +25,7 @@ from .audited import gather
 from .finding import CHECKED, FAMILY, Finding
 
 NAME = "audit"
+CHECK_COLUMNS = ("check", "verdict", "number")
 PACKAGE = "package"
 """Where the folder of a run keeps its package."""
 
@@ -136,11 +137,8 @@ def waivers(given: Sequence[str]) -> dict[str, str]:
 
 def show_audit(report: AuditReport, screen: Screen) -> None:
     """Say how an audit ended."""
-    rows = [
-        (CHECKS_TITLED[one.check], one.told(), "" if one.number is None else str(one.number), one.measure)
-        for one in report.findings
-    ]
-    screen.table("Audit, with 95 % intervals by patient", ("check", "verdict", "number", "which is"), rows)
+    rows = [(CHECKS_TITLED[one.check], one.told(), "" if one.number is None else str(one.number)) for one in report.findings]
+    screen.table("Audit, with 95 % intervals by patient; what each number is stands in audit.csv", CHECK_COLUMNS, rows)
     for one in report.findings:
         if one.verdict != "pass":
             screen.say(escape(f"{one.check}: {one.verdict}: {one.evidence}"))

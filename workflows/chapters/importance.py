@@ -99,7 +99,7 @@ def _exchanged(subject: Subject, screen: Screen) -> tuple[dict[str, Estimate], l
                 weights = sample_and_resamples(own.scores.patient, resamples, 0)
                 exchanged = [yardstick.of(own.with_input(name, _lent(own, name, seed)), weights) for seed in range(DRAWS)]
                 fall = yardstick.of(own.scores, weights) - np.mean(exchanged, axis=0)
-                drops[name] = summarise(fall, own.scores.patient)
+                drops[name] = summarise(fall, own.scores.patient, rests_on=few)
             step(done + 1, len(subject.inputs), name)
     return drops, notes
 

@@ -45,7 +45,7 @@ def missing_inputs(subject: Subject, screen: Screen) -> Chapter:
             short.append(f"{label} ({few})")
             rows.append({"inputs": label, "studies": int(has.sum()), "patients": len(np.unique(own.patient)), "note": why})
             continue
-        headline = interval(partial(yardstick.of, own), own.patient, resamples)
+        headline = interval(partial(yardstick.of, own), own.patient, resamples, rests_on=few)
         measures["-".join(sorted(some))] = headline
         bars.append((label, headline))
         row = {"inputs": label, yardstick.metric: headline.value, "low": headline.low, "high": headline.high}
