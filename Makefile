@@ -22,8 +22,8 @@ demo: $(READY)  ## a cohort, a training, scores and the way to the MLflow UI, in
 	$(BIN)/medmm demo --out demo
 	@echo "(for the commands above, first: source $(BIN)/activate)"
 
-test: $(READY)  ## all tests
-	$(BIN)/python -m pytest
+test: $(READY)  ## all tests, a process a core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 quick: $(READY)  ## the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow'
