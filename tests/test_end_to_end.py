@@ -246,21 +246,23 @@ def test_on_its_own_cohort_a_model_is_judged_on_its_test_studies_only(run: Run) 
 
 @pytest.mark.slow
 def test_an_audit_ends_with_status_1_until_what_fails_is_waived(run: Run, tmp_path: Path) -> None:
-    file = tmp_path / "small.yaml"
-    content = run_file(run.folder, Path(run.config.cohort.root))
-    file.write_text(yaml.safe_dump(content))
-    first = CliRunner().invoke(app, ["audit", str(run.config.folder), str(file)])
+    first = CliRunner().invoke(app, ["audit", str(run.config.folder), "evaluation.robustness_studies=20"])
     told = json.loads((run.config.folder / "audit.json").read_text())
     failed = [row["check"] for row in told["checks"] if row["verdict"] == "fail"]
     assert first.exit_code == (1 if failed else 0)
     assert {"overlap", "label_in_text", "shortcut", "label_shuffle"}.isdisjoint(failed)
     waive = [option for name in failed for option in ("--waive", f"{name}=a small run")]
-    second = CliRunner().invoke(app, ["audit", str(run.config.folder), str(file), *waive, "--waive", "overlaps=misspelt"])
+    second = CliRunner().invoke(
+        app, ["audit", str(run.config.folder), "evaluation.robustness_studies=20", *waive, "--waive", "overlaps=misspelt"]
+    )
     assert second.exit_code == 0
     assert "the waiver of overlaps lets nothing pass: no check is called that: did you mean 'overlap'?" in second.output
     told = json.loads((run.config.folder / "audit.json").read_text())
     assert told["passes"]
     assert {row["check"]: row["reason"] for row in told["checks"] if row["reason"]} == dict.fromkeys(failed, "a small run")
+    nowhere = CliRunner().invoke(app, ["audit", str(tmp_path)])
+    assert nowhere.exit_code == 1
+    assert "no folder of a run" in nowhere.output + nowhere.stderr
 
 
 def test_inspect_counts_what_was_made(run: Run, export: Path) -> None:

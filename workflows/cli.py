@@ -317,14 +317,17 @@ def audit(
             help="As for `medmm evaluate`, or the output folder of a run, which holds package/.", metavar="MODEL|RUN"
         ),
     ],
-    config: ConfigArgument,
+    config: Annotated[
+        Path | None,
+        typer.Argument(help="Run file (YAML); may be left out for a run's folder, which keeps it.", metavar="[CONFIG]"),
+    ] = None,
     overrides: OverridesArgument = None,
     waive: Annotated[
         list[str] | None,
         typer.Option(help="Let a check fail, for a reason that the audit records; may be given again.", metavar="CHECK=REASON"),
     ] = None,
 ) -> None:
-    r"""Make 25 checks of a model and its evidence. Exit status 0 only when none fails.
+    r"""Do what `medmm evaluate` does, and make 25 checks of model and evidence. Exit status 0 only when none fails.
 
     Each check ends in one of: pass; fail, on evidence only; not applicable, and why; not enough data, with the patients it had
     and about how many it needs; waived, with the reason. Each gives a number with its 95 % interval by patient, where it
@@ -343,16 +346,18 @@ def audit(
 
     A failure that is no fault is waived with its reason, here or in the run file:
 
-    medmm audit runs/chest chest.yaml --waive "site_and_scanner=the sites differ in case mix, see the protocol"
+    medmm audit runs/chest --waive "site_and_scanner=the sites differ in case mix, see the protocol"
 
     audit: {waive: {site_and_scanner: the sites differ in case mix}}
     """
     from medmm.config import load_config
 
-    from .audit.run import audit_model, show_audit, waivers
+    from .audit.run import audit_model, run_file, show_audit, waivers
 
     screen = _screen()
-    settings = load_config(config, overrides or [])
+    if config is not None and "=" in str(config) and not config.is_file():  # CONFIG was left out
+        config, overrides = None, [str(config), *(overrides or [])]
+    settings = load_config(config or run_file(model), overrides or [])
     report = audit_model(model, settings, waivers(waive or []), screen)
     show_audit(report, screen)
     if report.failed:

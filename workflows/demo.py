@@ -126,6 +126,7 @@ def run_demo(out: Path, patients: int, screen: Screen) -> None:
     screen.say("")
     screen.say("go on with:")
     screen.say(f"  medmm ui {out}")
+    screen.say(f"  medmm audit {audited.folder}")
     screen.say(f"  medmm inspect {config_file}")
     screen.say(f"  medmm score models:/demo@champion {out / 'incoming'} --out {out / 'scores'} --tracking {out}")
     screen.say(f"  medmm train {config_file} training.epochs=5 model.fusion=weighted")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
 from medmm.config import RunConfig
 from medmm.errors import ConfigError
 from medmm.evaluation.evaluate import evaluate
@@ -14,7 +16,7 @@ from medmm.evaluation.flowchart import flowchart
 from medmm.evaluation.prior import prior
 from medmm.evaluation.results import Evaluation
 from medmm.evaluation.yardstick import YARDSTICKS
-from medmm.files import digest, digest_file, write_json
+from medmm.files import digest, digest_file, write_json, write_text
 from medmm.package import card_text, save_package
 from medmm.registry import log_model, register
 from medmm.training.tracking import SQLITE, Record, connect, flat, open_record
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 STATE = "run.json"
+RUN_FILE = "run.yaml"
+"""The run file with what was put over it, beside the package: by it the run can be audited."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +85,12 @@ def train(config: RunConfig, screen: Screen, *, resume: bool = False) -> Trained
         shutil.rmtree(config.folder / "checkpoints", ignore_errors=True)
     with open_record(client, config.tracking, config.name, resume=run_id) as record:
         write_json(config.folder / STATE, {"run_id": record.run_id, **own})
-        trained = _train(cohort, client, record, screen)
+        trained = _train(config, cohort, client, record, screen)
     (config.folder / STATE).unlink()
     return trained
 
 
-def _train(cohort: Cohort, client: "MlflowClient", record: Record, screen: Screen) -> Trained:
+def _train(asked: RunConfig, cohort: Cohort, client: "MlflowClient", record: Record, screen: Screen) -> Trained:
     config = cohort.config
     refuse_idle_strategy(config)
     describe(record, config, cohort)
@@ -109,6 +113,7 @@ def _train(cohort: Cohort, client: "MlflowClient", record: Record, screen: Scree
     package = replace(learned.package, facts=facts)
     folder = config.folder / "package"
     package = replace(package, digest=save_package(package, folder))
+    write_text(config.folder / RUN_FILE, yaml.safe_dump(asked.model_dump(mode="json", exclude_unset=True), sort_keys=False))
     log_report(record, cohort, learned, evaluation, comparison)
     book, alone = learned.package.rulebook(), learned.test[frozenset(cohort.inputs)]
     rules = log_rules(record, book, cohort.studies, cohort.split.parts, alone, config.evaluation.resamples)

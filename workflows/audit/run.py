@@ -20,6 +20,7 @@ from ..evaluate import keep_evidence, tracking_of, write_chapters
 from ..evidence_page import PAGE
 from ..screen import Screen
 from ..subject import open_subject
+from ..train import RUN_FILE
 from . import CHECKS, check_all
 from .audited import gather
 from .finding import CHECKED, FAMILY, Finding
@@ -88,6 +89,18 @@ def audit_model(model: str, config: RunConfig, waive: Mapping[str, str], screen:
     write_text(config.folder / "audit.csv", chapter.tables["checks"].to_csv(index=False))
     write_text(config.folder / PAGE, report)
     return AuditReport(findings, idle, subject.package.digest, subject.manifest.digest, config.folder, page)
+
+
+def run_file(run: str) -> Path:
+    """Give the run file that the folder of a run keeps.
+
+    Raises:
+        ConfigError: It is no folder of a run.
+    """
+    path = Path(run) / RUN_FILE
+    if not path.is_file():
+        raise ConfigError("MODEL is no folder of a run that `medmm train` wrote: give the run file behind it, as CONFIG")
+    return path
 
 
 def audit_chapter(findings: Sequence[Finding]) -> Chapter:
