@@ -151,7 +151,8 @@ def test_verdicts_are_words_that_follow_from_the_numbers(run: Run) -> None:
 @pytest.mark.parametrize(
     ("verdicts_of_checks", "word", "tone"),
     [
-        (["pass", "not enough data", "waived"], "no check fails", "good"),
+        (["pass", "not applicable", "waived"], "no check fails", "good"),
+        (["pass", "not enough data", "pass"], "no check fails", "open"),
         (["pass", "fail"], "a check fails", "bad"),
         (["fail", "pass", "fail"], "2 checks fail", "bad"),
     ],

@@ -121,9 +121,11 @@ def _of_the_audit(evidence: Evidence) -> Iterator[Verdict]:
     chapter = evidence.chapter("audit")
     if chapter is None:
         return
-    failed = int((chapter.tables["checks"]["verdict"] == "fail").sum())
+    said = chapter.tables["checks"]["verdict"].tolist()
+    failed, unjudged = said.count("fail"), said.count("not enough data")
     word = {0: "no check fails", 1: "a check fails"}.get(failed, f"{failed} checks fail")
-    yield Verdict(word, "bad" if failed else "good", f"{chapter.says[0].rstrip('.')}.", "audit")
+    tone = "bad" if failed else "open" if unjudged else "good"
+    yield Verdict(word, tone, f"{chapter.says[0].rstrip('.')}.", "audit")
 
 
 def _of_the_number(evidence: Evidence) -> Iterator[Verdict]:
