@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.coverage import DECIDED, HELD, NOISY_SITE, draw
+from medmm.evaluation.calibration_slope import logistic_recalibration
 from medmm.evaluation.delong import auroc_estimates
 from medmm.evaluation.intervals import Estimate, sample_and_resamples, summarise
 from medmm.evaluation.metrics import auroc, brier, patients_behind, sensitivity
@@ -30,6 +31,8 @@ def estimates(scores: Scores, weights: Array) -> Iterator[tuple[str, Estimate]]:
     }
     for metric, drawn in values.items():
         yield metric, summarise(drawn, patient, rests_on=patients_behind(metric, target, patient))
+    few = patients_behind("auroc", target, patient)
+    yield "calibration slope", summarise(logistic_recalibration(said, target, weights)[:, 1], patient, rests_on=few)
     sides = [auroc(said[side], target[side], weights[:, side]) for side in (site, ~site)]
     few = min(patients_behind("auroc", target[side], patient[side]) for side in (site, ~site))
     yield "gap of auroc", summarise(sides[0] - sides[1], patient, rests_on=few)

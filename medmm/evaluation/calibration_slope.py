@@ -5,8 +5,9 @@ that high probabilities are too high and low ones too low, as of a model that ha
 intercept where the slope is held at 1; above 0 more are ill than the model says. Of a value: the truth by linear regression
 on the prediction.
 
-Percentile intervals of the slope are somewhat narrow: with 100 patients of three studies, those of 95 % held the truth in 92
-% of 800 simulated cohorts (in the large: 94 %).
+Plain percentile intervals of the slope are somewhat narrow: with 100 patients of three studies, those of 95 % held the truth in
+92 % of 800 simulated cohorts. Pushed out by Student's t for the patients of the rarer outcome they held it in 94 % of 500, and
+those in the large in 95 to 96 % of 1,000 cohorts of 80 patients.
 
 Source:
     Cox, Two further applications of a model for binary regression, Biometrika 45 (1958) 562-565.

@@ -9,7 +9,7 @@ from medmm.evaluation.canvas import counts
 from medmm.evaluation.chapter import Chapter
 from medmm.evaluation.event_calibration import RiskGroup, excess_risk, risk_groups, risk_plot
 from medmm.evaluation.intervals import Estimate, sample_and_resamples, summarise
-from medmm.evaluation.metrics import brier, share
+from medmm.evaluation.metrics import brier, patients_behind, share
 from medmm.types import Array, Scores
 
 from ..screen import Screen
@@ -45,10 +45,11 @@ def _of_classes(subject: Subject, scores: Scores, columns: list[int], short: tup
         name, probability, target = scores.classes[column], scores.predicted[:, column], scores.target[:, column]
         bent = logistic_recalibration(probability, target, weights)
         error = calibration_error(probability, target, scores.patient, weights)
+        few = patients_behind("auroc", target, scores.patient)
         own = {
-            "slope": summarise(bent[:, 1], scores.patient),
-            "intercept": summarise(bent[:, 0], scores.patient),
-            "in_the_large": summarise(in_the_large(probability, target, weights), scores.patient),
+            "slope": summarise(bent[:, 1], scores.patient, rests_on=few),
+            "intercept": summarise(bent[:, 0], scores.patient, rests_on=few),
+            "in_the_large": summarise(in_the_large(probability, target, weights), scores.patient, rests_on=few),
             "brier": summarise(brier(probability, target, weights), scores.patient),
             "brier_skill": summarise(brier_skill(probability, target, weights), scores.patient),
             "ece": error.found,
