@@ -82,7 +82,7 @@ def test_few_validation_patients_and_few_test_patients_are_told(task: Task) -> N
     assert not chapter.figures
     other = novelty(subject(task, fitted(task, validation=4), drawn(task, 12, 3)), SCREEN)
     assert "fewer than 19 validation patients" in told(other)
-    assert f"fewer than 10 patients have {', '.join(INPUTS)}" in told(other)
+    assert f"Not enough data to plant outliers of {', '.join(INPUTS)}: 10 test patients" in told(other)
     assert set(other.measures) == {"false_alarms"}
 
 
