@@ -1,11 +1,13 @@
 """Examples are chosen by rule, of every task, and say what each input added."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from medmm.evaluation.shapley import shapley
 from medmm.types import Array, Scores, Task
-from medmm.workflows.chapters.examples import confidence, groups
+from medmm.workflows.chapters.examples import abstained, confidence, groups
 
 
 def scores(predicted: Array, target: Array, classes: tuple[str, ...] = ("flu",)) -> Scores:
@@ -69,3 +71,16 @@ def test_the_largest_error_is_among_the_large_ones_and_a_middle_one_is_usual() -
 def test_an_input_that_adds_nothing_has_no_share() -> None:
     worth = {frozenset[str](): 1.0, frozenset("a"): 3.0, frozenset("b"): 1.0, frozenset("ab"): 3.0}
     assert shapley({some: np.array(value) for some, value in worth.items()}) == {"a": 2.0, "b": 0.0}
+
+
+def test_studies_without_an_answer_are_a_group_of_their_own() -> None:
+    scores = Scores(("ill",), np.array([[0.9], [0.5], [0.3], [0.6]]), np.array([[1.0], [0], [0], [1]]), np.arange(4))
+    references = SimpleNamespace(cells=lambda target, answers, said: {"abstain": [True, False, True, True]})
+    target = SimpleNamespace(task="binary")
+    package = SimpleNamespace(references=references, thresholds=(0.5,), target=target)
+    subject = SimpleNamespace(test=SimpleNamespace(scores=scores), package=package)
+    (group,) = abstained(subject)  # type: ignore[arg-type]
+    # By hand, in log odds from the threshold: 2.20, -, 0.85, 0.41.
+    assert (group.name, group.places.tolist(), group.typical) == ("abstained", [3, 2, 0], 2)
+    package.references = None
+    assert not list(abstained(subject))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Examples: studies on which the model was right, wrong and unsure, and what each input added.
+"""Examples: studies on which the model was right, wrong, unsure and silent, and what each input added.
 
 They are chosen by rule, not by eye: of each group the study of median confidence.
 """
@@ -54,7 +54,8 @@ def examples(subject: Subject, screen: Screen) -> Chapter:
     """Show a typical study of each kind; nothing is chosen by what its explanation looks like."""
     scores, package, test = subject.test.scores, subject.package, subject.test
     rows, figures, says = [], {}, []
-    found = [group for group in groups(scores, package.target.task, package.thresholds) if len(group.places)]
+    kinds = [*groups(scores, package.target.task, package.thresholds), *abstained(subject)]
+    found = [group for group in kinds if len(group.places)]
     for group in found:
         index = int(test.rows[group.typical])
         study = subject.studies[index]
@@ -112,6 +113,17 @@ def groups(scores: Scores, task: Task, thresholds: tuple[float, ...]) -> Iterato
     yield Group("unsure", "Unsure: among the nearest to being said otherwise", order[: _few(len(order))])
 
 
+def abstained(subject: Subject) -> Iterator[Group]:
+    """Give the test studies for which the package gives no answer to rely on, from the least confident to the most."""
+    scores, package = subject.test.scores, subject.package
+    if package.references is None:
+        return
+    silent = np.array(package.references.cells(package.target, scores.predicted, subject.test)["abstain"], bool)
+    sure = confidence(scores.predicted, package.thresholds) if package.target.task in CLASS_TASKS else scores.predicted[:, -1]
+    order = np.argsort(sure, kind="stable")
+    yield Group("abstained", "Abstained: novel, or not one answer is left", order[silent[order]])
+
+
 def confidence(probability: Array, thresholds: tuple[float, ...]) -> Array:
     """Give how far each study (S,) is from being said otherwise, in log odds: from a threshold, or from the next class."""
     odds = _log_odds(probability)
@@ -140,12 +152,12 @@ def draw(group: Group, row: int, recorded: str, answer: Answer, start: float, sh
     axes.margins(x=0.22)
     axes.set_yticks(places, [share.name for share in there], parse_math=False)
     axes.invert_yaxis()
-    dress(axes, _plain(f"adds, in {_unit(answer)}"), "")
+    dress(axes, f"adds, in {_unit(answer)}", "")
     line = answer.explained
-    entitle(axes, _plain(group.title), _plain(f"row {row}: {said(line, answer)} for {line.name}; recorded: {recorded}"))
+    entitle(axes, group.title, f"row {row}: {said(line, answer)} for {line.name}; recorded: {recorded}")
     absent = [share.name for share in shares if share.adds is None]
     if absent:
-        figure.supxlabel(_plain(f"absent: {', '.join(absent)}"), fontsize=TEXT_POINTS, color=GREY)
+        figure.supxlabel(f"absent: {', '.join(absent)}", fontsize=TEXT_POINTS, color=GREY)
     return figure
 
 
@@ -202,8 +214,3 @@ def _log_odds(probability: Array) -> Array:
 
 def _unit(answer: Answer) -> str:
     return "log odds" if answer.noun != "predicted" else answer.unit or "units of the value"
-
-
-def _plain(text: str) -> str:
-    """Keep matplotlib from reading a formula into a text of the run file."""
-    return text.replace("$", r"\$")
