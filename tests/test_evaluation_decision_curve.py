@@ -78,4 +78,8 @@ def test_who_has_the_event_by_a_horizon_and_for_whom_they_stand() -> None:
 
 
 def test_many_classes_are_drawn_in_panels() -> None:
-    decision_plot([curve(*FIVE)] * 4, "Decision curve", "5 studies").canvas.draw()
+    figure = decision_plot([curve(*FIVE)] * 4, "Decision curve", "5 studies")
+    figure.canvas.draw()
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert len(shown) == 4
+    assert all(axes.lines for axes in shown)

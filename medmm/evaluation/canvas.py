@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from medmm.types import Scores
+from medmm.types import Array, Scores
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe & Ito, Color Universal Design (2008), without black and the yellow that white paper swallows."""
@@ -62,6 +62,23 @@ def counts(scores: Scores) -> str:
 def line_of(column: int) -> Line:
     """Give the line of a class by its column."""
     return Line(COLOURS[column % len(COLOURS)], STYLES[column // len(COLOURS) % len(STYLES)])
+
+
+def dots(axes: Axes, x: Array, y: Array, reach: Array, label: str, line: Line) -> None:
+    """Draw joined points with the reach (2, n) of their intervals, below and above."""
+    axes.errorbar(
+        x,
+        y,
+        yerr=reach,
+        label=label,
+        marker="o",
+        markersize=4,
+        capsize=2,
+        elinewidth=0.9,
+        linewidth=1.2,
+        color=line.colour,
+        linestyle=line.style,
+    )
 
 
 def legend_below(figure: Figure) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from medmm.evaluation.canvas import GREY, canvas, dress, entitle, legend_below, line_of
+from medmm.evaluation.canvas import GREY, canvas, dots, dress, entitle, legend_below, line_of
 from medmm.evaluation.intervals import LEVEL, Estimate, summarise
 from medmm.evaluation.metrics import by_blocks, share
 from medmm.evaluation.reliability import quantile_bins
@@ -105,19 +105,7 @@ def risk_plot(groups: Sequence[Sequence[RiskGroup]], title: str, subtitle: str) 
         predicted = np.array([one.predicted for one in some])
         observed, low, high = np.array([(one.observed.value, one.observed.low, one.observed.high) for one in some]).T
         reach = np.nan_to_num(np.clip([observed - low, high - observed], 0, None))
-        axes.errorbar(
-            predicted,
-            observed,
-            yerr=reach,
-            label=some[0].name,
-            marker="o",
-            markersize=4,
-            capsize=2,
-            elinewidth=0.9,
-            linewidth=1.2,
-            color=line.colour,
-            linestyle=line.style,
-        )
+        dots(axes, predicted, observed, reach, some[0].name, line)
         top = max(top, predicted.max(), np.nan_to_num(high).max(), np.nan_to_num(observed).max())
     end = min(1.0, top * 1.05) if top > 0 else 1.0
     axes.plot([0, end], [0, end], color=GREY, linewidth=0.8, linestyle=":", label="Perfect calibration")

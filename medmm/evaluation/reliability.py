@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
-from medmm.evaluation.canvas import GREY, canvas, counts, dress, entitle, legend_below, line_of
+from medmm.evaluation.canvas import GREY, canvas, counts, dots, dress, entitle, legend_below, line_of
 from medmm.evaluation.decision import decide
 from medmm.evaluation.intervals import LEVEL, Estimate, interval
 from medmm.evaluation.metrics import brier
@@ -96,17 +96,5 @@ def _brier(scores: Scores, column: int) -> Estimate:
 def _draw_class(upper: Axes, lower: Axes, column: int, label: str, scores: Scores) -> None:
     probability, target, line = scores.predicted[:, column], scores.target[:, column], line_of(column)
     predicted, observed, low, high = reliability_bins(probability, target).T
-    upper.errorbar(
-        predicted,
-        observed,
-        yerr=(observed - low, high - observed),
-        label=label,
-        marker="o",
-        markersize=4,
-        capsize=2,
-        elinewidth=0.9,
-        linewidth=1.2,
-        color=line.colour,
-        linestyle=line.style,
-    )
+    dots(upper, predicted, observed, np.stack([observed - low, high - observed]), label, line)
     lower.hist(probability, HISTOGRAM_EDGES, histtype="step", linewidth=1.2, color=line.colour, linestyle=line.style)
