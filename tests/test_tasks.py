@@ -203,6 +203,9 @@ def test_a_packaged_model_is_evaluated_again_to_the_same_headline(run: Run) -> N
     hidden, weighed, damaged = (chapters[name].measures for name in ("missing_inputs", "importance", "robustness"))
     assert {"first-second", "first", "second", "lost_first", "lost_second"} == set(hidden)
     assert hidden["first-second"].value == pytest.approx(evaluated.evaluation.headline.value, abs=1e-6)
+    if run.task == "binary":  # one number, one interval, wherever it stands
+        whole = evaluated.evaluation.headline
+        assert (hidden["first-second"].low, hidden["first-second"].high) == pytest.approx((whole.low, whole.high), abs=1e-6)
     assert max(hidden["lost_first"].value, hidden["lost_second"].value) > 0.05
     assert max(weighed["exchanged_first"].value, weighed["exchanged_second"].value) > 0.05
     assert min(weighed["shapley_first"].low, weighed["shapley_second"].low) > 0
