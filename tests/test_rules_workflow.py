@@ -106,7 +106,7 @@ def test_a_package_of_a_format_that_forgot_the_order_of_columns_is_refused(saved
     (copy / SETTINGS).write_text(json.dumps({**settings, "format": 3}))
     files = {name: digest_file(copy / name) for name in FILES}
     (copy / MANIFEST).write_text(json.dumps({"files": files, "digest": digest(files)}))
-    with pytest.raises(DataError, match="the package has format 3, this version reads 5: package the run again"):
+    with pytest.raises(DataError, match="the package has format 3, this version reads 6: package the run again"):
         load_package(copy)
 
 
