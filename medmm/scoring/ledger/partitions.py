@@ -125,6 +125,7 @@ class PartitionLedger:
                 known = self._records.get(one.named.key)
                 if known is not None and known.digest == one.named.digest:
                     continue
+                self._moved.pop(one.named.key, None)
                 edition = known.edition + 1 if known else 1
                 head = (one.named.key, edition, one.named.digest, origin, one.named.study.row, one.rejected)
                 lines.append(_line(head, json.dumps(dict(one.row))))
@@ -265,7 +266,7 @@ class PartitionLedger:
             try:
                 with (self._folder / one.file).open("rb") as file:
                     file.seek(one.offset)
-                    return file.readline().partition(b"\t")[2].decode()
+                    return file.readline().rstrip(b"\n").partition(b"\t")[2].decode()
             except OSError:
                 if time.monotonic() > end:
                     raise DataError(DAMAGED) from None
