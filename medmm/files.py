@@ -1,5 +1,6 @@
 """The one place that writes files: whole or not at all, on disk before it is named; digests; names that are safe on disk."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -7,13 +8,16 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from medmm.settings import Plain
 
 BLOCK_BYTES = 1 << 20
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+UNFINISHED = ".writing-"
+"""With it begins the name of what is being written."""
 
 
 @contextmanager
@@ -27,9 +31,7 @@ def writing(path: Path, *, private: bool = False) -> Iterator[Path]:
         private: Whether nobody but its owner may read it, nor list its folder where that is new.
     """
     path.parent.mkdir(0o700 if private else 0o777, parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    handle, temporary = _begun(path)
     try:
         yield temporary
         _flush(temporary)
@@ -38,13 +40,51 @@ def writing(path: Path, *, private: bool = False) -> Iterator[Path]:
         _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def sweep(folder: Path, idle_seconds: float = 0.0) -> int:
+    """Remove the files that killed processes were writing into a folder, and give their number.
+
+    Args:
+        folder: Where `writing` was to put its files.
+        idle_seconds: Take those alone that nobody has touched for so long, by the clock of the disk: for disks whose locks do
+            not hold between machines. A file that is being written on this machine stays in any case.
+    """
+    left = [path for path in folder.glob(f"{UNFINISHED}*") if path.is_file() and not path.is_symlink()]
+    if not left:
+        return 0
+    handle, probe = _begun(folder / "now")
+    removed = 0
+    try:
+        for path in left:
+            with suppress(OSError), path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(handle).st_mtime - path.stat().st_mtime >= idle_seconds:
+                    path.unlink()
+                    removed += 1
+    finally:
+        probe.unlink(missing_ok=True)
+        os.close(handle)
+    return removed
+
+
+def _begun(path: Path) -> tuple[int, Path]:
+    """Make an empty file beside `path`, with the handle whose lock says that somebody is writing it."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED, suffix=path.suffix)
+        with suppress(OSError):  # a disk without locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(handle).st_nlink:
+            return handle, Path(name)
+        os.close(handle)  # a sweep was faster than the lock
 
 
 @contextmanager
 def writing_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder beside `path`; when the block ends well it takes the place of `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=".writing-"))
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=UNFINISHED))
     try:
         yield temporary
         for file in temporary.rglob("*"):

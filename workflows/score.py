@@ -1,11 +1,14 @@
 """`medmm score`: a packaged model on a folder of studies or a manifest."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from medmm.package import Package, load_package
 from medmm.registry import fetched
 from medmm.scoring.engine import Options
-from medmm.scoring.run import Scored, score
+from medmm.scoring.ledger import AUTO, open_ledger
+from medmm.scoring.run import Scored, Scorer
+from medmm.scoring.shards import Shard
 from medmm.scoring.studies import find_studies, open_incoming
 from medmm.scoring.violations import write_violations
 from medmm.training.tracking import TrackingSettings
@@ -15,20 +18,51 @@ from .cohort import HEADERS
 from .screen import Screen
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How to score, as the command line says it.
+
+    Attributes:
+        shard: `i/n`; None for all studies.
+        ledger: Kind of the ledger.
+        retry_rejected: Whether to try those again that were rejected.
+        accept_rejects: Whether to go on where many of the first studies are rejected.
+    """
+
+    shard: str | None = None
+    ledger: str = AUTO
+    retry_rejected: bool = False
+    accept_rejects: bool = False
+
+
 def score_studies(
-    model: str, studies: Path, out: Path, tracking: TrackingSettings, screen: Screen, workers: int | None = None
+    model: str,
+    studies: Path,
+    out: Path,
+    tracking: TrackingSettings,
+    screen: Screen,
+    workers: int | None = None,
+    manner: Manner | None = None,
 ) -> Scored:
     """Load the model, find the studies, and write `scores.parquet`, `rejected.parquet` and `violations.parquet`.
 
     Raises:
         MedmmError: Something that the user can repair.
     """
+    manner = manner or Manner()
+    shard = Shard.parse(manner.shard) if manner.shard else None
     screen.say("loading the model ...")
     with fetched(model, tracking) as folder:
         package = load_package(folder)
     found = _find(package, studies, out, screen)
-    with screen.step("scoring") as step:
-        return score(package, found, out, Options(workers=workers), progress=step)
+    ledger = open_ledger(out, package.digest, manner.ledger, sharded=shard is not None)
+    stops = not manner.accept_rejects
+    with Scorer(package, out, Options(workers=workers), ledger=ledger, stops=stops, shard=shard, notice=screen.say) as scorer:
+        if manner.retry_rejected:
+            screen.say(f"{scorer.retry_rejected()} studies that were rejected are tried again")
+        with screen.step("scoring") as step:
+            scorer.round(found, step)
+        return scorer.export()
 
 
 def _find(package: Package, place: Path, out: Path, screen: Screen) -> tuple[Study, ...]:

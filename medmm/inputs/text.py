@@ -126,17 +126,19 @@ class TextInput(Input[str]):
             return [self._file(sources, study) for study in studies]
         s = self.settings
         rows = known_rows(sources, studies, self.settings.table, [s.column], s.by, s.time)
-        groups = {int(str(row)): part for row, part in rows.groupby(ROW, sort=False)}
+        notes: dict[int, list[str]] = {}
+        for row, note in zip(rows[ROW].tolist(), rows[s.column].tolist(), strict=True):
+            notes.setdefault(row, []).append(note)
+        unreadable = set(rows.loc[rows[UNREADABLE].astype(bool), ROW].tolist())
         found: list[Found] = []
         for study in studies:
-            part = groups.get(study.row)
-            if part is not None and part[UNREADABLE].any():
+            if study.row in unreadable:
                 where = f"{study.key}, input {self.name}"
                 found.append(
                     Rejected(Code.TYPE, where, "a time that cannot be read", "ISO 8601", "write it as 2024-05-31T14:30:00")
                 )
                 continue
-            text = "" if part is None else join_notes(filter(None, map(self._kept, part[s.column]))).strip()
+            text = join_notes(filter(None, map(self._kept, notes.get(study.row, ())))).strip()
             found.append(Evidence(text=text) if text else None)
         return found
 

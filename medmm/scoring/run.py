@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -14,10 +15,11 @@ from medmm.package import Package
 from medmm.rules.trace import fired_of
 from medmm.scoring.engine import Options, score_stream
 from medmm.scoring.identity import Named, keys_of, study_digest
+from medmm.scoring.ledger import open_ledger
 from medmm.scoring.ledger.base import Entry, Ledger
-from medmm.scoring.ledger.sqlite import SqliteLedger
 from medmm.scoring.results import digest_of, rejected, scored
 from medmm.scoring.rows import Outcome, reject
+from medmm.scoring.shards import Shard, unfinished
 from medmm.scoring.sinks import SINKS
 from medmm.scoring.sinks.base import Row
 from medmm.types import Study
@@ -28,6 +30,9 @@ AT_ONCE = 32
 POLL_SECONDS = 0.2
 """Between two looks at whether another scorer has ended its studies, or died."""
 
+PATIENCE_SECONDS = 5.0
+"""After which it is said that this scorer waits for another."""
+
 READINGS = 3
 """How often a study whose files change while they are read is read before it is rejected."""
 
@@ -35,6 +40,8 @@ FIRST = 200
 MOST_REJECTED = 0.2
 """A scoring ends where more than this share of its first studies is rejected: the export is broken, or another model's."""
 
+
+TAKEN_OVER = "another model has taken over this output folder: give each model its own --out"
 
 NOBODY = Study(0, "", "")
 """Any study, for the words by which a row is named."""
@@ -50,6 +57,7 @@ class Scored:
         fired: Rule -> studies for which it fired.
         now: Studies that ended in this scoring, not in an earlier one or with another scorer.
         digest: Of all rows but for the time; two scorings that say the same have the same.
+        waits: Shards that have not ended, so that the results are not written yet.
     """
 
     scored: int
@@ -57,6 +65,7 @@ class Scored:
     fired: Mapping[str, int]
     now: int
     digest: str
+    waits: tuple[int, ...] = ()
 
 
 class Scorer:
@@ -67,8 +76,10 @@ class Scorer:
         out: The output folder.
         options: How the engine works.
         sink: Format of the results.
-        ledger: Where rows are kept; SQLite in the output folder where left out.
+        ledger: Where rows are kept; the usual one of the output folder where left out.
         stops: Whether to end where many of the first studies are rejected.
+        shard: Which studies are scored; all where left out.
+        notice: Told what the user should know meanwhile.
     """
 
     def __init__(
@@ -80,13 +91,19 @@ class Scorer:
         sink: str = "parquet",
         ledger: Ledger | None = None,
         stops: bool = True,
+        shard: Shard | None = None,
+        notice: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._sink = SINKS.pick(sink)
         self._package = package
         self._out = out
         self._options = options or Options()
-        self._ledger = ledger or SqliteLedger(out, package.digest)
+        self._ledger = ledger or open_ledger(out, package.digest, sharded=shard is not None)
         self._stops = stops
+        self._shard = shard
+        self._notice = notice
+        self._asked: list[_Asked] = []
+        self._kept = 0
         self._ended = 0
         self._refused: list[Rejected] = []
 
@@ -97,30 +114,45 @@ class Scorer:
         self._ledger.close()
 
     def round(self, studies: Sequence[Study], progress: Progress | None = None) -> None:
-        """Score those of the studies that have no row yet; wait for those that another scorer has.
+        """Score those of the studies that have no row for what they are now; wait for those that another scorer has.
+
+        At the end all are looked at once more, for one may have changed after it was scored.
 
         Args:
-            studies: Gathered, from `find_studies`.
+            studies: Gathered, from `find_studies`; no two have one row number.
             progress: Told how many of them are done.
 
         Raises:
-            DataError: Most of the first studies are rejected.
+            DataError: Most of the first studies are rejected; another model has taken over the folder; the ledger fails.
         """
-        left = [_Asked(study, key) for study, key in zip(studies, keys_of(studies), strict=True)]
+        assert len({study.row for study in studies}) == len(studies)
+        self._asked = [_Asked(study, key) for study, key in zip(studies, keys_of(studies), strict=True)]
+        mine = [one for one in self._asked if self._shard is None or self._shard.of(one.key)]
+        left, looks, before = mine, 0, self._ended
+        patient_until = time.monotonic() + PATIENCE_SECONDS
         while left:
             work = _Pass(self._ledger, left)
             for outcomes in score_stream(self._package, work.studies(), self._options):
                 self._keep(work, outcomes)
+                patient_until = time.monotonic() + PATIENCE_SECONDS
                 if progress is not None:
-                    progress(len(studies) - work.undone, len(studies))
+                    progress(len(mine) - work.undone, len(mine))
             left = [*work.others, *work.changed]
             if progress is not None:
-                progress(len(studies) - len(left), len(studies))
+                progress(len(mine) - len(left), len(mine))
             if left:
+                if time.monotonic() > patient_until:
+                    self._notice(
+                        f"waiting for {len(left)} studies that another scorer has: if it is stuck, end it to free them"
+                    )
+                    patient_until = float("inf")
                 time.sleep(POLL_SECONDS)
+            elif self._ended > before and looks < READINGS:
+                looks += 1
+                left = self._outdated(mine)
 
     def export(self) -> Scored:
-        """Write the results `scores` and `rejected` from the ledger, and say what they hold.
+        """Write the results `scores` and `rejected` from the ledger, and say what they hold; not before all shards have ended.
 
         Raises:
             DataError: Another model has taken over the folder; its scorer writes the results.
@@ -129,6 +161,7 @@ class Scorer:
         fired: Counter[str] = Counter({rule.name: 0 for rule in self._package.rules})
         total = 0
         schemas = {"scores": scored(self._package), "rejected": rejected(self._package)}
+        waits = unfinished(self._ledger, self._asked, self._shard.count) if self._shard else ()
 
         def told(rows: Iterator[tuple[int, Row]]) -> Iterator[Row]:
             nonlocal total
@@ -139,15 +172,23 @@ class Scorer:
                     counts[Code(str(row["code"]))] += 1
                 yield _renumbered(row, number)
 
-        with self._ledger.exporting() as ours:
+        with self._ledger.exporting(self._notice) as ours, ExitStack() as files:
             if not ours:
-                raise DataError("another model has taken over this output folder: give each model its own --out")
-
+                raise DataError(TAKEN_OVER)
             sums = []
-            for name, schema in schemas.items():
-                with self._sink.open(self._out, name, schema) as file:
-                    sums.append(digest_of(_passed_on(told(self._ledger.rows(rejected=name == "rejected")), file.write)))
-        return Scored(total - counts.total(), dict(counts), dict(fired), self._ended, digest_of([{"digests": sums}]))
+            for name, schema in schemas.items():  # both take their names when both are whole
+                write = files.enter_context(self._sink.open(self._out, name, schema)).write if not waits else _nowhere
+                sums.append(digest_of(_passed_on(told(self._ledger.rows(rejected=name == "rejected")), write)))
+        return Scored(total - counts.total(), dict(counts), dict(fired), self._kept, digest_of([{"digests": sums}]), waits)
+
+    def retry_rejected(self) -> int:
+        """Let the next round try those again that were rejected, and give their number."""
+        return self._ledger.forget_rejected()
+
+    def _outdated(self, asked: "Sequence[_Asked]") -> "list[_Asked]":
+        """Give the studies whose row is of what they are no longer, or is not there."""
+        rows = self._ledger.known([one.key for one in asked])
+        return [one for one in asked if rows.get(one.key) != study_digest(one.study)]
 
     def _keep(self, work: "_Pass", outcomes: Sequence[Outcome]) -> None:
         """Commit outcomes; a study that changed while it was read is read again."""
@@ -163,7 +204,7 @@ class Scorer:
             entries.append(Entry(held, outcome.row, outcome.reason is not None))
             work.undone -= 1
             self._watch(outcome.reason)
-        self._ledger.commit(entries)
+        self._kept += self._ledger.commit(entries)
         if self._stops and self._ended >= FIRST and len(self._refused) > MOST_REJECTED * FIRST:
             raise self._broken()
 
@@ -228,12 +269,18 @@ class _Pass:
     def studies(self) -> Iterator[Study]:
         """Claim studies as they are drawn, and give those that were free."""
         for at in range(0, len(self._studies), AT_ONCE):
+            if not self._ledger.ours():
+                raise DataError(TAKEN_OVER)
             some = {one.key: one for one in self._studies[at : at + AT_ONCE]}
             claimed = self._ledger.claim([Named(one.study, key, study_digest(one.study)) for key, one in some.items()])
             self.undone -= claimed.done
             self.others += [some[one.key] for one in claimed.others]
             self.held |= {one.study.row: (some[one.key], one) for one in claimed.mine}
             yield from (one.study for one in claimed.mine)
+
+
+def _nowhere(_rows: Sequence[Row]) -> None:
+    """Take rows of results that are not written yet."""
 
 
 def _passed_on(rows: Iterator[Row], write: Callable[[Sequence[Row]], None]) -> Iterator[Row]:
