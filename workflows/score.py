@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from medmm.cohort.headers import HEADERS
 from medmm.package import Package, load_package
 from medmm.registry import fetched
 from medmm.scoring.engine import Options
@@ -11,7 +12,6 @@ from medmm.scoring.violations import write_violations
 from medmm.training.tracking import TrackingSettings
 from medmm.types import Study
 
-from .cohort import HEADERS
 from .screen import Screen
 
 

@@ -5,7 +5,6 @@ Source:
 """
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 from medmm.errors import DataError
@@ -34,6 +33,8 @@ def fit_temperature(logits: Array, target: Array, task: Task, weights: Array | N
     Raises:
         DataError: A logit is missing or infinite, or no class has both positives and negatives.
     """
+    from scipy.optimize import minimize_scalar  # scoring has no need of it
+
     logits = np.asarray(logits, np.float64)
     if not np.isfinite(logits).all():
         raise DataError("a logit is missing or infinite: the model diverged; lower training.learning_rate and train again")

@@ -23,7 +23,6 @@ from typing import Literal, Self, TypeAlias
 import numpy as np
 from pydantic import model_validator
 from scipy.special import expit
-from sklearn.isotonic import IsotonicRegression
 
 from medmm.evaluation.calibration import fit_temperature
 from medmm.evaluation.calibration_slope import logistic_recalibration, logits_of
@@ -217,5 +216,7 @@ def _platt(probability: Array, target: Array) -> Array:
 
 
 def _isotonic(probability: Array, target: Array) -> tuple[tuple[float, float], ...]:
+    from sklearn.isotonic import IsotonicRegression  # scoring has no need of scikit-learn
+
     fitted = IsotonicRegression(out_of_bounds="clip").fit(probability, _inside(target))
     return tuple(zip(fitted.X_thresholds_.tolist(), fitted.y_thresholds_.tolist(), strict=True))

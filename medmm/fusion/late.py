@@ -13,7 +13,6 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 from pydantic import Field
-from scipy.optimize import minimize, minimize_scalar
 
 from medmm.errors import DataError
 from medmm.fusion.base import Fused, Fusion, FusionSettings, Given, mean_of_present
@@ -115,6 +114,8 @@ def stacked(own: torch.Tensor, has: torch.Tensor, weight: torch.Tensor) -> torch
 
 
 def _temperature(logits: Array, target: Array, criterion: Loss) -> float:
+    from scipy.optimize import minimize_scalar  # scoring has no need of it
+
     positives = target.sum(0)
     if len(target) < FEWEST_FOR_A_TEMPERATURE or not ((positives > 0) & (positives < len(target))).any():
         return 1.0
@@ -125,6 +126,8 @@ def _temperature(logits: Array, target: Array, criterion: Loss) -> float:
 
 def _weights(own: Array, has: Array, target: Array, criterion: Loss) -> Array:
     """Give (I,) weights of at least 0 from (S, I, K) logits."""
+    from scipy.optimize import minimize  # scoring has no need of it
+
     count = has.shape[1]
     alike = np.full(count, 1 / count)
     if len(target) < FEWEST_FOR_WEIGHTS:
