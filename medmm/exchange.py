@@ -8,12 +8,11 @@ gets lie in it, and it is gone when they are.
 import mmap
 import os
 import pickle
+import struct
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle, send_handle
 from typing import TypeAlias
-
-import numpy as np
 
 SHARED_BYTES = 1 << 20
 """Answers whose arrays hold less go as a message: handing over a file costs as much as copying this."""
@@ -47,7 +46,7 @@ def size_of(packed: Packed) -> int:
 def send(line: Connection, packed: Packed) -> None:
     """Send a packed answer."""
     whole, parts = packed
-    line.send_bytes(np.array([part.nbytes for part in parts], np.int64).tobytes())
+    line.send_bytes(struct.pack(f"{len(parts)}q", *(part.nbytes for part in parts)))
     line.send_bytes(whole)
     if parts:
         file = os.memfd_create("answer")
@@ -66,7 +65,7 @@ def receive(line: Connection) -> object:
         EOFError: The child is gone.
         OSError: It went in the middle of the answer.
     """
-    sizes = np.frombuffer(line.recv_bytes(), np.int64).tolist()
+    sizes = [size for (size,) in struct.iter_unpack("q", line.recv_bytes())]
     whole = line.recv_bytes()
     if not sizes:
         return pickle.loads(whole)  # noqa: S301 - from our own child

@@ -381,6 +381,9 @@ def score(
 
     violations.parquet lists the cells of the tables that are not as the model expects, by row.
     """
+    from medmm.workers import get_ready
+
+    get_ready(["medmm.workflows.cli", "medmm.dataset.decode"])  # while this process loads the model
     from medmm.training.tracking import TrackingSettings
 
     from .score import score_studies

@@ -21,7 +21,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, t
 
 from medmm.errors import DataError
 from medmm.types import Array, Scores
@@ -94,6 +93,8 @@ def tails(level: float, patients: int) -> tuple[float, float]:
         level: Inside 0 to 1.
         patients: On whom the number rests.
     """
+    from scipy.stats import norm, t  # scoring has no need of it
+
     low = (1 - level) / 2
     if patients > 1:
         low = float(norm.cdf(np.sqrt(patients / (patients - 1)) * t.ppf(low, patients - 1)))
@@ -113,6 +114,8 @@ def summarise(
         biased: The value is too high or too low in small samples, as an AUPRC is: the interval then reaches as far as that with
             its percentiles corrected for bias (Efron & Tibshirani, chapter 14) does.
     """
+    from scipy.stats import norm
+
     patients = len(np.unique(patient))
     defined = values[1:][np.isfinite(values[1:])]
     low = high = np.nan
