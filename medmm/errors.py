@@ -88,7 +88,10 @@ class Code(StrEnum):
     """The reader of this study did not end within the limit."""
 
     MEMORY = "E_MEMORY"
-    """The reader of this study needed more memory than the limit."""
+    """The reader of this study needed more memory than the limit, or the model more than there is."""
+
+    MODEL = "E_MODEL"
+    """The model failed on this study, or said something of it that is no number."""
 
 
 class Rejected(DataError):  # noqa: N818 - the clinic's word for it

@@ -8,20 +8,22 @@ import multiprocessing
 import os
 import resource
 import signal
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Generic, TypeAlias, TypeVar, cast
 
 from medmm.errors import Code, MedmmError
+from medmm.exchange import pack, receive, send, size_of
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -29,7 +31,8 @@ Answer = TypeVar("Answer")
 Setup: TypeAlias = Callable[[], Callable[[Item], Answer]]
 """Called once in each process; gives what is then called with every item. Both travel by pickle."""
 
-AHEAD = 4  # items under way for each process: enough to hide the caller's own work, few enough to keep memory flat
+AHEAD = 4
+"""Items under way for each process unless a caller says otherwise: enough to hide its work, few enough to keep memory flat."""
 
 ITEM_SECONDS = 120.0
 """Most that an item may take; the slowest real study, a thousand compressed slices on a slow disk, takes some tens."""
@@ -47,7 +50,7 @@ STEP_SECONDS = 1.0
 """Time is counted in steps of this length at most, so that a job which is stopped and continued does not run out of it."""
 
 PRELOADED = ["numpy", "pydicom"]
-"""Loaded once, in the process from which all others are forked."""
+"""Loaded once, in the process from which all others are forked, and with it what makes the first of them ready."""
 
 CRASHED = 70
 """Exit status of a process that ends without a word; EX_SOFTWARE of sysexits.h."""
@@ -73,8 +76,23 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def get_ready(modules: Sequence[str]) -> None:
+    """Start the process from which all others are forked, and have it load modules while this one goes on.
+
+    To be called before anything else here, or it does nothing: there is one such process for as long as this one lives.
+    """
+    _preload(modules)
+    forkserver.ensure_running()
+
+
 def answers(
-    items: Iterable[Item], setup: "Setup[Item, Answer]", workers: int, limits: Limits | None = None
+    items: Iterable[Item],
+    setup: "Setup[Item, Answer]",
+    workers: int,
+    limits: Limits | None = None,
+    *,
+    ahead: int | None = None,
+    ordered: bool = True,
 ) -> Iterator[tuple[Item, Answer | Code]]:
     """Have each item worked on in a child process, and give the answers in the order of the items.
 
@@ -83,6 +101,8 @@ def answers(
         setup: Makes, in the child, the function that answers.
         workers: Processes, at least one.
         limits: Of one item; `Limits()` where left out.
+        ahead: Items under way at a time, those among them whose answers nobody has taken yet; four a process where left out.
+        ordered: Otherwise answers come as they are ready, and an item that takes its time holds up no process but its own.
 
     Returns:
         Each item with its answer, or with CRASH, TIMEOUT or MEMORY where it has none.
@@ -90,6 +110,7 @@ def answers(
     Raises:
         MedmmError: A process cannot start.
     """
+    _preload([getattr(setup, "func", setup).__module__])
     desks = [_Desk(setup, limits or Limits()) for _ in range(workers)]
     free: SimpleQueue[_Desk[Item, Answer]] = SimpleQueue()
     for desk in desks:
@@ -103,21 +124,78 @@ def answers(
             free.put(desk)
 
     pool = ThreadPoolExecutor(workers)
-    waiting: deque[tuple[Item, Future[Answer | Code]]] = deque()
+    waiting: _Waiting[Item, Answer] = _InOrder() if ordered else _AsTheyCome()
+    ahead = max(workers, AHEAD * workers if ahead is None else ahead)
     source = iter(items)
     try:
         while True:
-            waiting.extend((item, pool.submit(ask, item)) for item in islice(source, AHEAD * workers - len(waiting)))
-            if not waiting:
+            for item in islice(source, ahead - len(waiting)):
+                waiting.add(item, pool.submit(ask, item))
+            if not len(waiting):
                 return
-            item, future = waiting.popleft()
+            item, future = waiting.take()
             yield item, future.result()
+            del item, future  # the answer is the caller's, who may let go of it
     finally:
         for desk in desks:
             desk.stop()
         pool.shutdown(cancel_futures=True)
         for desk in desks:
             desk.end()
+
+
+def _preload(modules: Sequence[str]) -> None:
+    """Name what is loaded before the first fork; a module of somebody else's, which may do work as it loads, is none of it."""
+    ours = [name for name in modules if name.startswith(f"{__package__}.")]
+    multiprocessing.get_context("forkserver").set_forkserver_preload([*PRELOADED, *ours])
+
+
+class _Waiting(ABC, Generic[Item, Answer]):
+    """Items under way with what will be their answers."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Give how many there are."""
+
+    @abstractmethod
+    def add(self, item: Item, future: "Future[Answer | Code]") -> None:
+        """Take one in."""
+
+    @abstractmethod
+    def take(self) -> "tuple[Item, Future[Answer | Code]]":
+        """Give the next one up."""
+
+
+class _InOrder(_Waiting[Item, Answer]):
+    def __init__(self) -> None:
+        self._line: deque[tuple[Item, Future[Answer | Code]]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._line)
+
+    def add(self, item: Item, future: "Future[Answer | Code]") -> None:
+        self._line.append((item, future))
+
+    def take(self) -> "tuple[Item, Future[Answer | Code]]":
+        return self._line.popleft()
+
+
+class _AsTheyCome(_Waiting[Item, Answer]):
+    def __init__(self) -> None:
+        self._done: SimpleQueue[tuple[Item, Future[Answer | Code]]] = SimpleQueue()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, item: Item, future: "Future[Answer | Code]") -> None:
+        self._count += 1
+        future.add_done_callback(lambda done: self._done.put((item, done)))
+
+    def take(self) -> "tuple[Item, Future[Answer | Code]]":
+        item, future = self._done.get()
+        self._count -= 1
+        return item, future
 
 
 class _Desk(Generic[Item, Answer]):
@@ -137,7 +215,7 @@ class _Desk(Generic[Item, Answer]):
         try:
             self._line.send(item)
             if _comes(self._line, self._limits.seconds):
-                return cast("Answer | Code", self._line.recv())
+                return cast("Answer | Code", receive(self._line))
             lost = Code.TIMEOUT
         except (EOFError, OSError):
             lost = Code.CRASH
@@ -163,7 +241,6 @@ class _Desk(Generic[Item, Answer]):
 
     def _start(self) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(PRELOADED)
         self._line, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, self._setup, self._limits), daemon=True)
         process.start()
@@ -204,12 +281,11 @@ def _serve(line: Connection, setup: "Setup[Item, Answer]", limits: Limits) -> No
         while True:
             item = line.recv()
             try:
-                answer = ForkingPickler.dumps(work(item))
+                answer = pack(work(item))
             except MemoryError:
-                answer = None
-            if answer is None or len(answer) > limits.answer_bytes:
-                answer = ForkingPickler.dumps(Code.MEMORY)
-            line.send_bytes(answer)
+                answer = pack(Code.MEMORY)
+            send(line, answer if size_of(answer) <= limits.answer_bytes else pack(Code.MEMORY))
+            del item, answer
     except EOFError:
         return
     except BaseException:  # noqa: BLE001 - whatever it is, its text may hold a name

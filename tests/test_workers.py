@@ -1,18 +1,22 @@
 """Child processes with limits: order, loss, silence and the end."""
 
+import gc
 import os
 import resource
 import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing import active_children
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from medmm.errors import Code, MedmmError
+from medmm.exchange import SHARED_BYTES
 from medmm.workers import AHEAD, Limits, answers
 
 SECRET = "DOE^JANE"
@@ -120,3 +124,72 @@ def test_a_caller_that_takes_its_time_costs_no_item_its_answer() -> None:
         time.sleep(1)
         found.append((word, answer))
     assert found == [("a", "a"), ("b", "b"), ("c", "c")]
+
+
+def test_out_of_order_an_item_that_hangs_holds_up_no_process_but_its_own() -> None:
+    words = ["hang", *[f"w{i}" for i in range(50)]]
+    limits = Limits(seconds=4)
+    start = time.monotonic()
+    found = []
+    for word, answer in answers(words, obedient, 2, limits, ordered=False):
+        if len(found) < len(words) - 1:
+            assert time.monotonic() - start < 4, "the others wait for the one that hangs"
+        found.append((word, answer))
+    assert found[-1] == ("hang", Code.TIMEOUT)
+    assert sorted(found[:-1]) == sorted((word, word) for word in words[1:])
+
+
+def test_no_more_items_are_under_way_than_asked_for() -> None:
+    drawn = 0
+
+    def source() -> Iterator[str]:
+        nonlocal drawn
+        for _ in range(40):
+            drawn += 1
+            yield "a"
+
+    for taken, _ in enumerate(answers(source(), obedient, 2, ahead=5, ordered=False)):
+        assert drawn <= taken + 5
+    assert drawn == 40
+
+
+def arrays(size: int) -> object:
+    return {
+        "a": np.arange(size, dtype=np.float32),
+        "none": np.zeros(0, np.int8),
+        "b": np.full((3, 7), size, np.int32),
+        "c": "d",
+    }
+
+
+def giving_arrays() -> Callable[[int], object]:
+    return arrays
+
+
+def shared_memory() -> int:
+    """Give how many answers this process holds in files without a name."""
+    return Path("/proc/self/maps").read_text().count("memfd:answer")
+
+
+@pytest.mark.parametrize("size", [10, SHARED_BYTES // 4 - 64, SHARED_BYTES // 4 + 1, 3 * SHARED_BYTES])
+def test_arrays_come_as_they_were_and_may_be_written_to(size: int) -> None:
+    ((_, answer),) = answers([size], giving_arrays, 1)
+    expected = arrays(size)
+    assert isinstance(answer, dict)
+    assert isinstance(expected, dict)
+    assert list(answer) == list(expected)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(answer[name], values)
+    answer["a"][0] = 7
+    assert shared_memory() == (size > SHARED_BYTES // 4)
+    del answer
+    gc.collect()
+    assert shared_memory() == 0, "memory is held after its arrays are gone"
+
+
+def test_arrays_beyond_the_limit_never_reach_the_caller() -> None:
+    limits = Limits(answer_bytes=2 << 20)
+    sizes = [(1 << 18) + 9, 1 << 20, 5]
+    found = [answer for _, answer in answers(sizes, giving_arrays, 1, limits)]
+    assert [isinstance(answer, dict) for answer in found] == [True, False, True]
+    assert found[1] is Code.MEMORY

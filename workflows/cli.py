@@ -392,6 +392,9 @@ def score(
     A study is scored once, however often the command is killed and started again, and by however many at once.
     violations.parquet lists the cells of the tables that are not as the model expects, by row.
     """
+    from medmm.workers import get_ready
+
+    get_ready(["medmm.workflows.cli", "medmm.dataset.decode"])  # while this process loads the model
     from medmm.training.tracking import TrackingSettings
 
     from .score import Manner, score_studies

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
 from medmm.cohort.flow import NO_INPUT, NO_LABEL
+from medmm.cohort.headers import HEADERS
 from medmm.cohort.leakage import Finding, idle_waivers, refuse_leaks
 from medmm.cohort.manifest import Manifest, make_manifest
 from medmm.cohort.persons import Persons
@@ -33,9 +33,6 @@ from .violations import tell_violations
 
 UNLABELLED = "unlabelled"
 """Part of the studies that learn without a label, in the table of a run's studies."""
-
-HEADERS = Path("cache", "headers")
-"""Where, in the folder of a run or of scores, the headers of image folders are remembered."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from medmm.cohort.headers import HEADERS
 from medmm.cohort.scan import Scan, SeriesFound, scan
 from medmm.cohort.shown import shown_modality, shown_syntax, shown_vendor
 from medmm.cohort.studies import Sources
@@ -16,7 +17,7 @@ from medmm.inputs.schema import Findings, check_tables
 from medmm.inputs.series_choice import Considered
 from medmm.types import Evidence, Study
 
-from .cohort import HEADERS, take_in
+from .cohort import take_in
 from .inspect_cohort import describe_cohort
 from .screen import Screen
 from .sections import Section

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from medmm.cohort.headers import HEADERS
 from medmm.package import Package, load_package
 from medmm.registry import fetched
 from medmm.scoring.engine import Options
@@ -14,7 +15,6 @@ from medmm.scoring.violations import write_violations
 from medmm.training.tracking import TrackingSettings
 from medmm.types import Study
 
-from .cohort import HEADERS
 from .screen import Screen
 
 

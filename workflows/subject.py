@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from medmm.cohort.headers import HEADERS
 from medmm.cohort.manifest import Manifest, make_manifest, patient_numbers
 from medmm.cohort.split import PARTS
 from medmm.cohort.studies import Sources
@@ -18,7 +19,7 @@ from medmm.predict import Subset, predict, subsets
 from medmm.registry import fetched
 from medmm.types import Array, Scores, Study
 
-from .cohort import HEADERS, Intake, prepare_one, share_out, take_in
+from .cohort import Intake, prepare_one, share_out, take_in
 from .screen import Screen
 
 

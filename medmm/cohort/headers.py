@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from medmm.readers.dicom_attributes import Attributes
     from medmm.readers.dicom_instance import Instance
 
+HEADERS = Path("cache", "headers")
+"""Where, in the folder of a run or of scores, the headers of image folders are remembered."""
+
 LIMITS = Limits(seconds=20, memory_bytes=1 << 30, answer_bytes=64 << 20)
 """Of some headers, and of each of them again where these were too much; a header takes less than a millisecond and 1 MB."""
 

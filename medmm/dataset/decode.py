@@ -1,4 +1,4 @@
-"""Studies read and prepared in worker processes, in order, a bounded number ahead; a bad study costs itself alone."""
+"""Studies read and prepared in worker processes, a bounded number ahead; a bad study costs itself alone."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -41,9 +41,15 @@ def prepare_study(study: Study, inputs: Inputs) -> Prepared:
 
 
 def prepare_studies(
-    studies: Iterable[Study], inputs: Inputs, workers: int | None = None, limits: Limits | None = None
+    studies: Iterable[Study],
+    inputs: Inputs,
+    workers: int | None = None,
+    limits: Limits | None = None,
+    *,
+    ahead: int | None = None,
+    ordered: bool = True,
 ) -> Iterator[tuple[Study, Prepared]]:
-    """Read and prepare studies in their order.
+    """Read and prepare studies, in their order unless it is of no matter.
 
     A study that kills its process, hangs or takes too much memory is rejected, and the others go on.
 
@@ -52,13 +58,16 @@ def prepare_studies(
         inputs: The fitted inputs.
         workers: Processes; None takes one a core, 0 decodes in this process, where no limit holds.
         limits: Of a study in its process; `Limits()` where left out.
+        ahead: Studies under way at a time, as `answers` has it.
+        ordered: Otherwise they come as they are ready, and one that hangs holds up no process but its own.
     """
     workers = cores() if workers is None else workers
     if workers == 0:
         for study in studies:
             yield study, prepare_study(study, inputs)
         return
-    for study, answer in answers(studies, partial(_setup, dict(inputs)), workers, limits):
+    setup = partial(_setup, dict(inputs))
+    for study, answer in answers(studies, setup, workers, limits, ahead=ahead, ordered=ordered):
         yield study, _lost(study, answer) if isinstance(answer, Code) else answer
 
 

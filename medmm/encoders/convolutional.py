@@ -1,4 +1,4 @@
-"""Convolutional image encoders from MONAI: the last feature map, position by position, as tokens.
+"""Convolutional image encoders, those of MONAI: the last feature map, position by position, as tokens.
 
 Sources: Huang et al. 2017, Densely Connected Convolutional Networks; He et al. 2016, Deep Residual Learning; Tan and Le 2019,
 EfficientNet; Carreira and Zisserman 2017, Quo Vadis, Action Recognition? (inflated networks). From random weights all have the
@@ -9,24 +9,23 @@ them the statistics that they were pretrained with (Chen et al. 2019, Med3D, for
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import nn
-from torch.nn import functional
 
 from medmm.encoders.adapted import Adapted, FeatureMap
+from medmm.encoders.dense import dense_network
 from medmm.encoders.pretrainable import PretrainableImage
+from medmm.encoders.residual import residual_network
 from medmm.errors import ConfigError
 from medmm.types import Tokens
 
 DENSENET121_CHANNELS = 1024
 EFFICIENTNET_B0_CHANNELS = 1280
 GROUPS = 8
-CUBIC_STEM: Mapping[str, Any] = {"conv1_t_stride": 2}
-RESNET_PARTS = ("conv1", "bn1", "act", "maxpool", "layer1", "layer2", "layer3", "layer4")
+RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
 EFFICIENTNET_PARTS = (
     "_conv_stem_padding",
     "_conv_stem",
@@ -47,10 +46,9 @@ class DenseNet121(PretrainableImage):
 
     def build(self, width: int, channels: int, size: Sequence[int]) -> Adapted:
         """Build the network."""
-        from monai.networks.nets.densenet import DenseNet121 as Network
-
-        features = Network(spatial_dims=len(size), in_channels=channels, out_channels=1).features
-        return _feature_map(self, features, DENSENET121_CHANNELS, width, [f"denseblock{i}" for i in (1, 2, 3, 4)])
+        return _feature_map(
+            self, dense_network(channels, len(size)), DENSENET121_CHANNELS, width, [f"denseblock{i}" for i in (1, 2, 3, 4)]
+        )
 
 
 class ResNet18(PretrainableImage):
@@ -69,8 +67,8 @@ class ResNet18(PretrainableImage):
     def build(self, width: int, channels: int, size: Sequence[int]) -> Adapted:
         """Build the network."""
         shortcut = self.shortcut or ("A" if self.weights is not None and len(size) == 3 else "B")
-        backbone = _resnet("basic", (2, 2, 2, 2), self.channels, channels, len(size), shortcut)
-        return _feature_map(self, backbone, 8 * self.channels, width, RESNET_PARTS[-4:])
+        backbone = residual_network("basic", (2, 2, 2, 2), self.channels, channels, len(size), shortcut)
+        return _feature_map(self, backbone, 8 * self.channels, width, RESNET_STAGES)
 
 
 class ResNet50(PretrainableImage):
@@ -81,8 +79,8 @@ class ResNet50(PretrainableImage):
 
     def build(self, width: int, channels: int, size: Sequence[int]) -> Adapted:
         """Build the network."""
-        backbone = _resnet("bottleneck", (3, 4, 6, 3), 64, channels, len(size), "B")
-        return _feature_map(self, backbone, 4 * 8 * 64, width, RESNET_PARTS[-4:])
+        backbone = residual_network("bottleneck", (3, 4, 6, 3), 64, channels, len(size))
+        return _feature_map(self, backbone, 4 * 8 * 64, width, RESNET_STAGES)
 
 
 class I3ResNet152(PretrainableImage):
@@ -99,9 +97,8 @@ class I3ResNet152(PretrainableImage):
         """
         if len(size) != 3:
             raise ConfigError("encoder i3_resnet152 takes volumes only: give size three sides, or choose resnet50")
-        stem = {"conv1_t_size": (3, 7, 7), "conv1_t_stride": (1, 2, 2)}
-        backbone = _resnet("bottleneck", (3, 8, 36, 3), 64, channels, 3, "B", stem)
-        return _feature_map(self, backbone, 4 * 8 * 64, width, RESNET_PARTS[-4:], HeadFirst)
+        backbone = residual_network("bottleneck", (3, 8, 36, 3), 64, channels, 3, kernel=(3, 7, 7), stride=(1, 2, 2))
+        return _feature_map(self, backbone, 4 * 8 * 64, width, RESNET_STAGES, HeadFirst)
 
 
 class HeadFirst(FeatureMap):
@@ -129,46 +126,6 @@ class EfficientNetB0(PretrainableImage):
         return _feature_map(self, backbone, EFFICIENTNET_B0_CHANNELS, width, starts)
 
 
-def _resnet(
-    block: str,
-    layers: Sequence[int],
-    planes: int,
-    channels: int,
-    dimensions: int,
-    shortcut: Literal["A", "B"],
-    stem: Mapping[str, Any] = CUBIC_STEM,
-) -> nn.Module:
-    from monai.networks.nets.resnet import ResNet
-
-    network = ResNet(
-        block,
-        list(layers),
-        [planes * factor for factor in (1, 2, 4, 8)],
-        spatial_dims=dimensions,
-        n_input_channels=channels,
-        feed_forward=False,
-        shortcut_type=shortcut,
-        **stem,
-    )
-    for part in list(network.modules()):
-        if isinstance(shortcut_a := getattr(part, "downsample", None), partial):
-            part.downsample = _PaddedShortcut(**shortcut_a.keywords)
-    return nn.Sequential(OrderedDict((name, getattr(network, name)) for name in RESNET_PARTS))
-
-
-class _PaddedShortcut(nn.Module):
-    """Every so many positions, with channels of zeros added: MONAI's shortcut A, which itself lets no gradient through."""
-
-    def __init__(self, planes: int, stride: int, spatial_dims: int) -> None:
-        super().__init__()
-        self.planes = planes
-        self.places = (slice(None), slice(None), *[slice(None, None, stride)] * spatial_dims)
-
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        kept = values[self.places]
-        return functional.pad(kept, (0, 0) * (kept.ndim - 2) + (0, self.planes - kept.shape[1]))
-
-
 def _feature_map(
     settings: PretrainableImage,
     backbone: nn.Module,
@@ -183,7 +140,7 @@ def _feature_map(
 
 
 def _group_norm(network: nn.Module) -> None:
-    """Put a group norm in place of every batch norm; MONAI's ResNet hands its own `norm` to the first layer only."""
+    """Put a group norm in place of every batch norm."""
     for name, part in network.named_children():
         if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
             setattr(network, name, nn.GroupNorm(GROUPS, part.num_features))

@@ -1,19 +1,26 @@
-"""Studies to outcomes: worker processes decode ahead while the model computes; a bad study costs one row."""
+"""Studies to outcomes: worker processes decode while the model computes; a bad study costs one row."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import torch
 
 from medmm.dataset.decode import prepare_studies
 from medmm.errors import Code, Rejected
-from medmm.inputs.base import Fields
 from medmm.inputs.tabular import TabularInput, with_checked_cells
 from medmm.package import Package
 from medmm.rules.book import Rulebook
+from medmm.scoring.compute import Compute, Ready, largest_tile
 from medmm.scoring.rows import Outcome, reject, score_tile
 from medmm.types import Study
-from medmm.workers import Limits
+from medmm.workers import AHEAD, Limits, cores
+
+
+def _unheard(_: str) -> None:
+    """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -21,18 +28,23 @@ class Options:
     """How to score. Nothing here but `tile` changes a bit of a score.
 
     Attributes:
-        tile: Studies that the network sees at once; None takes what the package names.
+        tile: Studies that the network sees at once; None takes what the package names, "auto" on a GPU the largest that its
+            memory holds.
         workers: Processes that decode; None takes one a core, 0 decodes in this process.
         limits: Of one study in its process.
+        say: Told what the user should know, once.
     """
 
-    tile: int | None = None
+    tile: int | Literal["auto"] | None = None
     workers: int | None = None
     limits: Limits | None = None
+    say: Callable[[str], None] = _unheard
 
 
 def score_stream(package: Package, studies: Iterable[Study], options: Options | None = None) -> Iterator[list[Outcome]]:
-    """Give the outcomes of studies, tile after tile; the scored ones in the order of the studies.
+    """Give the outcomes of studies, some at a time, as they come: a study that takes its time holds up no other.
+
+    While a tile is in the network, studies are drawn and decoded for the next one.
 
     Args:
         package: The model.
@@ -40,25 +52,47 @@ def score_stream(package: Package, studies: Iterable[Study], options: Options | 
         options: `Options()` where left out.
     """
     options = options or Options()
-    tile = options.tile or package.tile
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    package.model.to(device)
+    gpu = torch.cuda.is_available()
+    package.model.to(torch.device("cuda" if gpu else "cpu"))
+    tile = options.tile if isinstance(options.tile, int) else package.tile
+    largest = options.tile == "auto" and gpu
     book = package.rulebook()
-    good: list[tuple[Study, Mapping[str, Fields]]] = []
+    compute = Compute(package, partial(score_tile, package, book), tile, options.say)
+    workers = cores() if options.workers is None else options.workers
+    ahead = max(AHEAD * workers, tile + 2 * workers)  # a whole tile decodes while another is in the network
+    stream = prepare_studies(
+        _before(book, package, studies), package.inputs, workers, options.limits, ahead=ahead, ordered=False
+    )
+    good: list[Ready] = []
     bad: list[Outcome] = []
-    for study, prepared in prepare_studies(_before(book, package, studies), package.inputs, options.workers, options.limits):
-        if isinstance(prepared, Rejected):
-            bad.append(reject(study, prepared, package))
-        elif not prepared:
-            reason = Rejected(Code.NO_INPUT, study.key, "none of the inputs", "at least one", "export the study with its data")
-            bad.append(reject(study, reason, package))
-        else:
-            good.append((study, prepared))
-        if len(good) == tile or len(bad) == tile:
-            yield [*(score_tile(package, book, good, tile) if good else []), *bad]
-            good, bad = [], []
-    if good or bad:
-        yield [*(score_tile(package, book, good, tile) if good else []), *bad]
+    running: Future[list[Outcome]] | None = None
+    with ThreadPoolExecutor(1) as network:
+        for study, prepared in stream:
+            if isinstance(prepared, Rejected):
+                bad.append(reject(study, prepared, package))
+            elif not prepared:
+                reason = Rejected(
+                    Code.NO_INPUT, study.key, "none of the inputs", "at least one", "export the study with its data"
+                )
+                bad.append(reject(study, reason, package))
+            else:
+                good.append((study, prepared))
+            del prepared
+            if len(good) == tile and largest:
+                tile, largest = largest_tile(package, good), False
+                compute.tile = tile
+            if running is not None and (running.done() or len(good) == tile):
+                yield running.result()
+                running = None
+            if len(good) == tile:
+                running, good = network.submit(compute, good), []
+            if len(bad) == package.tile:
+                yield bad
+                bad = []
+        if running is not None:
+            yield running.result()
+        if good or bad:
+            yield [*(compute(good) if good else []), *bad]
 
 
 def _before(book: Rulebook, package: Package, studies: Iterable[Study]) -> Iterable[Study]:

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from medmm.cohort.association import Association
+from medmm.cohort.headers import HEADERS
 from medmm.cohort.leakage import Finding as Leak
 from medmm.cohort.studies import Sources
 from medmm.config import RunConfig
@@ -17,7 +18,7 @@ from medmm.evaluation.yardstick import YARDSTICKS
 from medmm.settings import Plain
 from medmm.types import Scores
 
-from ..cohort import HEADERS, leaks, take_in
+from ..cohort import leaks, take_in
 from ..screen import Screen
 from ..subject import Said, Subject
 
