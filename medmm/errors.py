@@ -78,6 +78,9 @@ class Code(StrEnum):
     NO_INPUT = "E_NO_INPUT"
     """A study has none of the inputs of the run."""
 
+    TRANSFER = "E_TRANSFER"
+    """The study could not be fetched whole from its server."""
+
     CRASH = "E_CRASH"
     """The reader of this study crashed or was killed."""
 
