@@ -29,7 +29,7 @@ from medmm.sealed import seal, verify
 from medmm.settings import Plain
 from medmm.types import Array
 
-FORMAT = 5
+FORMAT = 6
 WEIGHTS = "weights.safetensors"
 SETTINGS = "package.json"
 STATE = "state.json"
@@ -58,6 +58,7 @@ class Package:
         rules: Clinical rules; what they do before and after the model is part of its answer.
         calibration: What is done to probabilities after the temperature.
         references: What is known of training and validation studies; None for a model that makes no decisions.
+        tile: Studies that the network sees at once at scoring, in which it is exact (`medmm.exact`).
     """
 
     name: str
@@ -73,6 +74,7 @@ class Package:
     rules: tuple[Rule, ...] = ()
     calibration: Recalibration = field(default_factory=Recalibration)
     references: References | None = None
+    tile: int = 1
 
     @torch.no_grad()
     def answer(self, logits: Array) -> Array:
@@ -99,6 +101,7 @@ def save_package(package: Package, folder: Path) -> str:
         "temperature": package.temperature,
         "calibration": package.calibration.model_dump(mode="json"),
         "thresholds": list(package.thresholds),
+        "tile": package.tile,
         "rules": [rule.model_dump(mode="json") for rule in package.rules],
     }
     arrays, facts = pack(package.references)
@@ -158,6 +161,7 @@ def load_package(folder: Path) -> Package:
         facts=json.loads((folder / FACTS).read_text(encoding="utf-8")),
         digest=whole,
         references=references,
+        tile=int(settings["tile"]),
     )
 
 

@@ -17,7 +17,7 @@ from medmm.cohort.scan import scan
 from medmm.errors import Rejected
 from medmm.package import Package
 from medmm.readers import read_series
-from medmm.scoring.engine import score
+from medmm.scoring.run import score
 from medmm.scoring.studies import find_studies
 
 MARK = "EVIL"

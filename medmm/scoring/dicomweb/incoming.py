@@ -29,6 +29,9 @@ TRIES = 3
 SERVER = "server"
 """Name under which a study is rejected that could not be fetched; no input of the model."""
 
+NOBODY = Study(0, "", "")
+"""Any study, before it has its number."""
+
 REPAIR = "look at the study on the server, then score again: only what failed is fetched once more"
 
 
@@ -119,8 +122,8 @@ def incoming(
     """Give the studies of a server in chunks that are on disk while they are scored.
 
     When the next chunk is asked for, the studies of the last one count as scored, and their files are removed. A study that
-    cannot be fetched comes as one that is rejected with TRANSFER. Rows are numbered from 1 in each chunk. Ends early, after the
-    chunk in hand, when `server.stop` is set.
+    cannot be fetched comes as one that is rejected with TRANSFER. Rows are numbered as studies come. Ends early, after the chunk
+    in hand, when `server.stop` is set.
 
     Args:
         server: The connection.
@@ -191,6 +194,7 @@ class _Fetcher:
         self._fetching = fetching
         self._is_scored = is_scored
         self._tally = tally
+        self._given = 0
 
     def chunks(self, studies: Iterable[RemoteStudy]) -> Iterator[Sequence[Study]]:
         """Give chunks until the studies end or somebody stops; what was fetched then stays for the next time."""
@@ -211,7 +215,7 @@ class _Fetcher:
                     fetched = future.result()
                     if isinstance(fetched, TransferError):
                         self._tally.failures[study.uid] += 1
-                        failed[study] = Rejected(Code.TRANSFER, "", fetched.found, "the whole study", REPAIR)
+                        failed[study] = not_fetched(NOBODY.key, fetched.found)
                     elif fetched:
                         whole.append(study)
                     else:
@@ -277,16 +281,33 @@ class _Fetcher:
                 break
             for name in strange:
                 self._spool.drop(names[name].uid)
-                found = "an instance that says it is of another study"
-                failed[names[name]] = Rejected(Code.TRANSFER, "", found, "the whole study", REPAIR)
+                failed[names[name]] = not_fetched(NOBODY.key, "an instance that says it is of another study")
         studies = find_studies(self._package, folder, sources=sources) if series else ()
         there = {study.study_id for study in studies}
         for study in whole:
             if study.uid not in there and study not in failed:
-                failed[study] = Rejected(Code.EMPTY, "", "no readable image", "images, as the server lists them", REPAIR)
-        blank = (Study(row, one.patient_id, one.uid) for row, one in enumerate(failed, len(studies) + 1))
-        left = [study.with_input(SERVER, failed[one].at(study.key)) for study, one in zip(blank, failed, strict=True)]
-        return (*studies, *left)
+                failed[study] = Rejected(
+                    Code.EMPTY, NOBODY.key, "no readable image", "images, as the server lists them", REPAIR
+                )
+        left = [replace(NOBODY, patient_id=one.patient_id, study_id=one.uid).with_input(SERVER, failed[one]) for one in failed]
+        given = [_numbered(study, row) for row, study in enumerate((*studies, *left), self._given + 1)]
+        self._given += len(given)
+        return given
+
+
+def not_fetched(study: str, found: str) -> Rejected:
+    """Give the reason for which a study is rejected that could not be fetched."""
+    return Rejected(Code.TRANSFER, study, found, "the whole study", REPAIR)
+
+
+def _numbered(study: Study, row: int) -> Study:
+    """Give a study another number, also in the reasons for which it is rejected."""
+    new = replace(study, row=row)
+    reasons = {
+        name: Rejected(one.code, one.where.replace(study.key, new.key), one.found, one.expected, one.repair)
+        for name, one in study.rejected.items()
+    }
+    return replace(new, rejected=reasons)
 
 
 def _owner(file: Path, folder: Path) -> str:
