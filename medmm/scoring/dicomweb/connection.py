@@ -44,13 +44,21 @@ def connect(address: Address, stop: Event, connections: int, environment: Mappin
     import requests
     from requests.adapters import HTTPAdapter
 
-    for name in ("dicomweb_client", "urllib3"):
+    for name in ("dicomweb_client", "retrying", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # they log addresses, which hold identifiers
     session = requests.Session()
     session.trust_env = address.secure  # no proxy is told what goes in the clear; the hospital's own authority is for TLS
     session.auth = _Signed(authorization(environment))  # also where there is none, so that no .netrc is looked for
     session.headers["Accept-Encoding"] = "identity"  # what inflates cannot be bounded
-    session.hooks["response"] = [lambda answer, **_: _check(answer, stop)]
+
+    def checked(answer: Any, **_: Any) -> None:
+        try:
+            _check(answer, stop)
+        except BaseException:
+            answer.close()
+            raise
+
+    session.hooks["response"] = [checked]
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(pool_maxsize=connections))
     return session

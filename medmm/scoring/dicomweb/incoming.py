@@ -122,7 +122,7 @@ def incoming(
     """Give the studies of a server in chunks that are on disk while they are scored.
 
     When the next chunk is asked for, the studies of the last one count as scored, and their files are removed. A study that
-    cannot be fetched comes as one that is rejected with TRANSFER. Rows are numbered as studies come. Ends early, after the chunk
+    cannot be fetched comes as one that is rejected with TRANSFER. Rows are numbered as they come. Ends early, after the chunk
     in hand, when `server.stop` is set.
 
     Args:

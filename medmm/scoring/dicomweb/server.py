@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from threading import Event
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 
 from medmm.errors import ConfigError, DataError
 from medmm.scoring.dicomweb.address import Address
@@ -51,7 +51,7 @@ Page = list[Mapping[str, Any]]
 
 
 class Server:
-    """A DICOMweb server. Several threads may fetch instances at once.
+    """A DICOMweb server, until it is closed. Several threads may fetch instances at once.
 
     Args:
         address: Its root.
@@ -87,8 +87,18 @@ class Server:
         self._address = address
         self._pauses = pauses
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
     def studies(self, search: Search, left: Callable[[int], None] = lambda _: None) -> Iterator[RemoteStudy]:
-        """Give the studies that match, each once, in the order of the server, page by page.
+        """Give the studies that match, each once, in the order of the server, page by page, until `stop` is set.
 
         Args:
             search: What has to match.
@@ -120,6 +130,8 @@ class Server:
                     if len(seen) == search.most:
                         return
             except TransferError as failure:
+                if self.stop.is_set():
+                    return
                 raise DataError(
                     f"the DICOMweb server was asked for its studies and gave {failure.found}: "
                     "check its address and that it is up, then score again; what was scored is kept"
