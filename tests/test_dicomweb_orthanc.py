@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pydicom
 import pytest
 import requests
+from typer.testing import CliRunner
 
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.errors import Code, ConfigError
@@ -27,6 +28,7 @@ from medmm.scoring.dicomweb.server import Server
 from medmm.scoring.engine import Options
 from medmm.scoring.run import Scorer, score
 from medmm.scoring.studies import find_studies
+from medmm.workflows.cli import app
 
 PLUGINS = (Path("/usr/share/orthanc/plugins"), Path("/usr/lib/orthanc"), Path("/usr/local/share/orthanc/plugins"))
 ALICE = {USER: "alice", PASSWORD: "correct horse"}
@@ -174,3 +176,27 @@ def test_another_password_is_refused(orthanc: Orthanc, cohort: Path) -> None:
     for environment in ({}, {**ALICE, PASSWORD: "guess"}):
         with Server(address_of(orthanc.url), environment=environment) as server, pytest.raises(ConfigError, match="401"):
             list(server.studies(Search()))
+
+
+def test_the_command_scores_a_server_and_goes_on_where_it_ended(
+    orthanc: Orthanc, cohort: Path, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ALICE.items():
+        monkeypatch.setenv(name, value)
+    command = ["score", str(saved), orthanc.url, "--out", str(tmp_path / "out"), "--workers", "0"]
+    some = CliRunner().invoke(app, [*command, "--max-studies", "5"])
+    assert some.exit_code == 0, some.output
+    assert len(table(tmp_path / "out", "scores")) + len(table(tmp_path / "out", "rejected")) == 5
+    every = CliRunner().invoke(app, command)
+    assert every.exit_code == 0, every.output
+    assert "scored before and not changed since: 5 studies" in every.output
+    studies = {pydicom.dcmread(file, stop_before_pixels=True).StudyInstanceUID for file in cohort.rglob("IM*")}
+    scores, rejected = table(tmp_path / "out", "scores"), table(tmp_path / "out", "rejected")
+    assert sorted([*scores["study_id"], *rejected["study_id"]]) == sorted(studies)
+    for uid in studies:
+        assert uid not in some.output + every.output
+    again = CliRunner().invoke(app, command)
+    assert f"scored before and not changed since: {len(studies)} studies" in again.output
+    assert table(tmp_path / "out", "scores").equals(scores)
+    wrong = CliRunner().invoke(app, [*command, "--modality", "MR"])
+    assert wrong.exit_code == 1

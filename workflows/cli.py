@@ -368,27 +368,51 @@ def audit(
 def score(
     model: ModelArgument,
     studies: Annotated[
-        Path,
+        str,
         typer.Argument(
-            help="Folder with a studies table, that table, or a folder of records or DICOM alone.", metavar="STUDIES"
+            help="Folder with a studies table, that table, a folder of records or DICOM alone, or a DICOMweb server's address.",
+            metavar="STUDIES",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for scores, rejected and violations, each .parquet.")],
     tracking: TrackingOption = "mlflow.db",
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode; one a core where left out.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Wait for more studies until SIGTERM or Ctrl-C.")] = False,
+    settle: Annotated[
+        float, typer.Option(min=0, help="With --watch: seconds without a change after which a study is complete.")
+    ] = 30.0,
+    poll: Annotated[
+        float | None, typer.Option(min=0.1, help="With --watch: seconds between two looks; 5 at a folder, 60 at a server.")
+    ] = None,
+    modality: Annotated[
+        list[str] | None, typer.Option(help="Of a server: studies with such a series; those of the model where left out.")
+    ] = None,
+    first: Annotated[str | None, typer.Option("--from", help="Of a server: first study date, as 2024-05-31.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Of a server: last study date.")] = None,
+    max_studies: Annotated[int | None, typer.Option(min=1, help="Of a server: so many studies at most.")] = None,
+    insecure_http: Annotated[
+        bool, typer.Option("--insecure-http", help="Let images and passwords cross the network in the clear.")
+    ] = False,
 ) -> None:
     """Score studies: a row a study in scores.parquet, or in rejected.parquet with the reason.
 
-    violations.parquet lists the cells of the tables that are not as the model expects, by row.
+    violations.parquet lists the cells of the tables that are not as the model expects, by row. Credentials of a DICOMweb server
+    are taken from MEDMM_DICOMWEB_TOKEN, or MEDMM_DICOMWEB_USER and MEDMM_DICOMWEB_PASSWORD.
     """
+    from medmm.scoring.dicomweb.address import is_address
+    from medmm.scoring.dicomweb.listing import Search
+    from medmm.scoring.watching import Pace
     from medmm.training.tracking import TrackingSettings
 
+    from .incoming import Coming, days_of
     from .score import score_studies
     from .ui import store_address
 
     screen = _screen()
     uri = store_address(tracking) if model.startswith(("models:/", "runs:/")) else tracking
-    scored = score_studies(model, studies, out, TrackingSettings(uri=uri), screen, workers)
+    pace = Pace(settle, poll or (60.0 if is_address(studies) else 5.0)) if watch else None
+    coming = Coming(pace, Search(tuple(modality or ()), *days_of(first, last), max_studies), insecure_http)
+    scored = score_studies(model, studies, out, TrackingSettings(uri=uri), screen, workers, coming)
     screen.say(f"{scored.scored} studies scored: {out / 'scores.parquet'}")
     if scored.fired:
         screen.say("rules fired: " + ", ".join(f"{name}: {count}" for name, count in scored.fired.items()))

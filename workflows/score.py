@@ -1,4 +1,4 @@
-"""`medmm score`: a packaged model on a folder of studies or a manifest."""
+"""`medmm score`: a packaged model on a folder of studies, a manifest, or a DICOMweb server."""
 
 from pathlib import Path
 
@@ -12,21 +12,41 @@ from medmm.training.tracking import TrackingSettings
 from medmm.types import Study
 
 from .cohort import HEADERS
+from .incoming import Coming, score_rounds
 from .screen import Screen
 
 
 def score_studies(
-    model: str, studies: Path, out: Path, tracking: TrackingSettings, screen: Screen, workers: int | None = None
+    model: str,
+    studies: Path | str,
+    out: Path,
+    tracking: TrackingSettings,
+    screen: Screen,
+    workers: int | None = None,
+    coming: Coming | None = None,
 ) -> Scored:
     """Load the model, find the studies, and write `scores.parquet`, `rejected.parquet` and `violations.parquet`.
+
+    Args:
+        model: Where it is.
+        studies: A folder, a manifest or the address of a DICOMweb server.
+        out: Folder of the results.
+        tracking: The store that knows the model.
+        screen: What the user sees.
+        workers: Processes that decode; None takes one a core.
+        coming: Which studies of a server, and whether to wait for more; those that are there where left out.
 
     Raises:
         MedmmError: Something that the user can repair.
     """
+    coming = coming or Coming()
+    in_rounds = coming.in_rounds(str(studies))
     screen.say("loading the model ...")
     with fetched(model, tracking) as folder:
         package = load_package(folder)
-    found = _find(package, studies, out, screen)
+    if in_rounds:
+        return score_rounds(package, str(studies), out, coming, Options(workers=workers), screen)
+    found = _find(package, Path(studies), out, screen)
     with screen.step("scoring") as step:
         return score(package, found, out, Options(workers=workers), progress=step)
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Event, Thread
+from threading import Event, Thread, current_thread, main_thread
 from types import FrameType
 from typing import TypeVar
 
@@ -113,9 +113,12 @@ def _first_seen(known: tuple[Hashable, float] | None, stamp: Hashable, now: floa
 def stopping() -> Iterator[Event]:
     """Give an event that SIGTERM or Ctrl-C sets, so that what is in hand is ended first; a second one ends at once.
 
-    Only the main thread may call this, and what handled the signals before does so again afterwards.
+    What handled the signals before does so again afterwards. In another thread than the main one signals stay as they are.
     """
     stop = Event()
+    if current_thread() is not main_thread():
+        yield stop
+        return
     before = {number: signal.getsignal(number) for number in SIGNALS}
 
     def restore() -> None:
