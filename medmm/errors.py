@@ -81,6 +81,9 @@ class Code(StrEnum):
     CHANGING = "E_CHANGING"
     """The files of the study changed each time that they were read."""
 
+    TRANSFER = "E_TRANSFER"
+    """The study could not be fetched whole from its server."""
+
     CRASH = "E_CRASH"
     """The reader of this study crashed or was killed."""
 

@@ -121,6 +121,12 @@ def private_file(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
 
 
+def private_folder(path: Path) -> None:
+    """Make a folder that nobody but its owner may list, and those above it that are missing."""
+    path.parent.mkdir(0o700, parents=True, exist_ok=True)
+    path.mkdir(0o700, exist_ok=True)
+
+
 def write_text(path: Path, content: str) -> None:
     """Write text atomically, as UTF-8."""
     write_bytes(path, content.encode())

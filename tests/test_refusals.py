@@ -24,6 +24,7 @@ from medmm.inputs.tabular import TabularSettings
 from medmm.readers import read_image, read_series
 from medmm.rules.book import bind_rules
 from medmm.rules.settings import Rule
+from medmm.scoring.dicomweb.incoming import not_fetched
 from medmm.scoring.engine import Options, score_stream
 from medmm.scoring.run import still_changing
 from medmm.types import Evidence, Study
@@ -191,6 +192,10 @@ def changing(_: Path) -> str:
     return str(still_changing(Study(12, "p1", "s1")))
 
 
+def transfer(_: Path) -> Rejected:
+    return not_fetched(ROW, "no answer within the time limit")
+
+
 def lost(code: Code) -> Callable[[Path], Rejected]:
     return lambda _: Rejected(code, f"{ROW}, reader", *LOST[code])
 
@@ -217,6 +222,7 @@ EXAMPLES: dict[Code, Callable[[Path], Rejected | str]] = {
     Code.RULE: ruled,
     Code.NO_INPUT: no_input,
     Code.CHANGING: changing,
+    Code.TRANSFER: transfer,
     Code.CRASH: lost(Code.CRASH),
     Code.TIMEOUT: lost(Code.TIMEOUT),
     Code.MEMORY: lost(Code.MEMORY),

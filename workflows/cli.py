@@ -15,6 +15,8 @@ from typer.core import TyperGroup
 
 from medmm.errors import MedmmError
 
+from .arguments import ModelArgument, TrackingOption
+from .cli_score import score
 from .screen import Screen, with_interval
 
 REPAIRABLE, INTERRUPTED = 1, 130
@@ -58,20 +60,8 @@ app = typer.Typer(
 )
 
 ConfigArgument = Annotated[Path, typer.Argument(help="Run file (YAML); see configs/.", metavar="CONFIG")]
-ModelArgument = Annotated[
-    str,
-    typer.Argument(
-        help="models:/NAME@champion, models:/NAME/VERSION, runs:/RUN_ID/model, or a package folder.", metavar="MODEL"
-    ),
-]
 OverridesArgument = Annotated[
     list[str] | None, typer.Argument(help="Settings to put over the run file's: training.epochs=5", metavar="[KEY=VALUE]...")
-]
-TrackingOption = Annotated[
-    str,
-    typer.Option(
-        help="MLflow store that knows the model: a folder with mlflow.db, or an address.", envvar="MLFLOW_TRACKING_URI"
-    ),
 ]
 
 
@@ -364,57 +354,7 @@ def audit(
         raise typer.Exit(REPAIRABLE)
 
 
-@app.command()
-def score(
-    model: ModelArgument,
-    studies: Annotated[
-        Path,
-        typer.Argument(
-            help="Folder with a studies table, that table, or a folder of records or DICOM alone.", metavar="STUDIES"
-        ),
-    ],
-    out: Annotated[Path, typer.Option(help="Folder for scores, rejected and violations, each .parquet.")],
-    tracking: TrackingOption = "mlflow.db",
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode; one a core where left out.")] = None,
-    shard: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Score part I of N; the last part to end writes the results.")
-    ] = None,
-    ledger: Annotated[
-        str, typer.Option(help="Where rows are kept: sqlite, partitions (for shared disks), or auto, which looks at the disk.")
-    ] = "auto",
-    retry_rejected: Annotated[bool, typer.Option("--retry-rejected", help="Try rejected studies again.")] = False,
-    accept_rejects: Annotated[
-        bool, typer.Option("--accept-rejects", help="Go on where most of the first studies are rejected.")
-    ] = False,
-) -> None:
-    """Score studies: a row a study in scores.parquet, or in rejected.parquet with the reason.
-
-    A study is scored once, however often the command is killed and started again, and by however many at once.
-    violations.parquet lists the cells of the tables that are not as the model expects, by row.
-    """
-    from medmm.workers import get_ready
-
-    get_ready(["medmm.workflows.cli", "medmm.dataset.decode"])  # while this process loads the model
-    from medmm.training.tracking import TrackingSettings
-
-    from .score import Manner, score_studies
-    from .ui import store_address
-
-    screen = _screen()
-    uri = store_address(tracking) if model.startswith(("models:/", "runs:/")) else tracking
-    manner = Manner(shard, ledger, retry_rejected, accept_rejects)
-    scored = score_studies(model, studies, out, TrackingSettings(uri=uri), screen, workers, manner)
-    if scored.waits:
-        screen.say(
-            f"this shard has ended, but not {', '.join(map(str, scored.waits))}: the last one to end writes the results; "
-            f"{scored.scored} studies scored and {sum(scored.rejected.values())} rejected so far"
-        )
-        return
-    screen.say(f"{scored.scored} studies scored: {out / 'scores.parquet'}")
-    if scored.fired:
-        screen.say("rules fired: " + ", ".join(f"{name}: {count}" for name, count in scored.fired.items()))
-    reasons = ", ".join(f"{code.value}: {count}" for code, count in sorted(scored.rejected.items()))
-    screen.say(f"{sum(scored.rejected.values())} rejected: {out / 'rejected.parquet'}" + (f" ({reasons})" if reasons else ""))
+app.command()(score)
 
 
 @app.command()

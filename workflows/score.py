@@ -1,4 +1,4 @@
-"""`medmm score`: a packaged model on a folder of studies or a manifest."""
+"""`medmm score`: a packaged model on a folder of studies, a manifest, or a DICOMweb server."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,9 @@ from medmm.cohort.headers import HEADERS
 from medmm.package import Package, load_package
 from medmm.registry import fetched
 from medmm.scoring.engine import Options
+from medmm.scoring.engines import ENGINES
 from medmm.scoring.ledger import AUTO, open_ledger
+from medmm.scoring.ray_cluster import Cluster
 from medmm.scoring.run import Scored, Scorer
 from medmm.scoring.shards import Shard
 from medmm.scoring.studies import find_studies, open_incoming
@@ -15,6 +17,7 @@ from medmm.scoring.violations import write_violations
 from medmm.training.tracking import TrackingSettings
 from medmm.types import Study
 
+from .incoming import Coming, score_rounds
 from .screen import Screen
 
 
@@ -23,46 +26,73 @@ class Manner:
     """How to score, as the command line says it.
 
     Attributes:
+        workers: Processes that decode; None takes one a core.
+        engine: A name in `ENGINES`.
+        cluster: Where Ray scores.
         shard: `i/n`; None for all studies.
         ledger: Kind of the ledger.
         retry_rejected: Whether to try those again that were rejected.
         accept_rejects: Whether to go on where many of the first studies are rejected.
+        coming: Which studies of a server, and whether to wait for more.
     """
 
+    workers: int | None = None
+    engine: str = "local"
+    cluster: Cluster = Cluster()
     shard: str | None = None
     ledger: str = AUTO
     retry_rejected: bool = False
     accept_rejects: bool = False
+    coming: Coming = Coming()
+
+    def options(self, screen: Screen) -> Options:
+        """Give what an engine is told."""
+        return Options(workers=self.workers, say=screen.say)
 
 
 def score_studies(
-    model: str,
-    studies: Path,
-    out: Path,
-    tracking: TrackingSettings,
-    screen: Screen,
-    workers: int | None = None,
-    manner: Manner | None = None,
+    model: str, studies: Path | str, out: Path, tracking: TrackingSettings, screen: Screen, manner: Manner | None = None
 ) -> Scored:
-    """Load the model, find the studies, and write `scores.parquet`, `rejected.parquet` and `violations.parquet`.
+    """Load the model, find the studies, and write the results `scores`, `rejected` and `violations`.
+
+    Args:
+        model: Where it is.
+        studies: A folder, a manifest or the address of a DICOMweb server.
+        out: Folder of the results.
+        tracking: The store that knows the model.
+        screen: What the user sees.
+        manner: How to score; `Manner()` where left out.
 
     Raises:
         MedmmError: Something that the user can repair.
     """
     manner = manner or Manner()
+    in_rounds = manner.coming.in_rounds(str(studies))
     shard = Shard.parse(manner.shard) if manner.shard else None
+    opened = ENGINES.pick(manner.engine)
     screen.say("loading the model ...")
     with fetched(model, tracking) as folder:
         package = load_package(folder)
-    found = _find(package, studies, out, screen)
-    ledger = open_ledger(out, package.digest, manner.ledger, sharded=shard is not None)
-    stops = not manner.accept_rejects
-    with Scorer(package, out, Options(workers=workers), ledger=ledger, stops=stops, shard=shard, notice=screen.say) as scorer:
-        if manner.retry_rejected:
-            screen.say(f"{scorer.retry_rejected()} studies that were rejected are tried again")
-        with screen.step("scoring") as step:
-            scorer.round(found, step)
-        return scorer.export()
+        found = None if in_rounds else _find(package, Path(studies), out, screen)
+        with opened(folder, manner.cluster) as engine:
+            ledger = open_ledger(out, package.digest, manner.ledger, sharded=shard is not None)
+            with Scorer(
+                package,
+                out,
+                manner.options(screen),
+                ledger=ledger,
+                stops=not manner.accept_rejects,
+                shard=shard,
+                engine=engine,
+                notice=screen.say,
+            ) as scorer:
+                if manner.retry_rejected:
+                    screen.say(f"{scorer.retry_rejected()} studies that were rejected are tried again")
+                if found is None:
+                    return score_rounds(scorer, package, str(studies), out, manner.coming, ledger, screen)
+                with screen.step("scoring") as step:
+                    scorer.round(found, step)
+                return scorer.export()
 
 
 def _find(package: Package, place: Path, out: Path, screen: Screen) -> tuple[Study, ...]:
