@@ -375,12 +375,26 @@ def score(
     ],
     out: Annotated[Path, typer.Option(help="Folder for scores, rejected and violations, each .parquet.")],
     tracking: TrackingOption = "mlflow.db",
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode; one a core where left out.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that decode, with Ray of each model; one a core where left out.")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="local, or ray for many machines; both give the same rows.")] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            help="HOST:PORT of a Ray cluster's head node, which must ask for a token; one is started here where left out.",
+            envvar="RAY_ADDRESS",
+        ),
+    ] = None,
+    ray_actors: Annotated[
+        int | None, typer.Option(min=1, help="Most models at a time on a Ray cluster that grows with its load.")
+    ] = None,
 ) -> None:
     """Score studies: a row a study in scores.parquet, or in rejected.parquet with the reason.
 
     violations.parquet lists the cells of the tables that are not as the model expects, by row.
     """
+    from medmm.scoring.ray_cluster import Cluster
     from medmm.training.tracking import TrackingSettings
 
     from .score import score_studies
@@ -388,7 +402,8 @@ def score(
 
     screen = _screen()
     uri = store_address(tracking) if model.startswith(("models:/", "runs:/")) else tracking
-    scored = score_studies(model, studies, out, TrackingSettings(uri=uri), screen, workers)
+    cluster = Cluster(ray_address, ray_actors)
+    scored = score_studies(model, studies, out, TrackingSettings(uri=uri), screen, workers, engine, cluster)
     screen.say(f"{scored.scored} studies scored: {out / 'scores.parquet'}")
     if scored.fired:
         screen.say("rules fired: " + ", ".join(f"{name}: {count}" for name, count in scored.fired.items()))

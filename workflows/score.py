@@ -5,6 +5,8 @@ from pathlib import Path
 from medmm.package import Package, load_package
 from medmm.registry import fetched
 from medmm.scoring.engine import Options
+from medmm.scoring.engines import ENGINES
+from medmm.scoring.ray_cluster import Cluster
 from medmm.scoring.run import Scored, score
 from medmm.scoring.studies import find_studies, open_incoming
 from medmm.scoring.violations import write_violations
@@ -16,19 +18,27 @@ from .screen import Screen
 
 
 def score_studies(
-    model: str, studies: Path, out: Path, tracking: TrackingSettings, screen: Screen, workers: int | None = None
+    model: str,
+    studies: Path,
+    out: Path,
+    tracking: TrackingSettings,
+    screen: Screen,
+    workers: int | None = None,
+    engine: str = "local",
+    cluster: Cluster | None = None,
 ) -> Scored:
     """Load the model, find the studies, and write `scores.parquet`, `rejected.parquet` and `violations.parquet`.
 
     Raises:
         MedmmError: Something that the user can repair.
     """
+    opened = ENGINES.pick(engine)
     screen.say("loading the model ...")
     with fetched(model, tracking) as folder:
         package = load_package(folder)
-    found = _find(package, studies, out, screen)
-    with screen.step("scoring") as step:
-        return score(package, found, out, Options(workers=workers), progress=step)
+        found = _find(package, studies, out, screen)
+        with opened(folder, cluster or Cluster()) as computing, screen.step("scoring") as step:
+            return score(package, found, out, Options(workers=workers), progress=step, engine=computing)
 
 
 def _find(package: Package, place: Path, out: Path, screen: Screen) -> tuple[Study, ...]:

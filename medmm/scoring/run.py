@@ -13,6 +13,7 @@ from medmm.errors import Code, DataError, Rejected
 from medmm.package import Package
 from medmm.rules.trace import fired_of
 from medmm.scoring.engine import Options, score_stream
+from medmm.scoring.engines import Engine
 from medmm.scoring.identity import Named, keys_of, study_digest
 from medmm.scoring.ledger.base import Entry, Ledger
 from medmm.scoring.ledger.sqlite import SqliteLedger
@@ -69,6 +70,7 @@ class Scorer:
         sink: Format of the results.
         ledger: Where rows are kept; SQLite in the output folder where left out.
         stops: Whether to end where many of the first studies are rejected.
+        engine: What computes.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Scorer:
         sink: str = "parquet",
         ledger: Ledger | None = None,
         stops: bool = True,
+        engine: Engine = score_stream,
     ) -> None:
         self._sink = SINKS.pick(sink)
         self._package = package
@@ -87,6 +90,7 @@ class Scorer:
         self._options = options or Options()
         self._ledger = ledger or SqliteLedger(out, package.digest)
         self._stops = stops
+        self._engine = engine
         self._ended = 0
         self._refused: list[Rejected] = []
 
@@ -109,7 +113,7 @@ class Scorer:
         left = [_Asked(study, key) for study, key in zip(studies, keys_of(studies), strict=True)]
         while left:
             work = _Pass(self._ledger, left)
-            for outcomes in score_stream(self._package, work.studies(), self._options):
+            for outcomes in self._engine(self._package, work.studies(), self._options):
                 self._keep(work, outcomes)
                 if progress is not None:
                     progress(len(studies) - work.undone, len(studies))
@@ -259,6 +263,7 @@ def score(
     *,
     sink: str = "parquet",
     progress: Progress | None = None,
+    engine: Engine = score_stream,
 ) -> Scored:
     """Score studies into the results `scores` and `rejected` of a folder; what stands there of this model is not done again.
 
@@ -269,7 +274,8 @@ def score(
         options: How the engine works.
         sink: Format of the results.
         progress: Told how many studies are done.
+        engine: What computes.
     """
-    with Scorer(package, out, options, sink=sink) as scorer:
+    with Scorer(package, out, options, sink=sink, engine=engine) as scorer:
         scorer.round(studies, progress)
         return scorer.export()
