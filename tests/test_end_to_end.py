@@ -27,7 +27,7 @@ from medmm.training.tracking import TrackingSettings
 from medmm.workflows.cli import app
 from medmm.workflows.evaluate import evaluate_model
 from medmm.workflows.inspect import inspect_config
-from medmm.workflows.score import score_studies
+from medmm.workflows.score import Manner, score_studies
 from medmm.workflows.screen import Screen
 from medmm.workflows.train import Trained, train
 
@@ -181,7 +181,7 @@ def test_a_broken_study_is_left_out_of_training_by_its_code(run: Run) -> None:
 def test_every_study_is_scored_or_rejected_once_and_the_same_elsewhere(run: Run, export: Path, tmp_path: Path) -> None:
     tracking = TrackingSettings(uri=run.config.tracking.uri)
     done = [
-        score_studies("models:/small@champion", export, tmp_path / out, tracking, SCREEN, workers)
+        score_studies("models:/small@champion", export, tmp_path / out, tracking, SCREEN, Manner(workers=workers))
         for out, workers in (("one", 2), ("two", 0))
     ]
     assert done[0] == done[1]
@@ -195,7 +195,7 @@ def test_every_study_is_scored_or_rejected_once_and_the_same_elsewhere(run: Run,
 
 
 def test_the_pyfunc_gives_the_scores_of_the_command(run: Run, export: Path, tmp_path: Path) -> None:
-    score_studies(str(run.trained.package), export, tmp_path, TrackingSettings(), SCREEN, 0)
+    score_studies(str(run.trained.package), export, tmp_path, TrackingSettings(), SCREEN, Manner(workers=0))
     mlflow.set_tracking_uri(run.config.tracking.uri)
     model = mlflow.pyfunc.load_model("models:/small@champion")
     table = pd.read_csv(export / "studies.csv", dtype=str, keep_default_na=False)
@@ -298,7 +298,7 @@ def test_a_run_that_names_no_network_gets_those_for_few_patients_and_scores(expo
     assert sorted(str(one.info.run_name) for one in children) == ["chest alone", "history alone", "labs alone"]
     assert isinstance(load_package(trained.package).model.fusion, Late)
     tracking = TrackingSettings(uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
-    score_studies(trained.model, export, tmp_path / "scores", tracking, SCREEN, workers=0)
+    score_studies(trained.model, export, tmp_path / "scores", tracking, SCREEN, Manner(workers=0))
     scores = pd.read_parquet(tmp_path / "scores" / "scores.parquet").set_index("study_id")["probability_pneumonia"]
     predictions = pd.read_csv(next((tmp_path / "mlartifacts").rglob("predictions.csv")))
     studies = pd.read_csv(export / "studies.csv", dtype=str)["study_id"]

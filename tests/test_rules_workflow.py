@@ -33,7 +33,7 @@ from medmm.training.tracking import TrackingSettings
 from medmm.types import Scores, Study
 from medmm.workflows.cli import app
 from medmm.workflows.evaluate import evaluate_model
-from medmm.workflows.score import score_studies
+from medmm.workflows.score import Manner, score_studies
 from medmm.workflows.screen import Screen
 from medmm.workflows.train import Trained, train
 
@@ -190,7 +190,7 @@ def test_a_rule_whose_column_the_studies_lack_is_named(ruled: Path, hospital: Ho
     studies = pd.read_csv(root / "studies.csv", dtype=str, keep_default_na=False).drop(columns=["sex"])
     studies.to_csv(root / "studies.csv", index=False)
     console = Console(record=True, quiet=False, file=io.StringIO(), width=200)
-    done = score_studies(str(ruled), root, tmp_path / "out", TrackingSettings(), Screen(console), 0)
+    done = score_studies(str(ruled), root, tmp_path / "out", TrackingSettings(), Screen(console), Manner(workers=0))
     assert "cannot tell, for it lacks them: sex" in console.export_text()
     assert done.fired["called"] == 0
 

@@ -23,7 +23,7 @@ from medmm.workflows.compare import compare
 from medmm.workflows.comparison import PAGE
 from medmm.workflows.evaluate import evaluate_model
 from medmm.workflows.inspect import inspect_config
-from medmm.workflows.score import score_studies
+from medmm.workflows.score import Manner, score_studies
 from medmm.workflows.screen import Screen
 from medmm.workflows.subject import open_subject
 from medmm.workflows.train import Trained, show_trained, train
@@ -160,7 +160,7 @@ def test_a_run_learns_and_is_recorded_by_the_headline_of_its_task(run: Run) -> N
 
 def test_the_scores_are_those_of_the_test_studies_in_the_words_of_the_task(run: Run, hospital: Path, tmp_path: Path) -> None:
     tracking = TrackingSettings(uri=run.config.tracking.uri)
-    score_studies(run.trained.model, hospital, tmp_path, tracking, SCREEN, workers=0)
+    score_studies(run.trained.model, hospital, tmp_path, tracking, SCREEN, Manner(workers=0))
     scores = pd.read_parquet(tmp_path / "scores.parquet").set_index("study_id")
     told = NAMES[run.task]
     beside = [*SETS[run.task], "novelty", "novelty_first", "novelty_second", "abstain", "abstain_why"]
@@ -297,7 +297,9 @@ def test_hazards_of_intervals_are_joined_late_and_scored(hospital: Path, tmp_pat
     edges = dict(package.model.criterion.named_buffers())["edges"].tolist()
     assert edges == sorted(edges)
     assert len(edges) == 7
-    score_studies(trained.model, hospital, tmp_path / "out", TrackingSettings(uri=config.tracking.uri), SCREEN, workers=0)
+    score_studies(
+        trained.model, hospital, tmp_path / "out", TrackingSettings(uri=config.tracking.uri), SCREEN, Manner(workers=0)
+    )
     risks = pd.read_parquet(tmp_path / "out" / "scores.parquet")[NAMES["survival"]].to_numpy()
     assert (np.diff(risks, axis=1) >= 0).all()
     assert risks.std(axis=0).min() > 0.01

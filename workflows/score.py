@@ -20,6 +20,8 @@ from medmm.types import Study
 from .incoming import Coming, score_rounds
 from .screen import Screen
 
+HERE, AT_ONCE = Cluster(), Coming()
+
 
 @dataclass(frozen=True)
 class Manner:
@@ -38,12 +40,12 @@ class Manner:
 
     workers: int | None = None
     engine: str = "local"
-    cluster: Cluster = Cluster()
+    cluster: Cluster = HERE
     shard: str | None = None
     ledger: str = AUTO
     retry_rejected: bool = False
     accept_rejects: bool = False
-    coming: Coming = Coming()
+    coming: Coming = AT_ONCE
 
     def options(self, screen: Screen) -> Options:
         """Give what an engine is told."""

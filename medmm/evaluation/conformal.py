@@ -74,7 +74,6 @@ class Conformal:
         short = int((self.patients + 1) * (1 - self.level) + ROUNDING)
         if not short:
             return 1.0, 1.0
-        from scipy.stats import beta
 
         low, high = np.asarray(beta.interval(0.95, self.patients + 1 - short, short))
         return float(low), float(high)

@@ -14,6 +14,7 @@ from medmm.errors import Code, DataError, Rejected
 from medmm.package import Package
 from medmm.rules.trace import fired_of
 from medmm.scoring.engine import Options, score_stream
+from medmm.scoring.engines import Engine
 from medmm.scoring.identity import Named, keys_of, study_digest
 from medmm.scoring.ledger import open_ledger
 from medmm.scoring.ledger.base import Entry, Ledger
@@ -80,6 +81,7 @@ class Scorer:
         stops: Whether to end where many of the first studies are rejected.
         shard: Which studies are scored; all where left out.
         notice: Told what the user should know meanwhile.
+        engine: What computes.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Scorer:
         stops: bool = True,
         shard: Shard | None = None,
         notice: Callable[[str], None] = lambda _: None,
+        engine: Engine = score_stream,
     ) -> None:
         self._sink = SINKS.pick(sink)
         self._package = package
@@ -104,6 +107,7 @@ class Scorer:
         self._notice = notice
         self._asked: list[_Asked] = []
         self._kept = 0
+        self._engine = engine
         self._ended = 0
         self._refused: list[Rejected] = []
 
@@ -132,7 +136,7 @@ class Scorer:
         patient_until = time.monotonic() + PATIENCE_SECONDS
         while left:
             work = _Pass(self._ledger, left)
-            for outcomes in score_stream(self._package, work.studies(), self._options):
+            for outcomes in self._engine(self._package, work.studies(), self._options):
                 self._keep(work, outcomes)
                 patient_until = time.monotonic() + PATIENCE_SECONDS
                 if progress is not None:
@@ -306,6 +310,7 @@ def score(
     *,
     sink: str = "parquet",
     progress: Progress | None = None,
+    engine: Engine = score_stream,
 ) -> Scored:
     """Score studies into the results `scores` and `rejected` of a folder; what stands there of this model is not done again.
 
@@ -316,7 +321,8 @@ def score(
         options: How the engine works.
         sink: Format of the results.
         progress: Told how many studies are done.
+        engine: What computes.
     """
-    with Scorer(package, out, options, sink=sink) as scorer:
+    with Scorer(package, out, options, sink=sink, engine=engine) as scorer:
         scorer.round(studies, progress)
         return scorer.export()
