@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 
@@ -39,6 +39,13 @@ class Options:
     workers: int | None = None
     limits: Limits | None = None
     say: Callable[[str], None] = _unheard
+
+
+class Engine(Protocol):
+    """From studies to outcomes."""
+
+    def __call__(self, package: Package, studies: Iterable[Study], options: Options | None = None) -> Iterator[list[Outcome]]:
+        """Give exactly one outcome of each study, in any order, as they come; studies are drawn as they are needed."""
 
 
 def score_stream(package: Package, studies: Iterable[Study], options: Options | None = None) -> Iterator[list[Outcome]]:

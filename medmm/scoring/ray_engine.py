@@ -27,7 +27,7 @@ from medmm.scoring.tries import Tries
 from medmm.types import Study
 
 if TYPE_CHECKING:
-    from medmm.scoring.engines import Engine
+    from medmm.scoring.engine import Engine
 
 AT_ONCE = 8192
 """Studies that are claimed, described and handed over together: enough to keep many actors busy, few enough for memory."""
