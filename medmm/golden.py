@@ -122,7 +122,7 @@ def check_golden(golden: Golden, answer: Answer, tolerance: float | None = None)
         try:
             given = np.asarray(answer(studies), np.float64)
         except Rejected as reason:
-            raise DataError(f"this machine cannot read a golden sample ({reason}): {_repair(golden)}") from reason
+            raise DataError(f"this machine cannot read a golden sample ({reason.code.value}): {_repair(golden)}") from reason
     expected = np.array([sample.answers for sample in golden.samples])  # (S, C)
     if given.shape != expected.shape:
         raise DataError(f"the golden samples got {given.shape} answers, expected {expected.shape}: {REPAIR}")

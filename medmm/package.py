@@ -4,6 +4,7 @@ No pickle, no code: the folder is checked before anything in it is read, and set
 write a folder can also write its digests, so that what is read is checked as foreign data is, too.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -194,8 +195,8 @@ def open_package(folder: Path, *, older: bool = False) -> Sealed:
     sealed = opened(folder, names, "package", REPAIR, optional=(SIGNATURE,))
     found = _read(sealed, SETTINGS).get("format")
     known = {FORMAT: FILES, **(OLDER if older else {})}
-    if known.get(found) != names:
-        repair = UPGRADE if found in OLDER else REPAIR
+    if type(found) is not int or known.get(found) != names:
+        repair = UPGRADE if found == max(OLDER) else REPAIR
         raise DataError(f"the package has format {str(found)[:20]}, this version reads {FORMAT}: {repair}")
     return sealed
 
@@ -228,7 +229,7 @@ def unpack_package(sealed: Sealed) -> Package:
         return _package(sealed)
     except MedmmError:
         raise
-    except (Exception, RecursionError) as reason:
+    except Exception as reason:
         # Settings, state and weights may come from elsewhere, and each part of a model has its own way to refuse them.
         raise DataError(
             f"the package cannot be loaded ({type(reason).__name__} in what it says of its model): {REPAIR}"
@@ -240,9 +241,8 @@ def _package(sealed: Sealed) -> Package:
     inputs = open_inputs(settings["inputs"], _read(sealed, STATE))
     target = TargetSettings.model_validate(settings["target"])
     model_settings = ModelSettings.model_validate(settings["model"])
-    content = sealed.contents[WEIGHTS]
-    weights = load(content)
-    with Bounded(len(content)):
+    weights = load(sealed.contents[WEIGHTS])
+    with Bounded(weights):
         model = DiagnosisModel(model_settings, inputs, make_loss(model_settings.loss, target, model_settings.class_weight))
     model.load_state_dict(weights)
     for name, tensor in weights.items():
@@ -258,24 +258,24 @@ def _package(sealed: Sealed) -> Package:
         inputs=inputs,
         model_settings=model_settings,
         model=model.eval(),
-        temperature=_number(settings["temperature"]),
+        temperature=_within(settings["temperature"], 0, math.inf),
         calibration=Recalibration.model_validate(settings["calibration"]),
-        thresholds=tuple(_number(one) for one in settings["thresholds"]),
+        thresholds=tuple(_within(one, -math.inf, math.inf) for one in settings["thresholds"]),
         rules=tuple(Rule.model_validate(rule) for rule in settings.get("rules", ())),
         facts=_read(sealed, FACTS),
         digest=sealed.digest,
         references=references,
     )
-    return _with_golden(package, sealed) if GOLDEN in sealed.contents else package
-
-
-def _with_golden(package: Package, sealed: Sealed) -> Package:
-    plain = dict(_read(sealed, GOLDEN_FACTS))
-    own = plain.pop("of")
-    outputs = package.model.head.out_features
+    outputs = model.head.out_features
     answers = package.answer(np.zeros((1, outputs))).shape[1]
-    golden = unpack_golden(sealed.contents[GOLDEN], plain, list(package.inputs), answers, outputs)
-    return replace(package, golden=golden, golden_of=str(own))
+    if len(package.thresholds) not in {0, answers}:
+        raise DataError(f"the package has {len(package.thresholds)} thresholds for {answers} answers: {REPAIR}")
+    if GOLDEN not in sealed.contents:
+        return package
+    plain = dict(_read(sealed, GOLDEN_FACTS))
+    own = str(plain.pop("of"))
+    golden = unpack_golden(sealed.contents[GOLDEN], plain, list(inputs), answers, outputs)
+    return replace(package, golden=golden, golden_of=own)
 
 
 def _read(sealed: Sealed, name: str) -> Plain:
@@ -289,9 +289,9 @@ def _read(sealed: Sealed, name: str) -> Plain:
     return plain
 
 
-def _number(value: Plain) -> float:
-    if type(value) not in {int, float}:
-        raise DataError(f"a number of the package is none: {REPAIR}")
+def _within(value: Plain, low: float, high: float) -> float:
+    if type(value) not in {int, float} or not low < value < high:
+        raise DataError(f"a number of the package is none, or impossible: {REPAIR}")
     return float(value)
 
 

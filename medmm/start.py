@@ -138,7 +138,7 @@ def load_start(folder: Path) -> Start:
         return _start(sealed)
     except MedmmError:
         raise
-    except (Exception, RecursionError) as reason:  # it may come from elsewhere, as a package may
+    except Exception as reason:  # it may come from elsewhere, as a package may
         raise DataError(f"the encoders cannot be loaded ({type(reason).__name__} in what they say): {REPAIR}") from reason
 
 
