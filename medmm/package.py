@@ -1,11 +1,13 @@
 """What scoring loads: a folder of safetensors and JSON with the digest of every file.
 
-No pickle, no code: the folder is checked before anything in it is read, and settings become networks by name only.
+No pickle, no code: the folder is checked before anything in it is read, and settings become networks by name only. Whoever can
+write a folder can also write its digests, so that what is read is checked as foreign data is, too.
 """
 
-import json
+import math
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,21 +15,30 @@ import torch
 from safetensors.torch import load, save
 
 from medmm import __version__
+from medmm.bounded import Bounded
 from medmm.cohort.studies import CohortSettings
 from medmm.cohort.target import TargetSettings
-from medmm.errors import DataError
+from medmm.dataset.batches import stack
+from medmm.dataset.decode import prepare_study
+from medmm.errors import DataError, MedmmError, Rejected
 from medmm.evaluation.recalibration import Recalibration
-from medmm.files import write_bytes, write_json, write_text, writing_folder
-from medmm.inputs import INPUTS, Inputs
+from medmm.exact import SIZES
+from medmm.files import digest, write_bytes, write_json, write_text, writing_folder
+from medmm.golden import SAMPLES, Golden, check_golden, make_golden
+from medmm.golden import pack as pack_golden
+from medmm.golden import unpack as unpack_golden
+from medmm.inputs import Inputs, open_inputs
 from medmm.losses import make_loss
 from medmm.model import DiagnosisModel, ModelSettings
+from medmm.predict import predict
 from medmm.references import References, pack, unpack
 from medmm.rules.book import Rulebook, bind_rules
 from medmm.rules.settings import Rule
 from medmm.rules.words import in_words
-from medmm.sealed import seal, verify
+from medmm.sealed import Sealed, opened, plain_json, seal
 from medmm.settings import Plain
-from medmm.types import Array
+from medmm.signature import SIGNATURE, check_signature
+from medmm.types import Array, Batch, Study
 
 FORMAT = 6
 WEIGHTS = "weights.safetensors"
@@ -37,7 +48,14 @@ CARD = "card.md"
 FACTS = "card.json"
 REFERENCES = "references.safetensors"
 REFERENCE_FACTS = "references.json"
-FILES = (WEIGHTS, SETTINGS, STATE, CARD, FACTS, REFERENCES, REFERENCE_FACTS)
+GOLDEN = "golden.safetensors"
+GOLDEN_FACTS = "golden.json"
+FILES = (WEIGHTS, SETTINGS, STATE, CARD, FACTS, REFERENCES, REFERENCE_FACTS, GOLDEN, GOLDEN_FACTS)
+OLDER = {5: FILES[:-2]}
+"""Formats that `medmm package` brings up to date, and their files: 5 had no golden samples."""
+
+REPAIR = "package the run again"
+UPGRADE = "run `medmm package` on it, or train again"
 
 
 @dataclass(frozen=True)
@@ -59,6 +77,8 @@ class Package:
         calibration: What is done to probabilities after the temperature.
         references: What is known of training and validation studies; None for a model that makes no decisions.
         tile: Studies that the network sees at once at scoring, in which it is exact (`medmm.exact`).
+        golden: Samples with the answers of the machine that saved it; None before it is saved.
+        golden_of: Digest of the model that gave these answers.
     """
 
     name: str
@@ -75,6 +95,8 @@ class Package:
     calibration: Recalibration = field(default_factory=Recalibration)
     references: References | None = None
     tile: int = 1
+    golden: Golden | None = None
+    golden_of: str = ""
 
     @torch.no_grad()
     def answer(self, logits: Array) -> Array:
@@ -83,13 +105,40 @@ class Package:
         said = deepcopy(self.model.criterion).cpu().answer(evidence).numpy()  # in float64, which not every device has
         return self.calibration.apply(np.asarray(said), self.target.task)
 
+    def say(self, studies: Sequence[Study]) -> tuple[Array, Array]:
+        """Give logits (S, K) and answers (S, C) of studies whose inputs can all be read, before any rule.
+
+        Raises:
+            Rejected: An input of a study must not be used.
+        """
+        prepared = [prepare_study(study, self.inputs) for study in studies]
+        for one in prepared:
+            if isinstance(one, Rejected):
+                raise one
+        names = sorted(self.inputs)
+        found = {name: [one.get(name) for one in prepared if not isinstance(one, Rejected)] for name in names}
+        present = {name: torch.tensor([fields is not None for fields in own]) for name, own in found.items()}
+        batch = Batch({name: stack(own) for name, own in found.items()}, present, None, torch.arange(len(studies)))
+        everything = frozenset(names)
+        logits = predict(self.model, [batch], [everything]).logits[everything]
+        return logits, self.answer(logits)
+
+    def check_golden(self) -> float:
+        """Let this machine answer the golden samples as `say` does, and give the largest difference.
+
+        Raises:
+            DataError: It computes something else than the machine that trained.
+        """
+        assert self.golden is not None
+        return check_golden(self.golden, lambda studies: self.say(studies)[1])
+
     def rulebook(self) -> Rulebook:
         """Give the rules, bound to the inputs and the target."""
         return bind_rules(self.rules, {name: one.settings for name, one in self.inputs.items()}, self.cohort, self.target)
 
 
 def save_package(package: Package, folder: Path) -> str:
-    """Write a package, and give its digest."""
+    """Write a package, and give its digest. Golden samples are made, where it has none or those of another model."""
     settings = {
         "format": FORMAT,
         "version": __version__,
@@ -104,16 +153,24 @@ def save_package(package: Package, folder: Path) -> str:
         "tile": package.tile,
         "rules": [rule.model_dump(mode="json") for rule in package.rules],
     }
+    state = {name: one.state for name, one in package.inputs.items()}
+    weights = save({name: tensor.contiguous() for name, tensor in package.model.state_dict().items()})
     arrays, facts = pack(package.references)
+    own = digest([digest(weights), settings, state])
+    golden = package.golden
+    if golden is None or package.golden_of != own:
+        golden = make_golden(package.inputs, package.say)
+    samples, said = pack_golden(golden)
     with writing_folder(folder) as temporary:
-        weights = {name: tensor.contiguous() for name, tensor in package.model.state_dict().items()}
-        write_bytes(temporary / WEIGHTS, save(weights))
+        write_bytes(temporary / WEIGHTS, weights)
         write_json(temporary / SETTINGS, settings)
-        write_json(temporary / STATE, {name: one.state for name, one in package.inputs.items()})
+        write_json(temporary / STATE, state)
         write_json(temporary / FACTS, package.facts)
         write_text(temporary / CARD, card_text(package))
         write_bytes(temporary / REFERENCES, arrays)
         write_json(temporary / REFERENCE_FACTS, facts)
+        write_bytes(temporary / GOLDEN, samples)
+        write_json(temporary / GOLDEN_FACTS, {"of": own, **said})
         whole = seal(temporary, FILES)
     return whole
 
@@ -124,45 +181,129 @@ def verify_package(folder: Path) -> str:
     Raises:
         DataError: A file is changed, missing or extra, or the folder is no package.
     """
-    return verify(folder, FILES, "package", "package the run again")
+    return open_package(folder).digest
 
 
-def load_package(folder: Path) -> Package:
-    """Verify and load a package.
+def open_package(folder: Path, *, older: bool = False) -> Sealed:
+    """Check a package as `verify_package` does, and give the bytes of its files.
+
+    Args:
+        folder: Of the package.
+        older: Take one of an older format too.
 
     Raises:
-        DataError: It was changed, or another version of the format.
+        DataError: A file is changed, missing or extra, or the folder is no package.
     """
-    whole = verify_package(folder)
-    settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    if settings["format"] != FORMAT:
-        raise DataError(f"the package has format {settings['format']}, this version reads {FORMAT}: package the run again")
-    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-    inputs: Inputs = {
-        name: INPUTS.pick(one["kind"]).model_validate(one).open(name, state[name]) for name, one in settings["inputs"].items()
-    }
+    lacking = not (folder / GOLDEN).exists() and not (folder / GOLDEN_FACTS).exists()
+    names = OLDER[5] if lacking else FILES
+    sealed = opened(folder, names, "package", REPAIR, optional=(SIGNATURE,))
+    found = _read(sealed, SETTINGS).get("format")
+    known = {FORMAT: FILES, **(OLDER if older else {})}
+    if type(found) is not int or known.get(found) != names:
+        repair = UPGRADE if found == max(OLDER) else REPAIR
+        raise DataError(f"the package has format {str(found)[:20]}, this version reads {FORMAT}: {repair}")
+    return sealed
+
+
+def load_package(folder: Path, key: Path | None = None, *, older: bool = False) -> Package:
+    """Verify and load a package.
+
+    Args:
+        folder: Of the package.
+        key: Public key (PEM) by which it has to be signed; None asks for no signature.
+        older: Take one of an older format too; it lacks what a newer one has.
+
+    Raises:
+        DataError: It was changed, is not signed by this key, is of another version of the format, or is no package that this
+            project has written.
+    """
+    sealed = open_package(folder, older=older)
+    if key is not None:
+        check_signature(sealed.contents, key)
+    return unpack_package(sealed)
+
+
+def unpack_package(sealed: Sealed) -> Package:
+    """Make the package of bytes that were checked.
+
+    Raises:
+        DataError: They are none that this project has written.
+    """
+    try:
+        return _package(sealed)
+    except MedmmError:
+        raise
+    except Exception as reason:
+        # Settings, state and weights may come from elsewhere, and each part of a model has its own way to refuse them.
+        raise DataError(
+            f"the package cannot be loaded ({type(reason).__name__} in what it says of its model): {REPAIR}"
+        ) from reason
+
+
+def _package(sealed: Sealed) -> Package:
+    settings = _read(sealed, SETTINGS)
+    inputs = open_inputs(settings["inputs"], _read(sealed, STATE))
     target = TargetSettings.model_validate(settings["target"])
     model_settings = ModelSettings.model_validate(settings["model"])
-    model = DiagnosisModel(model_settings, inputs, make_loss(model_settings.loss, target, model_settings.class_weight))
-    model.load_state_dict(load((folder / WEIGHTS).read_bytes()))
-    known = json.loads((folder / REFERENCE_FACTS).read_text(encoding="utf-8"))
-    references = unpack((folder / REFERENCES).read_bytes(), known, list(inputs), target, model.head.in_features)
-    return Package(
-        name=settings["name"],
-        cohort=CohortSettings.model_validate({"root": "", **settings["cohort"]}),
+    weights = load(sealed.contents[WEIGHTS])
+    with Bounded(weights):
+        model = DiagnosisModel(model_settings, inputs, make_loss(model_settings.loss, target, model_settings.class_weight))
+    model.load_state_dict(weights)
+    for name, tensor in weights.items():
+        if not tensor.isfinite().all():
+            raise DataError(f"the weights {name} of the package hold NaN or infinity: {REPAIR}")
+    references = unpack(
+        sealed.contents[REFERENCES], _read(sealed, REFERENCE_FACTS), list(inputs), target, model.head.in_features
+    )
+    package = Package(
+        name=str(settings["name"]),
+        cohort=CohortSettings.model_validate({**settings["cohort"], "root": ""}),
         target=target,
         inputs=inputs,
         model_settings=model_settings,
         model=model.eval(),
-        temperature=settings["temperature"],
+        temperature=_within(settings["temperature"], 0, math.inf),
         calibration=Recalibration.model_validate(settings["calibration"]),
-        thresholds=tuple(settings["thresholds"]),
+        thresholds=tuple(_within(one, -math.inf, math.inf) for one in settings["thresholds"]),
         rules=tuple(Rule.model_validate(rule) for rule in settings.get("rules", ())),
-        facts=json.loads((folder / FACTS).read_text(encoding="utf-8")),
-        digest=whole,
+        facts=_read(sealed, FACTS),
+        digest=sealed.digest,
         references=references,
-        tile=int(settings["tile"]),
+        tile=_tile(settings["tile"]),
     )
+    outputs = model.head.out_features
+    answers = package.answer(np.zeros((1, outputs))).shape[1]
+    if len(package.thresholds) not in {0, answers}:
+        raise DataError(f"the package has {len(package.thresholds)} thresholds for {answers} answers: {REPAIR}")
+    if GOLDEN not in sealed.contents:
+        return package
+    plain = dict(_read(sealed, GOLDEN_FACTS))
+    own = str(plain.pop("of"))
+    golden = unpack_golden(sealed.contents[GOLDEN], plain, list(inputs), answers, outputs)
+    return replace(package, golden=golden, golden_of=own)
+
+
+def _read(sealed: Sealed, name: str) -> Plain:
+    """Read a JSON file of a package: all but the facts of the references are dictionaries."""
+    try:
+        plain = plain_json(sealed.contents[name])
+    except ValueError as reason:
+        raise DataError(f"{name} of the package is no JSON: {REPAIR}") from reason
+    if not isinstance(plain, Mapping) and not (plain is None and name == REFERENCE_FACTS):
+        raise DataError(f"{name} of the package is damaged: {REPAIR}")
+    return plain
+
+
+def _tile(value: Plain) -> int:
+    if value not in SIZES:
+        raise DataError(f"the tile of the package is none of {', '.join(map(str, SIZES))}: {REPAIR}")
+    return int(value)
+
+
+def _within(value: Plain, low: float, high: float) -> float:
+    if type(value) not in {int, float} or not low < value < high:
+        raise DataError(f"a number of the package is none, or impossible: {REPAIR}")
+    return float(value)
 
 
 def card_text(package: Package) -> str:
@@ -177,6 +318,7 @@ def card_text(package: Package) -> str:
         f"- predicts: {' or '.join(package.target.names)} ({package.target.task}{_unit(package.target)})",
         f"- from: {inputs}, any of which may be absent",
         *(f"- {one}" for one in _fitted(package)),
+        f"- {SAMPLES} golden samples of nobody with the expected answers: a machine that answers otherwise scores no study",
         f"- made by medmm {__version__}",
     ]
     if package.references is not None and package.references.conformal is not None:

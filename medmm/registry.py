@@ -90,6 +90,14 @@ def register(client: "MlflowClient", name: str, record: Record, address: str, sc
     return version_, better
 
 
+def address_of(digest: str, tracking: TrackingSettings) -> str:
+    """Give the address of the model of a digest in a store; "" where no run of it made that model."""
+    client = connect(tracking)
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    runs = client.search_runs(experiments, f"tags.model_digest = '{digest}'", max_results=1)
+    return str(runs[0].data.tags.get("model", "")) if runs else ""
+
+
 @contextmanager
 def fetched(address: str, tracking: TrackingSettings) -> Iterator[Path]:
     """Give the folder of the package at an address for the time of the block.

@@ -1,6 +1,5 @@
 """Encoders to start from: a folder of safetensors and JSON with the digest of every file, and how an input takes them over."""
 
-import json
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,12 @@ from medmm import __version__
 from medmm import package as packages
 from medmm.encoders.tuning import ADAPTER
 from medmm.encoders.weights import own_weights
-from medmm.errors import ConfigError, DataError
+from medmm.errors import ConfigError, DataError, MedmmError
 from medmm.files import write_bytes, write_json, writing_folder
-from medmm.inputs import INPUTS, Inputs
+from medmm.inputs import Inputs, open_inputs
 from medmm.inputs.base import Input, InputSettings
 from medmm.package import load_package
-from medmm.sealed import seal, verify
+from medmm.sealed import Sealed, opened, plain_json, seal
 from medmm.settings import Plain
 
 FORMAT = 1
@@ -27,6 +26,7 @@ SETTINGS = "encoders.json"
 STATE = "state.json"
 FACTS = "facts.json"
 FILES = (WEIGHTS, SETTINGS, STATE, FACTS)
+REPAIR = "pretrain again"
 LATER = frozenset({"tuning", "dropout", "stochastic_depth", "weights", "model", "architecture"})
 """Settings of an encoder that a run may change: how it learns, and where its weights first came from."""
 
@@ -133,20 +133,25 @@ def load_start(folder: Path) -> Start:
         weights = {name: dict(one.state_dict()) for name, one in package.model.encoders.items()}
         width = package.model_settings.width
         return Start(package.name, width, package.inputs, weights, package.facts, package.digest)
-    whole = verify(folder, FILES, "folder of encoders", "pretrain again")
-    settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    sealed = opened(folder, FILES, "folder of encoders", REPAIR)
+    try:
+        return _start(sealed)
+    except MedmmError:
+        raise
+    except Exception as reason:  # it may come from elsewhere, as a package may
+        raise DataError(f"the encoders cannot be loaded ({type(reason).__name__} in what they say): {REPAIR}") from reason
+
+
+def _start(sealed: Sealed) -> Start:
+    settings, state, facts = (plain_json(sealed.contents[name]) for name in (SETTINGS, STATE, FACTS))
     if settings["format"] != FORMAT:
-        raise DataError(f"the encoders have format {settings['format']}, this version reads {FORMAT}: pretrain again")
-    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-    inputs = {
-        name: INPUTS.pick(one["kind"]).model_validate(one).open(name, state[name]) for name, one in settings["inputs"].items()
-    }
+        raise DataError(f"the encoders have format {settings['format']}, this version reads {FORMAT}: {REPAIR}")
+    inputs = open_inputs(settings["inputs"], state)
     apart: dict[str, dict[str, torch.Tensor]] = {name: {} for name in inputs}
-    for key, tensor in load((folder / WEIGHTS).read_bytes()).items():
+    for key, tensor in load(sealed.contents[WEIGHTS]).items():
         name, _, inner = key.partition(".")
         apart[name][inner] = tensor
-    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    return Start(settings["name"], settings["width"], inputs, apart, facts, whole)
+    return Start(settings["name"], settings["width"], inputs, apart, facts, sealed.digest)
 
 
 def _encoder(settings: InputSettings) -> Mapping[str, Plain]:

@@ -16,7 +16,9 @@ def medmm(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("command", ["demo", "inspect", "train", "evaluate", "score", "ui", "compare-runs"])
+@pytest.mark.parametrize(
+    "command", ["demo", "inspect", "train", "evaluate", "score", "ui", "compare-runs", "package", "verify"]
+)
 def test_every_command_has_help(command: str) -> None:
     answer = medmm(command, "--help")
     assert answer.returncode == 0
@@ -34,6 +36,7 @@ def test_wrong_usage_ends_with_2(words: list[str]) -> None:
         (["train", "missing.yaml"], "there is no run file"),
         (["inspect", "missing.yaml"], "there is no run file"),
         (["score", "missing", "also-missing", "--out", "x"], "there is no such model"),
+        (["verify", "missing"], "there is no such model"),
         (["ui", "missing"], "there is no mlflow.db"),
     ],
 )

@@ -314,6 +314,31 @@ class TestInput:
             first, second = one.prepare(raw), again.prepare(raw)
             assert all(np.array_equal(first[name], second[name]) for name in first)
 
+    def test_an_example_is_evidence_that_it_takes_like_a_real_one(self, kind: str, tmp_path: Path) -> None:
+        one = self.fitted(kind)
+        usual = one.prepare(EXAMPLES[kind].raws[0])
+        prepared = []
+        for seed in range(8):
+            folder = tmp_path / str(seed)
+            folder.mkdir()
+            evidence = one.example(np.random.default_rng(seed), folder)
+            assert (bool(evidence.files) + (evidence.cells is not None) + (evidence.text is not None)) == 1
+            assert all(file.parent == folder for file in evidence.files)
+            prepared.append(one.prepare(one.read(evidence)))
+        for fields in prepared:
+            assert {name: (a.shape, a.dtype) for name, a in fields.items()} == {n: (a.shape, a.dtype) for n, a in usual.items()}
+        first, second = prepared[:2]
+        assert any(not np.array_equal(first[name], second[name]) for name in first)
+
+    def test_an_example_is_fixed_by_its_generator(self, kind: str, tmp_path: Path) -> None:
+        one = self.fitted(kind)
+        made = []
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            evidence = one.example(np.random.default_rng(3), tmp_path / name)
+            made.append(([file.read_bytes() for file in evidence.files], evidence.cells, evidence.text))
+        assert made[0] == made[1]
+
     def test_augmentation_is_fixed_by_its_generator(self, kind: str) -> None:
         one = self.fitted(kind)
         fields = one.prepare(EXAMPLES[kind].raws[0])

@@ -15,7 +15,6 @@ from safetensors.numpy import load, save
 from medmm.cohort.target import TargetSettings
 from medmm.errors import DataError
 from medmm.evaluation.settings import EvaluationSettings
-from medmm.files import digest, digest_file
 from medmm.package import FILES, REFERENCE_FACTS, REFERENCES, Package, load_package, save_package
 from medmm.predict import Predicted, predict
 from medmm.references import NONE_LEFT, SEVERAL_LEFT, References, fit_references, pack, unpack
@@ -24,7 +23,7 @@ from medmm.scoring.engine import Options
 from medmm.scoring.pyfunc import StudyModel
 from medmm.scoring.run import score
 from medmm.scoring.studies import find_studies
-from medmm.sealed import MANIFEST
+from medmm.sealed import seal
 from medmm.types import Array, Scores, Task
 
 INPUTS = ("chest", "labs")
@@ -240,8 +239,7 @@ def test_a_package_whose_references_were_replaced_and_sealed_anew_is_refused(ref
     (tmp_path / "copy" / REFERENCES).write_bytes(pack(fitted())[0])
     with pytest.raises(DataError, match=r"references\.safetensors of the package was changed"):
         load_package(tmp_path / "copy")
-    files = {name: digest_file(tmp_path / "copy" / name) for name in FILES}
-    (tmp_path / "copy" / MANIFEST).write_text(json.dumps({"files": files, "digest": digest(files)}))
+    seal(tmp_path / "copy", FILES)
     with pytest.raises(DataError, match="does not fit the model"):
         load_package(tmp_path / "copy")
 

@@ -21,14 +21,13 @@ from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.config import RunConfig, load_config, parse_config
 from medmm.errors import Code, DataError
 from medmm.evaluation.decision import DecisionSettings, choose_thresholds
-from medmm.files import digest, digest_file
 from medmm.package import FILES, FORMAT, SETTINGS, Package, load_package, save_package
 from medmm.rules.settings import Rule
 from medmm.scoring.engine import Options
 from medmm.scoring.pyfunc import StudyModel
 from medmm.scoring.run import Scored, score
 from medmm.scoring.studies import find_studies
-from medmm.sealed import MANIFEST
+from medmm.sealed import seal
 from medmm.training.tracking import TrackingSettings
 from medmm.types import Scores, Study
 from medmm.workflows.cli import app
@@ -104,8 +103,7 @@ def test_a_package_of_a_format_that_forgot_the_order_of_columns_is_refused(saved
     settings = json.loads((copy / SETTINGS).read_text())
     assert settings["format"] == FORMAT == 6
     (copy / SETTINGS).write_text(json.dumps({**settings, "format": 3}))
-    files = {name: digest_file(copy / name) for name in FILES}
-    (copy / MANIFEST).write_text(json.dumps({"files": files, "digest": digest(files)}))
+    seal(copy, FILES)
     with pytest.raises(DataError, match="the package has format 3, this version reads 6: package the run again"):
         load_package(copy)
 

@@ -354,6 +354,59 @@ def audit(
         raise typer.Exit(REPAIRABLE)
 
 
+@app.command()
+def package(
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="Output folder of a run, runs:/RUN_ID/model, models:/NAME@champion, or a package folder.", metavar="RUN"
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the package; must not exist.")],
+    sign_key: Annotated[
+        Path | None, typer.Option(help="Sign it with this private key (elliptic curve, PEM, no password).", metavar="FILE")
+    ] = None,
+    tracking: TrackingOption = "mlflow.db",
+) -> None:
+    """Fetch the package of a run, check it, and write it as a folder to hand on; with a key, signed.
+
+    Every byte stays as the training wrote it, and so does the digest, unless the package has an older format.
+    """
+    from medmm.errors import ConfigError
+    from medmm.training.tracking import TrackingSettings
+
+    from .package import ADDRESSES, package_run, show_packaged
+    from .ui import store_address
+
+    screen = _screen()
+    try:
+        store = TrackingSettings(uri=store_address(tracking))
+    except ConfigError:
+        if run.startswith(ADDRESSES):
+            raise
+        store = None
+    show_packaged(package_run(run, out, store, sign_key, screen), screen)
+
+
+@app.command()
+def verify(
+    package: Annotated[str, typer.Argument(help="Package folder, or as for medmm score.", metavar="PACKAGE")],
+    key: Annotated[Path | None, typer.Option(help="Public key (PEM) of who must have signed it.", metavar="FILE")] = None,
+    tracking: TrackingOption = "mlflow.db",
+) -> None:
+    """Is a package what it says it is? Its bytes, its signature, whether it loads, and its golden samples on this machine.
+
+    Exit status 0 where all of that holds, 1 with the reason where it does not. Nothing that a package brings along is run.
+    """
+    from medmm.training.tracking import TrackingSettings
+
+    from .package import ADDRESSES, verify_model
+    from .ui import store_address
+
+    uri = store_address(tracking) if package.startswith(ADDRESSES) else tracking
+    verify_model(package, TrackingSettings(uri=uri), key, _screen())
+
+
 app.command()(score)
 
 

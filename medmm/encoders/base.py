@@ -43,6 +43,10 @@ class EncoderSettings(Settings):
         """Give the settings without what only the training machine has, such as a local path: they travel in the package."""
         return self
 
+    def is_portable(self) -> bool:
+        """Tell whether these settings are such as `portable` gives: nothing is read but what lies in the package."""
+        return True
+
 
 class ImageEncoderSettings(EncoderSettings):
     """A network over images, 2D or 3D."""

@@ -1,7 +1,7 @@
 """What the encoders from Hugging Face share: weights are read as safetensors only, and no foreign code is run."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Annotated, Any, ClassVar, Self
 
@@ -19,6 +19,13 @@ from medmm.settings import Plain
 
 UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, SafetensorError)
 """How transformers says that a model is missing, damaged, or wants to run code of its own."""
+
+CODE = frozenset({"auto_map", "custom_pipelines", "trust_remote_code"}) | {
+    f"{start}{part}_implementation{end}" for start in ("", "_") for part in ("attn", "experts") for end in ("", "_internal")
+}
+"""Entries of an architecture by which transformers takes code from a repository: classes, and kernels for attention."""
+
+FETCHING = frozenset({"quantization_config", "use_pretrained_backbone", "use_timm_backbone"})
 
 UNUSED = "pooler"
 """Part of some models; what it gives is not used."""
@@ -54,6 +61,10 @@ class HuggingFace(EncoderSettings):
         """Name the local files that `initialise` reads."""
         return local_files(self.model)
 
+    def is_portable(self) -> bool:
+        """Tell whether no place is left of the model."""
+        return PurePath(self.model).name == self.model
+
 
 def read_config(model: str, repair: str) -> Any:
     """Read the architecture of a local folder or hub name, of its part for images where it has several.
@@ -80,13 +91,32 @@ def plain_config(config: Any) -> Plain:
 
 
 def build_backbone(architecture: Plain) -> nn.Module:
-    """Build a backbone from its architecture, with random weights."""
+    """Build a backbone from its architecture, with random weights.
+
+    Raises:
+        ConfigError: It asks for more than what is written in it.
+    """
     from transformers import AutoConfig, AutoModel
 
-    config = dict(architecture)
+    config = _closed(architecture)
     whole = AutoConfig.for_model(config.pop("model_type"), **config)
     network: nn.Module = AutoModel.from_config(whole, trust_remote_code=False, dtype=torch.float32)
     return network
+
+
+def _closed(architecture: Plain) -> Plain:
+    """Give an architecture without what names code, and refuse one that names weights.
+
+    Raises:
+        ConfigError: It would have transformers fetch weights of its own, or quantize them.
+    """
+    closed: dict[str, Plain] = {}
+    for name, value in architecture.items():
+        if name in FETCHING and value:
+            raise ConfigError(f"encoder.model asks for {name}, which reads what is not in its folder: choose another model")
+        if name not in CODE:
+            closed[name] = _closed(value) if isinstance(value, Mapping) else value
+    return closed
 
 
 def local_files(model: str) -> tuple[Path, ...]:

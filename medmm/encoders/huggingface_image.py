@@ -72,6 +72,10 @@ class HuggingFaceImage(HuggingFace, ImageEncoderSettings):
         """Keep the architecture, and of the model's name the last part: the weights stand in the package."""
         return self.model_copy(update={"model": PurePath(self.model).name, "architecture": self._architecture()})
 
+    def is_portable(self) -> bool:
+        """Tell whether the architecture stands here, and no place is left of the model."""
+        return self.architecture is not None and super().is_portable()
+
     def _architecture(self) -> dict[str, Plain]:
         if self.architecture is not None:
             return self.architecture

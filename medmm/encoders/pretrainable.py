@@ -55,3 +55,7 @@ class PretrainableImage(ImageEncoderSettings):
     def portable(self) -> Self:
         """Keep the last part of the file's name: that there were weights shapes the network, where they lay does not."""
         return self if self.weights is None else self.model_copy(update={"weights": Path(self.weights.name)})
+
+    def is_portable(self) -> bool:
+        """Tell whether no place is left of the file."""
+        return self.weights is None or self.weights == Path(self.weights.name)

@@ -1,7 +1,8 @@
-"""What an input kind owes: find the evidence of each study, read it, fit on the training split, prepare it, encode it."""
+"""What an input kind owes: find evidence, read it, fit on the training split, prepare it, encode it, and make some up."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Self, TypeAlias, TypeVar
 
 import numpy as np
@@ -121,6 +122,15 @@ class Input(ABC, Generic[Raw]):
     def perturb(self, fields: Mapping[str, Array], rng: np.random.Generator) -> Mapping[str, Array]:
         """Vary prepared arrays strongly, as far as their meaning bears it, for methods that compare a study with itself."""
         return self.augment(fields, rng)
+
+    @abstractmethod
+    def example(self, rng: np.random.Generator, folder: Path) -> Evidence:
+        """Make evidence of no person, as `gather` would find it, that `read` and `prepare` take: for golden samples.
+
+        Args:
+            rng: Fixes what is made, but for the order of bytes that a codec chooses.
+            folder: An empty one, for the files of evidence that has some.
+        """
 
     @abstractmethod
     def encoder(self, width: int) -> "nn.Module":

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias
 
 import numpy as np
@@ -16,6 +17,7 @@ from medmm.encoders.convolutional import DenseNet121, ResNet18
 from medmm.encoders.several import THERE, Several
 from medmm.errors import Code, DataError, Rejected
 from medmm.inputs.base import FEW_PATIENTS, Fields, Found, Input, InputSettings
+from medmm.inputs.examples import image_example
 from medmm.inputs.perturbation import blank_features
 from medmm.inputs.series_choice import Considered, SeriesChoice, choose
 from medmm.readers import open_image, open_several
@@ -249,6 +251,11 @@ class ImageInput(Input[Image]):
             return blank_features(fields, rng)
         assert self._strong is not None
         return _varied(fields, self._strong, rng)
+
+    def example(self, rng: np.random.Generator, folder: Path) -> Evidence:
+        """Write DICOM files of synthetic chests: a radiograph, or slices."""
+        s = self.settings
+        return image_example(rng, folder, flat=self._flat, modality=s.modality, images=s.images)
 
     def encoder(self, width: int) -> "nn.Module":
         """Build the network."""

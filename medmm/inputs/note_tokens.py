@@ -64,6 +64,10 @@ class NoteTokenizer:
         first, last = (inside[0], inside[-1] + 1) if inside else (0, len(example.ids))
         self._head, self._tail = example.ids[:first], example.ids[last:]
 
+    def words(self) -> list[str]:
+        """Give the vocabulary: words, and pieces of words."""
+        return list(self._tokenizer.get_vocab())
+
     def fields(self, note: str, chunks: int, *, mark: bool) -> Fields:
         """Give {"ids": (P, L), "mask": (P, L), "cut": (1,) tokens that did not fit}; (L,) for one chunk.
 

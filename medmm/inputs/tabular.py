@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
@@ -15,6 +16,7 @@ from medmm.encoders.mlp import MLP
 from medmm.errors import Code, DataError, Rejected
 from medmm.inputs.base import FEW_PATIENTS, Fields, Found, Input, InputSettings
 from medmm.inputs.cells import check_category, check_number, unreadable_time
+from medmm.inputs.examples import cells_example
 from medmm.inputs.long_table import Column, Names, find_values
 from medmm.inputs.perturbation import shake_cells
 from medmm.inputs.records import INDEX, ROW, TIME, UNREADABLE, By, known_rows
@@ -225,6 +227,15 @@ class TabularInput(Input[Cells]):
     def perturb(self, fields: Mapping[str, Array], rng: np.random.Generator) -> Mapping[str, Array]:
         """Hide some cells and shake numbers."""
         return shake_cells(fields, rng)
+
+    def example(self, rng: np.random.Generator, folder: Path) -> Evidence:
+        """Draw cells as they were in training, some of them empty."""
+        within = {name: column.range for name, column in self.settings.numbers.items()}
+        known = {
+            name: self.settings.categories.get(name) or self.state["categories"][name] for name in self.settings.categorical
+        }
+        scale = {name: self.state["scale"][name] for name in self.settings.numbers}
+        return Evidence(cells=cells_example(rng, scale, within, known))
 
     def encoder(self, width: int) -> "nn.Module":
         """Build the network."""

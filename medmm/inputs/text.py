@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
@@ -15,7 +16,9 @@ from medmm.encoders.base import TextEncoderSettings
 from medmm.encoders.several import Several
 from medmm.encoders.text_transformer import TextTransformer
 from medmm.errors import Code, DataError, Rejected
+from medmm.files import write_text
 from medmm.inputs.base import FEW_PATIENTS, Fields, Found, Input, InputSettings
+from medmm.inputs.examples import note_example
 from medmm.inputs.note_tokens import NoteTokenizer, pieces
 from medmm.inputs.perturbation import blank_features, lose_words
 from medmm.inputs.records import ROW, UNREADABLE, By, known_rows
@@ -164,6 +167,17 @@ class TextInput(Input[str]):
     def perturb(self, fields: Mapping[str, Array], rng: np.random.Generator) -> Mapping[str, Array]:
         """Take some words out; blank some of the kept features of a frozen backbone."""
         return blank_features(fields, rng) if "features" in fields else lose_words(fields, rng, self.state["padding"])
+
+    def example(self, rng: np.random.Generator, folder: Path) -> Evidence:
+        """Write a synthetic note that holds words which the tokenizer knows, with the sections that are read."""
+        note = note_example(rng, self._tokenizer.words())
+        bare = note.replace(":", ",")  # without headings
+        notes = [note, bare, *(f"{name}: {bare}" for name in self.settings.sections or SECTIONS)]
+        note = next((one for one in notes if self._kept(one)), note)
+        if self.settings.table is not None:
+            return Evidence(text=self._kept(note))
+        write_text(folder / "note", note)
+        return Evidence(files=(folder / "note",))
 
     def encoder(self, width: int) -> "nn.Module":
         """Build the network."""
