@@ -41,6 +41,7 @@ RANKS = {
     "medmm.start": 15,
     "medmm.scoring": 15,
     "medmm.explanation": 15,
+    "medmm.exporting": 15,
     "medmm.workflows": 16,
 }
 """Layer -> rank; a module imports from smaller ranks, or from its own layer."""

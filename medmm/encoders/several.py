@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from medmm.encoders.whole import readable
 from medmm.types import Tokens
 
 THERE = "there"
@@ -39,14 +40,30 @@ class Several(nn.Module):
         """Give a token a piece; one that is not there is masked and never reaches the network."""
         real = fields[THERE] > 0 if THERE in fields else (fields["mask"] > 0).any(2)  # (B, P)
         own = {name: values for name, values in fields.items() if name != THERE and values.shape[:2] == real.shape}
-        inner: Tokens = self.network({name: values[real] for name, values in own.items()})  # (R, N, D)
-        score = self.score(inner.values)[..., 0].masked_fill(~inner.mask, -torch.inf)
-        pooled = (score.softmax(1)[..., None] * inner.values).sum(1)  # (R, D)
-        if self.place is not None:
-            pooled = pooled + self.place.expand(len(real), -1, -1)[real]
-        values = pooled.new_zeros(*real.shape, pooled.shape[1])
-        values[real] = pooled
+        if torch.compiler.is_exporting():
+            values = self._whole(own, real)
+        else:
+            pooled = self._pool(self.network({name: values[real] for name, values in own.items()}))  # (R, D)
+            if self.place is not None:
+                pooled = pooled + self.place.expand(len(real), -1, -1)[real]
+            values = pooled.new_zeros(*real.shape, pooled.shape[1])
+            values[real] = pooled
         if self.weigh is not None:
             weight = self.weigh(values)[..., 0].masked_fill(~real, -torch.inf).softmax(1)  # (B, P)
             values = values * (weight * real.sum(1, keepdim=True))[..., None]
         return Tokens(values, real)  # (B, P, D)
+
+    def _pool(self, inner: Tokens) -> torch.Tensor:
+        """Give one vector (R, D) a piece of its tokens (R, N, D)."""
+        score = self.score(inner.values)[..., 0].masked_fill(~inner.mask, -torch.inf)
+        pooled: torch.Tensor = (score.softmax(1)[..., None] * inner.values).sum(1)
+        return pooled
+
+    def _whole(self, fields: Mapping[str, torch.Tensor], real: torch.Tensor) -> torch.Tensor:
+        """Give the vectors (B, P, D) by way of all places, also those where no piece is."""
+        there = real.flatten()
+        pieces = {name: readable(values.flatten(0, 1), there) for name, values in fields.items()}  # (B * P, ...)
+        pooled = self._pool(self.network(pieces)).view(*real.shape, -1)
+        if self.place is not None:
+            pooled = pooled + self.place
+        return torch.where(real[..., None], pooled, 0.0)
