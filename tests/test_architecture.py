@@ -15,6 +15,7 @@ RANKS = {
     "medmm.errors": 0,
     "medmm.tables": 1,
     "medmm.workers": 1,
+    "medmm.quiet": 1,
     "medmm.strict_yaml": 1,
     "medmm.settings": 2,
     "medmm.files": 3,

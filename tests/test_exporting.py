@@ -26,7 +26,6 @@ from medmm.exporting import formats
 from medmm.exporting.export import TOLERANCE, export_network, largest_difference, run_all
 from medmm.exporting.formats import FORMATS, Format
 from medmm.exporting.network import Graph, NamedTensors, Network, named_tensors, trace, trace_model
-from medmm.exporting.quiet import quietly
 from medmm.exporting.samples import random_studies
 from medmm.files import digest_file
 from medmm.fusion import FUSIONS
@@ -36,6 +35,7 @@ from medmm.losses.focal import Focal
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.package import Package, save_package
 from medmm.predict import predict
+from medmm.quiet import quietly
 from medmm.types import Array, Batch, Tokens
 from medmm.workflows.cli import app
 

@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 
 from medmm.errors import ConfigError
 from medmm.exporting.network import Graph, NamedTensors, any_number
-from medmm.exporting.quiet import quietly
+from medmm.quiet import quietly
 from medmm.tables import Table
 from medmm.types import Array
 
@@ -77,7 +77,8 @@ def write_onnx(graph: Graph, facts: Mapping[str, str], path: Path) -> None:
             external_data=False,
         )
         assert translated is not None
-        for part in (translated.model.graph, *translated.model.functions.values()):
+        parts: list[Any] = [translated.model.graph, *translated.model.functions.values()]
+        for part in parts:
             for node in part.all_nodes():
                 node.metadata_props.clear()  # source files, which are paths of this machine
         translated.model.metadata_props.update(facts)

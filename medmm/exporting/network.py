@@ -13,8 +13,8 @@ from torch.export import Dim, ExportedProgram
 
 from medmm.encoders.whole import encode_whole
 from medmm.errors import ConfigError
-from medmm.exporting.quiet import quietly
 from medmm.model import DiagnosisModel
+from medmm.quiet import quietly
 from medmm.types import Batch
 
 PRESENT = "present"

@@ -1,4 +1,4 @@
-"""What torch and ONNX say of themselves while they export, kept from the screen; an error is never kept."""
+"""What torch and ONNX say of themselves while they export or compile, kept from the screen; an error is never kept."""
 
 import logging
 import warnings
