@@ -91,6 +91,7 @@ def open_onnx(path: Path) -> Run:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
+    options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def run(tensors: NamedTensors) -> Array:
