@@ -20,6 +20,8 @@ from typer.testing import CliRunner
 
 from medmm.encoders import IMAGE_ENCODERS, TABULAR_ENCODERS, TEXT_ENCODERS
 from medmm.encoders.attention import filled
+from medmm.encoders.recurrent import Recurrent
+from medmm.encoders.several import Several
 from medmm.encoders.whole import encode_whole, readable
 from medmm.errors import ConfigError, DataError, MedmmError
 from medmm.exporting import formats
@@ -183,6 +185,55 @@ def test_every_encoder_and_fusion_is_one_graph(index: int, tmp_path: Path) -> No
     assert all(users[name] for name in graph.program.graph_signature.user_inputs)  # no tensor is asked for in vain
     if index >= len(IMAGES):
         check_onnx(graph, model, inputs, tmp_path)
+
+
+class Tokenless(nn.Module):
+    """Fields -> the values of the tokens alone, of an encoder that is traced by itself."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, fields: dict[str, torch.Tensor]) -> torch.Tensor:
+        values: torch.Tensor = self.network(fields).values
+        return values
+
+
+def assert_traced_alike(network: nn.Module, fields: dict[str, torch.Tensor]) -> None:
+    whole = Tokenless(network).eval()
+    with torch.no_grad():
+        said = torch.export.export(whole, (fields,)).module()(fields)
+        torch.testing.assert_close(said, whole(fields), atol=1e-6, rtol=1e-5)
+        assert torch.equal(said == 0, whole(fields) == 0)
+
+
+@pytest.mark.parametrize("places", [None, 3])
+def test_pieces_that_are_not_there_are_zeros_in_a_graph_too(places: int | None) -> None:
+    torch.manual_seed(0)
+
+    class Flat(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, WIDTH)
+
+        def forward(self, fields: Mapping[str, torch.Tensor]) -> Tokens:
+            return Tokens(self.layer(fields["image"]), torch.ones(fields["image"].shape[:2], dtype=torch.bool))
+
+    there = torch.tensor([[1, 0, 0], [1, 1, 1]], dtype=torch.uint8)
+    image = torch.randn(2, 3, 5, 4)
+    image[0, 2] = float("nan")
+    assert_traced_alike(Several(Flat(), WIDTH, places), {"image": image, "there": there})
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_graph_reads_notes_from_both_ends_as_packing_does(cell: str, layers: int) -> None:
+    torch.manual_seed(0)
+    settings = Recurrent.model_validate({"cell": cell, "layers": layers, "hidden": 8})
+    network = settings.build(WIDTH, {"tokens": 30})
+    lengths = torch.tensor([1, 4, 7, 3])[:, None]
+    mask = (torch.arange(7) < lengths).to(torch.uint8)
+    assert_traced_alike(network, {"ids": torch.randint(0, 30, (4, 7), dtype=torch.int32), "mask": mask})
 
 
 @pytest.mark.slow
