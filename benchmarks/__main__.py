@@ -16,6 +16,7 @@ NAMES = (
     "coverage",
     "data",
     "evidence",
+    "exports",
     "fhir",
     "folder",
     "fusion",

@@ -17,6 +17,7 @@ RANKS = {
     "medmm.exchange": 1,
     "medmm.workers": 2,
     "medmm.bounded": 1,
+    "medmm.quiet": 1,
     "medmm.strict_yaml": 1,
     "medmm.settings": 2,
     "medmm.files": 3,
@@ -47,6 +48,7 @@ RANKS = {
     "medmm.start": 15,
     "medmm.scoring": 15,
     "medmm.explanation": 15,
+    "medmm.exporting": 15,
     "medmm.workflows": 16,
 }
 """Layer -> rank; a module imports from smaller ranks, or from its own layer."""

@@ -411,6 +411,29 @@ app.command()(score)
 
 
 @app.command()
+def export(
+    model: ModelArgument,
+    out: Annotated[Path, typer.Option(help="File to write; FILE.json beside it says how to use it.", metavar="FILE")],
+    format_name: Annotated[
+        str, typer.Option("--format", help="onnx (FILE.onnx, for onnxruntime) or torch_export (FILE.pt2).", metavar="FORMAT")
+    ] = "onnx",
+    tracking: TrackingOption = "mlflow.db",
+) -> None:
+    """Write the network of a model for other programs: prepared tensors of any of its inputs in, logits out.
+
+    What was written is run and compared with the model before it gets its name. Reading the data, calibration, thresholds and
+    rules stay with the package; FILE.json says how to do the first three.
+    """
+    from medmm.training.tracking import TrackingSettings
+
+    from .export import export_model
+    from .ui import store_address
+
+    uri = store_address(tracking) if model.startswith(("models:/", "runs:/")) else tracking
+    export_model(model, format_name, out, TrackingSettings(uri=uri), _screen())
+
+
+@app.command()
 def explain(
     model: ModelArgument,
     studies: Annotated[

@@ -125,18 +125,33 @@ class _Counted(nn.Module):
     def weigh(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Count words and pairs of ids (B, L), weigh them, and bring each note to length 1: (B, W)."""
         tokens = len(self.markers)
-        counts = ids.new_zeros(len(ids), len(self.rarity), dtype=torch.float32)
+        counts = ids.new_zeros(ids.shape[0], len(self.rarity), dtype=torch.float32)
         counts.scatter_add_(1, ids, mask.float())
         if len(self.keys):
             is_word = mask & ~self.markers[ids]
-            order = (~is_word).to(torch.uint8).argsort(dim=1, stable=True)  # words move together over the markers between them
-            words, real = ids.gather(1, order), is_word.gather(1, order)
+            length = ids.shape[1]
+            place = torch.where(is_word, is_word.cumsum(1) - 1, length)  # words move together over the markers between them
+            words = ids.new_zeros(ids.shape[0], length + 1).scatter(1, place, ids)[:, :length]
+            real = torch.arange(length, device=ids.device) < is_word.sum(1, keepdim=True)
             key = words[:, :-1] * tokens + words[:, 1:]
-            place = torch.searchsorted(self.keys, key).clamp(max=len(self.keys) - 1)
+            place = _place(self.keys, key).clamp(max=len(self.keys) - 1)
             hit = (self.keys[place] == key) & real[:, 1:]
             counts.scatter_add_(1, tokens + place, hit.float())
         frequency = torch.where(counts > 0, 1 + counts.clamp(min=1).log(), 0.0)
         return functional.normalize(frequency * self.rarity, dim=1)
+
+
+def _place(keys: torch.Tensor, sought: torch.Tensor) -> torch.Tensor:
+    """Give the number of sorted keys (K,) that are below each of those sought (...)."""
+    if not torch.compiler.is_exporting():
+        return torch.searchsorted(keys, sought)
+    low, high = torch.zeros_like(sought), torch.full_like(sought, len(keys))
+    for _ in range(len(keys).bit_length()):  # by bisection, for ONNX has no search
+        middle = (low + high) // 2
+        below = keys[middle.clamp(max=len(keys) - 1)] < sought
+        below = below & (low < high)
+        low, high = torch.where(below, middle + 1, low), torch.where(below, high, middle)
+    return low
 
 
 def _tokenizer(vocabulary: Mapping[str, int]) -> Tokenizer:

@@ -69,7 +69,38 @@ class _Reader(nn.Module):
     def forward(self, fields: Mapping[str, torch.Tensor]) -> Tokens:
         mask = fields["mask"] > 0  # (B, L)
         words = self.dropout(self.embedded(self.token(fields["ids"].long())))  # (B, L, D)
-        lengths = mask.sum(1).clamp(min=1).cpu()
-        packed = pack_padded_sequence(words, lengths, batch_first=True, enforce_sorted=False)
-        read, _ = pad_packed_sequence(self.cells(packed)[0], batch_first=True, total_length=mask.shape[1])  # (B, L, 2 hidden)
-        return filled(Tokens(self.norm(self.project(read)), mask))
+        if torch.compiler.is_exporting():
+            read = self._read_whole(words, mask.sum(1))
+        else:
+            lengths = mask.sum(1).clamp(min=1).cpu()
+            packed = pack_padded_sequence(words, lengths, batch_first=True, enforce_sorted=False)
+            read, _ = pad_packed_sequence(self.cells(packed)[0], batch_first=True, total_length=mask.shape[1])
+        return filled(Tokens(self.norm(self.project(read)), mask))  # of (B, L, 2 hidden)
+
+    def _read_whole(self, words: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Read (B, L, D) to (B, L, 2 hidden) without packing, which an exported graph cannot do.
+
+        From the end each note is read turned around within its length (B,), so that padding comes last in both directions and
+        changes nothing before it.
+        """
+        place = torch.arange(words.shape[1], device=words.device)
+        turned = torch.where(place < lengths[:, None], lengths[:, None] - 1 - place, place)  # (B, L), its own inverse
+        for layer in range(self.cells.num_layers):
+            ways = [
+                self._read_layer(words, layer, 0),
+                _reordered(self._read_layer(_reordered(words, turned), layer, 1), turned),
+            ]
+            words = torch.cat(ways, dim=2)
+        return words
+
+    def _read_layer(self, words: torch.Tensor, layer: int, way: int) -> torch.Tensor:
+        """Give what one layer makes of (B, L, ...) in one direction: (B, L, hidden)."""
+        first = words.new_zeros(1, words.shape[0], self.cells.hidden_size)
+        weights = self.cells.all_weights[2 * layer + way]
+        if isinstance(self.cells, nn.GRU):
+            return torch.gru(words, first, weights, True, 1, 0.0, False, False, True)[0]
+        return torch.lstm(words, (first, first), weights, True, 1, 0.0, False, False, True)[0]
+
+
+def _reordered(words: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+    return words.gather(1, place[..., None].expand_as(words))

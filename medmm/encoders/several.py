@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from medmm.encoders.whole import readable
 from medmm.tiles import in_tiles
 from medmm.types import Tokens
 
@@ -39,14 +40,19 @@ class Several(nn.Module):
     def forward(self, fields: Mapping[str, torch.Tensor]) -> Tokens:
         """Give a token a piece; one that is not there is masked and never reaches the network."""
         real = fields[THERE] > 0 if THERE in fields else (fields["mask"] > 0).any(2)  # (B, P)
-        own = {name: values[real] for name, values in fields.items() if name != THERE and values.shape[:2] == real.shape}
-        # Not in training, as many pieces at once as there are studies: what is said of one then hangs on no other's number.
-        pooled = self._pieces(own).values if self.training else in_tiles(self._pieces, own, len(real)).values
-        pooled = pooled[:, 0]  # (R, D)
-        if self.place is not None:
-            pooled = pooled + self.place.expand(len(real), -1, -1)[real]
-        values = pooled.new_zeros(*real.shape, pooled.shape[1])
-        values[real] = pooled
+        own = {name: values for name, values in fields.items() if name != THERE and values.shape[:2] == real.shape}
+        if torch.compiler.is_exporting():
+            values = self._whole(own, real)
+        else:
+            pieces = {name: values[real] for name, values in own.items()}  # (R, ...)
+            # Not in training, as many pieces at once as there are studies: what is said of one then hangs on no other's number.
+            pooled = (self._pieces(pieces) if self.training else in_tiles(self._pieces, pieces, len(real))).values[
+                :, 0
+            ]  # (R, D)
+            if self.place is not None:
+                pooled = pooled + self.place.expand(len(real), -1, -1)[real]
+            values = pooled.new_zeros(*real.shape, pooled.shape[1])
+            values[real] = pooled
         if self.weigh is not None:
             weight = self.weigh(values)[..., 0].masked_fill(~real, -torch.inf).softmax(1)  # (B, P)
             values = values * (weight * real.sum(1, keepdim=True))[..., None]
@@ -58,3 +64,12 @@ class Several(nn.Module):
         score = self.score(inner.values)[..., 0].masked_fill(~inner.mask, -torch.inf)
         pooled = (score.softmax(1)[..., None] * inner.values).sum(1, keepdim=True)
         return Tokens(pooled, inner.mask.any(1, keepdim=True))
+
+    def _whole(self, fields: Mapping[str, torch.Tensor], real: torch.Tensor) -> torch.Tensor:
+        """Give the vectors (B, P, D) by way of all places, also those where no piece is."""
+        there = real.flatten()
+        pieces = {name: readable(values.flatten(0, 1), there) for name, values in fields.items()}  # (B * P, ...)
+        pooled = self._pieces(pieces).values.view(*real.shape, -1)
+        if self.place is not None:
+            pooled = pooled + self.place
+        return torch.where(real[..., None], pooled, 0.0)

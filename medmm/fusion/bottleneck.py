@@ -54,7 +54,7 @@ class Bottleneck(Fusion):
     def fuse(self, given: Given) -> Fused:
         """Give Z (B, D)."""
         count = self.latents.shape[1]
-        latents = self.latents.expand(len(given.has), -1, -1)  # (B, L, D)
+        latents = self.latents.expand(given.has.shape[0], -1, -1)  # (B, L, D)
         real = torch.ones_like(latents[..., 0], dtype=torch.bool)
         streams = [one.values + kind for kind, one in zip(self.input_type, given.tokens, strict=True)]
         for block in self.blocks:

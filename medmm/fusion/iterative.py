@@ -52,7 +52,7 @@ class Iterative(Fusion):
 
     def fuse(self, given: Given) -> Fused:
         """Give Z (B, D)."""
-        memory = self.memory.expand(len(given.has), -1, -1)  # (B, L, D)
+        memory = self.memory.expand(given.has.shape[0], -1, -1)  # (B, L, D)
         real = torch.ones_like(memory[..., 0], dtype=torch.bool)
         for _ in range(self.rounds):
             for i, (read, one) in enumerate(zip(self.read, given.tokens, strict=True)):

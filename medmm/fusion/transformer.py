@@ -46,7 +46,7 @@ class Transformer(Fusion):
 
     def fuse(self, given: Given) -> Fused:
         """Give Z (B, D)."""
-        values = [self.readout.expand(len(given.has), 1, -1), given.pooled + self.input_type]
+        values = [self.readout.expand(given.has.shape[0], 1, -1), given.pooled + self.input_type]
         mask = [torch.ones_like(given.has[:, :1]), given.has]
         for kind, one in zip(self.input_type, given.tokens, strict=True):
             values.append(one.values + kind)
