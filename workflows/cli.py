@@ -373,14 +373,21 @@ def score(
             help="Folder with a studies table, that table, or a folder of records or DICOM alone.", metavar="STUDIES"
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for scores, rejected and violations, each .parquet.")],
+    out: Annotated[Path, typer.Option(help="Folder for scores, rejected and violations.")],
     tracking: TrackingOption = "mlflow.db",
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode; one a core where left out.")] = None,
+    format_: Annotated[
+        str, typer.Option("--format", help="parquet, or csv without a cell that a spreadsheet computes.")
+    ] = "parquet",
+    contributions: Annotated[
+        bool, typer.Option("--contributions/--no-contributions", help="Say what each input adds; without it is faster.")
+    ] = True,
 ) -> None:
     """Score studies: a row a study in scores.parquet, or in rejected.parquet with the reason.
 
     violations.parquet lists the cells of the tables that are not as the model expects, by row.
     """
+    from medmm.scoring.sinks import SINKS
     from medmm.training.tracking import TrackingSettings
 
     from .score import score_studies
@@ -388,12 +395,17 @@ def score(
 
     screen = _screen()
     uri = store_address(tracking) if model.startswith(("models:/", "runs:/")) else tracking
-    scored = score_studies(model, studies, out, TrackingSettings(uri=uri), screen, workers)
-    screen.say(f"{scored.scored} studies scored: {out / 'scores.parquet'}")
+    SINKS.pick(format_)
+    scored = score_studies(
+        model, studies, out, TrackingSettings(uri=uri), screen, workers, sink=format_, contributions=contributions
+    )
+    screen.say(f"{scored.scored} studies scored: {out / f'scores.{format_}'}")
     if scored.fired:
         screen.say("rules fired: " + ", ".join(f"{name}: {count}" for name, count in scored.fired.items()))
     reasons = ", ".join(f"{code.value}: {count}" for code, count in sorted(scored.rejected.items()))
-    screen.say(f"{sum(scored.rejected.values())} rejected: {out / 'rejected.parquet'}" + (f" ({reasons})" if reasons else ""))
+    screen.say(
+        f"{sum(scored.rejected.values())} rejected: {out / f'rejected.{format_}'}" + (f" ({reasons})" if reasons else "")
+    )
 
 
 @app.command()

@@ -16,31 +16,50 @@ from .screen import Screen
 
 
 def score_studies(
-    model: str, studies: Path, out: Path, tracking: TrackingSettings, screen: Screen, workers: int | None = None
+    model: str,
+    studies: Path,
+    out: Path,
+    tracking: TrackingSettings,
+    screen: Screen,
+    workers: int | None = None,
+    *,
+    sink: str = "parquet",
+    contributions: bool = True,
 ) -> Scored:
-    """Load the model, find the studies, and write `scores.parquet`, `rejected.parquet` and `violations.parquet`.
+    """Load the model, find the studies, and write the results `scores`, `rejected` and `violations`.
+
+    Args:
+        model: Address of the package.
+        studies: As `medmm score` takes them.
+        out: Folder of the results.
+        tracking: The store that knows the model.
+        screen: Where to say what is done.
+        workers: Processes that decode.
+        sink: Format of the results.
+        contributions: Whether to say what each input adds.
 
     Raises:
         MedmmError: Something that the user can repair.
     """
+    options = Options(workers=workers, contributions=contributions)
     screen.say("loading the model ...")
     with fetched(model, tracking) as folder:
         package = load_package(folder)
-    found = _find(package, studies, out, screen)
+    found = _find(package, studies, out, screen, sink)
     with screen.step("scoring") as step:
-        return score(package, found, out, Options(workers=workers), progress=step)
+        return score(package, found, out, options, sink=sink, progress=step)
 
 
-def _find(package: Package, place: Path, out: Path, screen: Screen) -> tuple[Study, ...]:
+def _find(package: Package, place: Path, out: Path, screen: Screen, sink: str) -> tuple[Study, ...]:
     """Find the studies and check their tables, which are let go of before the scoring starts."""
     screen.say("reading tables and image headers ...")
     sources = open_incoming(package, place, screen.say, out / HEADERS)
     found = find_studies(package, place, screen.say, sources=sources)
     if silent := [name for name in package.rulebook().study_columns() if not any(name in study.cells for study in found)]:
         screen.say(f"rules that read these columns of the studies table cannot tell, for it lacks them: {', '.join(silent)}")
-    counts = write_violations(package.inputs, sources, out)
+    counts = write_violations(package.inputs, sources, out, sink)
     if counts:
         reasons = ", ".join(f"{code.value}: {count}" for code, count in sorted(counts.items()))
         cells = f"{sum(counts.values())} cells of the tables are not as the model expects"
-        screen.say(f"{cells} ({reasons}): {out / 'violations.parquet'}")
+        screen.say(f"{cells} ({reasons}): {out / f'violations.{sink}'}")
     return found

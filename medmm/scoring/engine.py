@@ -18,17 +18,19 @@ from medmm.workers import Limits
 
 @dataclass(frozen=True)
 class Options:
-    """How to score. Nothing here but `tile` changes a bit of a score.
+    """How to score. Nothing here but `tile` changes a bit of a score, and nothing but `contributions` what else a row says.
 
     Attributes:
         tile: Studies that the network sees at once; None takes what the package names.
         workers: Processes that decode; None takes one a core, 0 decodes in this process.
         limits: Of one study in its process.
+        contributions: Whether a row says what each input adds, for which the fusion is asked again with every subset of them.
     """
 
     tile: int | None = None
     workers: int | None = None
     limits: Limits | None = None
+    contributions: bool = True
 
 
 def score_stream(package: Package, studies: Iterable[Study], options: Options | None = None) -> Iterator[list[Outcome]]:
@@ -55,10 +57,10 @@ def score_stream(package: Package, studies: Iterable[Study], options: Options | 
         else:
             good.append((study, prepared))
         if len(good) == tile or len(bad) == tile:
-            yield [*(score_tile(package, book, good, tile) if good else []), *bad]
+            yield [*(score_tile(package, book, good, tile, contributions=options.contributions) if good else []), *bad]
             good, bad = [], []
     if good or bad:
-        yield [*(score_tile(package, book, good, tile) if good else []), *bad]
+        yield [*(score_tile(package, book, good, tile, contributions=options.contributions) if good else []), *bad]
 
 
 def _before(book: Rulebook, package: Package, studies: Iterable[Study]) -> Iterable[Study]:
