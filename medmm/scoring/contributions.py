@@ -9,22 +9,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from medmm.evaluation.answers import Kind, foremost
+from medmm.evaluation.answers import CONTRIBUTION_FOR, foremost
 from medmm.evaluation.recalibration import Recalibration
 from medmm.evaluation.shapley import log_odds, shapley
 from medmm.package import Package
 from medmm.predict import Predicted, Subset, subsets
 from medmm.references import Cell
 from medmm.types import Array
-
-FOR = "contribution_for"
-"""Column with the answer that the contributions speak of, of a model with several."""
-
-
-def contribution_columns(package: Package) -> dict[str, Kind]:
-    """Give the columns of what inputs add, and their types."""
-    columns: dict[str, Kind] = {FOR: "string"} if len(package.target.names) > 1 else {}
-    return columns | dict.fromkeys((f"contribution_{name}" for name in sorted(package.inputs)), "double")
 
 
 def to_ask(package: Package) -> list[Subset]:
@@ -45,7 +36,7 @@ def contribution_cells(package: Package, answers: Array, said: Predicted) -> dic
     plain = replace(package, calibration=Recalibration())
     values = {some: _at(log_odds(plain.answer(logits), target.task), column) for some, logits in said.logits.items()}
     shares = shapley(values)
-    cells: dict[str, list[Cell]] = {FOR: [target.names[i] for i in column]} if len(target.names) > 1 else {}
+    cells: dict[str, list[Cell]] = {CONTRIBUTION_FOR: [target.names[i] for i in column]} if len(target.names) > 1 else {}
     for place, (name, share) in enumerate(shares.items()):
         has = said.present[:, place].tolist()
         cells[f"contribution_{name}"] = [one if there else None for one, there in zip(share.tolist(), has, strict=True)]

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-from medmm.evaluation.answers import answer_columns
+from medmm.evaluation.answers import answer_columns, contribution_columns
 from medmm.package import Package
 from medmm.rules.trace import RULES, TRACE
-from medmm.scoring.contributions import contribution_columns
 from medmm.scoring.sinks.base import Row
 
 TYPES = {"double": pa.float64(), "boolean": pa.bool_(), "string": pa.string()}
@@ -60,7 +59,7 @@ def scored(package: Package) -> pa.Schema:
             ),
             *((f"raw_probability_{name}", pa.float64()) for name in package.target.names if package.rulebook().moves),
             ("inputs", pa.list_(pa.string())),
-            *((name, TYPES[kind]) for name, kind in contribution_columns(package).items()),
+            *((name, TYPES[kind]) for name, kind in contribution_columns(package.target, package.inputs).items()),
             ("conflict", pa.float64()),  # between the inputs, in [0, 1]; null where the fusion cannot tell
             *((name, pa.list_(pa.string())) for name in TRACE if package.rules),
             ("model_digest", pa.string()),
