@@ -52,7 +52,8 @@ assert Path(sys.prefix) in Path(medmm.__file__).parents, "the installed package 
 model = mlflow.pyfunc.load_model(model_path)
 params = {"root": root, "workers": 0}
 read = {"dtype": str, "keep_default_na": False}
-table = pd.read_csv(Path(root) / "studies.csv", **read)
+file = Path(root) / "studies.csv"
+table = pd.read_csv(file, **read)
 
 def rows(frames):
     return [row for frame in frames for row in frame.to_dict("records")]
@@ -69,7 +70,7 @@ def no_constant(word):
 one_by_one = [table.iloc[[i]].reset_index(drop=True) for i in range(len(table))]
 said = {
     "whole": rows([model.predict(table, params=params)]),
-    "chunks": rows(model.predict(some, params=params) for some in pd.read_csv(Path(root) / "studies.csv", chunksize=int(chunk), **read)),
+    "chunks": rows(model.predict(some, params=params) for some in pd.read_csv(file, chunksize=int(chunk), **read)),
     "online": rows(model.predict(some, params=params) for some in one_by_one),
     "server": [row for some in one_by_one for row in json.loads(asked(some), parse_constant=no_constant)["predictions"]],
 }
@@ -94,7 +95,7 @@ class Fresh:
     def run(self, words: list[str], environment: Mapping[str, str] | None = None) -> str:
         """Run its Python outside the checkout, and give what it printed."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MLFLOW", "COV"))}
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: PLW1510 (what it said is in the message)
             [str(self.python), *words], cwd=self.folder, env={**kept, **(environment or {})}, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr[-3000:]
@@ -121,7 +122,7 @@ def fresh(saved: Path, empty_store: Path, tmp_path_factory: pytest.TempPathFacto
     venv.create(folder / "venv", with_pip=True)
     pip = ["-m", "pip", "--disable-pip-version-check"]
     (small,) = (need for need in requirements() if need.startswith("lark=="))
-    asked = subprocess.run(
+    asked = subprocess.run(  # noqa: PLW1510 (a failure is an answer)
         [str(one.python), *pip, "download", "--no-deps", "--dest", str(folder / "probe"), small, "--retries", "1"],
         capture_output=True,
     )
