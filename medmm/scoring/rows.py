@@ -1,5 +1,6 @@
 """From what a model says of studies to the rows of results. T studies of a tile, C answers, K outputs of a head."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -75,7 +76,8 @@ def score_tile(
     answers, fired = book.answers([*(study for study, _ in studies), *copies], raw)  # (T, C)
     cells: dict[str, Sequence[Cell]] = {**answer_cells(package.target, answers, package.thresholds)}
     if package.references is not None:
-        cells |= package.references.cells(package.target, answers, said)
+        found = package.references.cells(package.target, answers, said)
+        cells |= {name: [_finite(cell) for cell in of_studies] for name, of_studies in found.items()}
     if contributions:
         cells |= contribution_cells(package, answers, said)
     scored_at = now()
@@ -115,6 +117,11 @@ def reject(study: Study, reason: Rejected, package: Package) -> Outcome:
         **({RULES: traced(study.fired)[RULES]} if package.rules else {}),
     }
     return Outcome(study, row, reason)
+
+
+def _finite(cell: Cell) -> Cell:
+    """Give null for an interval without an end: JSON has no infinity."""
+    return None if isinstance(cell, float) and not math.isfinite(cell) else cell
 
 
 def now() -> str:
