@@ -1,5 +1,6 @@
 """What inputs add, in the rows of scores: Shapley values worked out a second way, and those of an explanation."""
 
+import json
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -15,14 +16,17 @@ from medmm.cohort.target import TargetSettings
 from medmm.dataset.batches import stack
 from medmm.dataset.decode import prepare_study
 from medmm.evaluation.recalibration import Recalibration
+from medmm.evaluation.settings import EvaluationSettings
 from medmm.explanation.study import weigh_inputs
 from medmm.losses import make_loss
 from medmm.model import DiagnosisModel
 from medmm.package import Package
+from medmm.predict import predict
+from medmm.references import fit_references
 from medmm.scoring.engine import Options, score_stream
 from medmm.scoring.results import scored
 from medmm.scoring.run import score
-from medmm.types import Batch, Study
+from medmm.types import Batch, Scores, Study
 
 Row = dict[str, Any]
 
@@ -155,3 +159,19 @@ def test_the_results_have_a_column_an_input(package: Package, some: list[Study],
         "contribution_for",
         *(f"contribution_{name}" for name in sorted(package.inputs)),
     ]
+
+
+def test_an_interval_without_an_end_is_null(package: Package, hospital: Hospital, some: list[Study]) -> None:
+    mine = of(package, TARGETS["regression"])
+    everything = frozenset(mine.inputs)
+    found = predict(mine.model, [hospital.batch(some)], [everything])
+    label, patient = np.arange(len(some), dtype=float)[:, None], np.arange(len(some))
+    chosen = Scores(mine.target.names, mine.answer(found.logits[everything]), label, patient)
+    settings = EvaluationSettings(conformal_level=0.99)  # more than so few patients can vouch for
+    numbers = [study.row for study in some]
+    references = fit_references(settings, "regression", found, found, chosen, numbers, label)
+    assert references.conformal is not None
+    assert np.isinf(references.conformal.limits).all()
+    (row, *_) = rows(replace(mine, references=references), some)
+    assert (row["set_low"], row["set_high"]) == (None, None)
+    json.dumps(row, allow_nan=False)
