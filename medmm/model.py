@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny
 from torch import nn
 
 from medmm.fusion import FUSIONS
-from medmm.fusion.base import Fused, Fusion, FusionSettings, drop_inputs, hidden, pooled, present
+from medmm.fusion.base import Fused, Fusion, FusionSettings, absent, drop_inputs, pooled, present
 from medmm.fusion.late import LateSettings
 from medmm.fusion.transformer import TransformerSettings
 from medmm.inputs import Inputs
@@ -97,9 +97,7 @@ class DiagnosisModel(nn.Module):
     def fuse(self, tokens: Mapping[str, Tokens], keep: Collection[str] | None = None) -> Output:
         """Give the output from tokens, as if the studies had only the inputs in `keep` (all where None)."""
         if keep is not None:
-            tokens = {
-                name: one if name in keep else hidden(one, torch.zeros_like(present(one))) for name, one in tokens.items()
-            }
+            tokens = {name: one if name in keep else absent(one) for name, one in tokens.items()}
         if self.training and self.fusion_settings.modality_dropout:
             fused = drop_inputs(tokens, self.fusion_settings.modality_dropout)
         else:

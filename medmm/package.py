@@ -123,14 +123,17 @@ class Package:
         logits = predict(self.model, [batch], [everything]).logits[everything]
         return logits, self.answer(logits)
 
-    def check_golden(self) -> float:
+    def check_golden(self, tolerance: float | None = None) -> float:
         """Let this machine answer the golden samples as `say` does, and give the largest difference.
+
+        Args:
+            tolerance: In place of the package's, for a model that computes more coarsely.
 
         Raises:
             DataError: It computes something else than the machine that trained.
         """
         assert self.golden is not None
-        return check_golden(self.golden, lambda studies: self.say(studies)[1])
+        return check_golden(self.golden, lambda studies: self.say(studies)[1], tolerance)
 
     def rulebook(self) -> Rulebook:
         """Give the rules, bound to the inputs and the target."""

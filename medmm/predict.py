@@ -1,18 +1,21 @@
 """What a model says of studies, with all their inputs or with some. S studies, D width, K outputs of a head."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, combinations
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from torch.nn.functional import pad
 
 from medmm.fusion.base import pooled
-from medmm.model import DiagnosisModel, encode_present
+from medmm.model import DiagnosisModel, Output, encode_present
 from medmm.types import Array, Batch, Tokens
 
 Subset = frozenset[str]
+
+Said: TypeAlias = tuple[Array, ...]
+"""What a fusion says of a batch."""
 
 
 def subsets(inputs: Sequence[str]) -> list[Subset]:
@@ -72,14 +75,19 @@ def predict(
         tokens = model.encode(batch.to(device), tile)
         for name, own in means.items():
             own.append(pooled(tokens[name]).float().cpu().numpy())
-        for some in keep:
-            output = model.fuse(tokens, some)
-            logits[some].append(free(output.logits).float().cpu().numpy())
-            if some == keep[0]:
-                joint.append(output.fused.joint.float().cpu().numpy())
-                if output.fused.conflict is not None:
-                    conflict.append(output.fused.conflict.float().cpu().numpy())
         present.append(np.stack([batch.present[name].numpy() for name in sorted(batch.present)], axis=1))
+        said: dict[Subset, Said] = {}
+        for some in keep:
+            parts = []
+            for subset, rows in _by_subset(some, present[-1] if tile else None, sorted(batch.present)).items():
+                if subset not in said:
+                    said[subset] = _said(model.fuse(tokens, subset), free)
+                parts.append((rows, said[subset]))
+            logits[some].append(_joined(parts, 0))
+            if some == keep[0]:
+                joint.append(_joined(parts, 1))
+                if len(parts[0][1]) > 2:
+                    conflict.append(_joined(parts, 2))
     none = np.empty((0, model.head.out_features), np.float32)
     bare = np.empty((0, model.head.in_features), np.float32)
     return Predicted(
@@ -89,6 +97,40 @@ def predict(
         joint=np.concatenate([bare, *joint]),
         pooled={name: np.concatenate([bare, *own]) for name, own in means.items()},
     )
+
+
+def _by_subset(some: Subset, present: Array | None, names: Sequence[str]) -> dict[Subset, Array]:
+    """Give the subsets to ask with, and the rows that each is asked of: those of the studies' own inputs that are to be kept.
+
+    An input that a study lacks has as many masked tokens as its neighbours have real ones, and where no neighbour has it, one.
+    In a tile it always has one, so that the shape of a study's tokens, too, hangs on nothing but the study.
+
+    Args:
+        some: Inputs to keep.
+        present: (B, I) of a tile; None where neighbours may change the last bits.
+        names: I inputs.
+    """
+    if present is None:
+        return {some: np.array([], int)}
+    found: dict[Subset, list[int]] = {}
+    for row, has in enumerate(present):
+        found.setdefault(some & {name for name, one in zip(names, has, strict=True) if one}, []).append(row)
+    return {subset: np.array(rows) for subset, rows in found.items()}
+
+
+def _said(output: Output, free: Callable[[torch.Tensor], torch.Tensor]) -> Said:
+    """Give logits (B, K), representation (B, D) and, where there is one, conflict (B,)."""
+    fused = output.fused
+    parts = [free(output.logits), fused.joint, *([fused.conflict] if fused.conflict is not None else [])]
+    return tuple(part.float().cpu().numpy() for part in parts)
+
+
+def _joined(parts: Sequence[tuple[Array, Said]], which: int) -> Array:
+    """Put together what was said of the rows of a batch; of one part without rows it is all of it."""
+    whole = parts[0][1][which].copy()
+    for rows, said in parts:
+        whole[rows] = said[which][rows]
+    return whole
 
 
 @torch.inference_mode()

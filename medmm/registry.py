@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medmm.errors import ConfigError
-from medmm.evaluation.answers import answer_columns
+from medmm.evaluation.answers import answer_columns, contribution_columns
+from medmm.files import write_text
 from medmm.package import Package
 from medmm.rules.trace import TRACE
 from medmm.sealed import MANIFEST
@@ -24,17 +25,36 @@ CHAMPION = "champion"
 LOADER = "medmm.scoring.pyfunc"
 NEEDS = (
     "medmm",
-    "torch",
+    "einops",
+    "imagecodecs",
+    "lark",
     "monai",
-    "numpy",
-    "pandas",
-    "pyarrow",
-    "pydicom",
     "nibabel",
+    "numpy",
+    "openpyxl",
+    "pandas",
+    "peft",
+    "pillow",
+    "pint",
+    "pyarrow",
+    "pydantic",
+    "pydicom",
+    "pylibjpeg",
+    "pylibjpeg-libjpeg",
+    "pylibjpeg-openjpeg",
+    "pylibjpeg-rle",
+    "pyyaml",
     "safetensors",
+    "scikit-learn",
+    "scipy",
+    "threadpoolctl",
     "tokenizers",
+    "torch",
     "transformers",
 )
+"""Distributions that scoring imports, of whatever inputs.
+
+MLflow names itself. What only training and reports need is not here."""
 
 
 def log_model(record: Record, package: Package, folder: Path) -> str:
@@ -49,10 +69,32 @@ def log_model(record: Record, package: Package, folder: Path) -> str:
             loader_module=LOADER,
             data_path=str(folder),
             signature=_signature(package),
-            pip_requirements=[f"{name}=={version(name)}" for name in NEEDS],
+            pip_requirements=requirements(),
             metadata={"medmm_digest": package.digest},
         )
+    _leave_out_place(record.client, str(logged.model_id))
     return str(logged.model_uri)
+
+
+def requirements() -> list[str]:
+    """Give what an environment needs to score as this one does, each in the version that is installed here.
+
+    The part of a version that tells of its build, as in `2.13.0+cpu`, is left out: no index has it for every machine.
+    """
+    return [f"{name}=={version(name).partition('+')[0]}" for name in NEEDS]
+
+
+def _leave_out_place(client: "MlflowClient", model: str) -> None:
+    """Put the name of the model where MLflow has written the absolute path of the folder that it was logged to."""
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as temporary:
+        place = client.get_logged_model(model).artifact_location
+        file = Path(mlflow.artifacts.download_artifacts(f"{place}/MLmodel", dst_path=temporary))
+        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = ["artifact_path: model" if line.startswith("artifact_path:") else line for line in lines]
+        write_text(file, "\n".join(lines) + "\n")
+        client.log_model_artifact(model, str(file))
 
 
 def register(client: "MlflowClient", name: str, record: Record, address: str, score: float, judged_on: str) -> tuple[int, bool]:
@@ -142,13 +184,15 @@ def _signature(package: Package) -> "ModelSignature":
     columns += [name for one in package.inputs.values() for name in one.study_columns(cohort)]
     optional = [name for name in package.rulebook().study_columns() if name not in columns]
     outputs = [ColSpec("string", "patient_id"), ColSpec("string", "study_id")]
-    outputs += [ColSpec(kind, name) for name, kind in answer_columns(package.target).items()]
+    said = answer_columns(package.target)
     if package.references is not None:
-        outputs += [ColSpec(kind, name, required=False) for name, kind in package.references.columns(package.target).items()]
-    outputs += [ColSpec("double", f"raw_probability_{name}") for name in package.target.names if package.rulebook().moves]
-    outputs += [ColSpec(Array(DataType.string), name) for name in ("inputs", *(TRACE if package.rules else ()))]
-    outputs += [ColSpec("string", "model_digest"), ColSpec("string", "scored_at")]
-    outputs += [ColSpec("string", "code"), ColSpec("string", "reason")]
+        said |= package.references.columns(package.target)
+    said |= {f"raw_probability_{name}": "double" for name in package.target.names if package.rulebook().moves}
+    said |= contribution_columns(package.target, package.inputs) | {"conflict": "double"}
+    outputs += [ColSpec(kind, name, required=False) for name, kind in said.items()]  # null of a rejected study
+    lists = ("inputs", *(TRACE if package.rules else ()))
+    outputs += [ColSpec(Array(DataType.string), name, required=False) for name in lists]
+    outputs += [ColSpec("string", name) for name in ("model_digest", "scored_at", "code", "reason")]
     params = ParamSchema([ParamSpec("root", "string", "."), ParamSpec("workers", "long", 0)])
     given = [ColSpec("string", name) for name in dict.fromkeys(columns)]
     given += [ColSpec("string", name, required=False) for name in optional]  # what a rule cannot read leaves it open

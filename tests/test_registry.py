@@ -1,6 +1,9 @@
 """Packages in the store: found again by address, promoted only when better on the same studies."""
 
+import ast
 import json
+import sys
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +11,11 @@ import pandas as pd
 import pytest
 from conftest import Hospital
 
+import medmm
 from medmm.errors import ConfigError
 from medmm.package import Package, load_package, verify_package
 from medmm.predict import predict
-from medmm.registry import CHAMPION, fetched, log_model, register
+from medmm.registry import CHAMPION, NEEDS, fetched, log_model, register, requirements
 from medmm.training.tracking import Record, TrackingSettings, connect, open_record
 
 
@@ -75,7 +79,7 @@ def test_a_logged_package_is_found_by_every_address_and_holds_no_path(
     for path in (tmp_path / "store").rglob("*"):
         if path.is_file() and path.suffix != ".db":
             assert not path.name.endswith((".pkl", ".pickle", ".pt"))
-            for place in (saved.parent, package.cohort.root, Path.cwd()):
+            for place in (saved.parent, package.cohort.root, Path.cwd(), tmp_path):
                 assert str(place).encode() not in path.read_bytes(), path.name
 
 
@@ -121,3 +125,50 @@ def test_an_artifact_that_is_no_package_is_refused(tracking: TrackingSettings) -
         record.text(json.dumps({}), "model/other.json")
     with pytest.raises(ConfigError, match="no medmm package"), fetched(f"runs:/{record.run_id}/model", tracking):
         pass
+
+
+def imported_by(start: str) -> set[str]:
+    """Give the packages of others that a module, and all of ours that it may import, names in an import anywhere."""
+    root = Path(medmm.__file__).parents[1]
+    found: set[str] = set()
+    seen: set[str] = set()
+    waiting = [start]
+    while waiting:
+        name = waiting.pop()
+        place = root.joinpath(*name.split("."))
+        file = next((one for one in (place.with_suffix(".py"), place / "__init__.py") if one.is_file()), None)
+        if name in seen or file is None:
+            continue
+        seen.add(name)
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        unread = {id(part) for node in ast.walk(tree) if is_for_types(node) for part in ast.walk(node)}
+        for node in ast.walk(tree):
+            if id(node) in unread:
+                continue
+            names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module, *(f"{node.module}.{one.name}" for one in node.names)]
+            found |= {one.split(".")[0] for one in names}
+            waiting += [".".join(one.split(".")[:length]) for one in names for length in range(1, one.count(".") + 2)]
+    return found - set(sys.stdlib_module_names)
+
+
+def is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+OPTIONAL = {"av", "fhir"}
+"""Of extras, asked for where they are needed."""
+
+UNNAMED = {"einops", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle"}
+"""What monai and pydicom import for us."""
+
+
+def test_a_logged_model_names_what_scoring_imports_and_nothing_more() -> None:
+    of = packages_distributions()
+    imported = {of[name][0].lower() for name in imported_by("medmm.scoring.pyfunc") - OPTIONAL - {"medmm"}}
+    assert imported | UNNAMED | {"medmm"} == set(NEEDS)
+    for need in requirements():
+        name, _, pinned = need.partition("==")
+        assert version(name).startswith(pinned)
+        assert "+" not in pinned

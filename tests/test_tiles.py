@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -17,6 +18,7 @@ from medmm.inputs import INPUTS
 from medmm.losses.cross_entropy import CrossEntropy
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.package import Package
+from medmm.predict import predict, subsets
 from medmm.scoring.engine import Options, score_stream
 from medmm.scoring.results import digest_of
 from medmm.scoring.run import score
@@ -49,10 +51,27 @@ def test_rows_are_asked_tile_by_tile_and_come_back_in_order() -> None:
 
 @pytest.mark.parametrize("name", list(FUSIONS))
 def test_every_fusion_is_exact(hospital: Hospital, batch: Batch, name: str) -> None:
-    settings = ModelSettings.model_validate({"width": 16, "fusion": {"name": name}})
+    settings = ModelSettings.model_validate({"width": 128, "fusion": {"name": name}})
     torch.manual_seed(0)
     model = DiagnosisModel(settings, hospital.inputs, CrossEntropy("binary", [1.0])).eval()
     assert is_exact(model, batch, TILE)
+    assert_alone_as_in_company(model, batch)
+
+
+def assert_alone_as_in_company(model: DiagnosisModel, batch: Batch) -> None:
+    """Ask of a study that lacks an input, alone and among others that have it: with every subset of its inputs."""
+    asked = [*subsets(list(model.encoders)), frozenset[str]()]
+    for lacking in sorted(model.encoders):
+        present = {name: has.clone() for name, has in batch.present.items()}
+        present[lacking][0] = False
+        among = replace(batch, present=present)
+        rows = torch.zeros(TILE, dtype=torch.long)
+        inputs = {name: {key: values[rows] for key, values in fields.items()} for name, fields in batch.inputs.items()}
+        alone = replace(batch, inputs=inputs, present={name: has[rows] for name, has in present.items()})
+        one, other = (predict(model, [some], asked, tile=TILE) for some in (alone, among))
+        for some in asked:
+            np.testing.assert_array_equal(one.logits[some][0], other.logits[some][0])
+        np.testing.assert_array_equal(one.joint[0], other.joint[0])
 
 
 def encoders() -> Iterator[tuple[str, str]]:

@@ -27,12 +27,41 @@ def score(
     accept_rejects: Annotated[
         bool, typer.Option("--accept-rejects", help="Go on where most of the first studies are rejected.")
     ] = False,
+    key: Annotated[
+        Path | None, typer.Option(help="Public key (PEM) of who must have signed the package.", metavar="FILE")
+    ] = None,
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format", help="parquet, or csv without a cell that a spreadsheet computes.", rich_help_panel=MANNER
+        ),
+    ] = "parquet",
+    contributions: Annotated[
+        bool,
+        typer.Option(
+            "--contributions/--no-contributions", help="Say what each input adds; without it is faster.", rich_help_panel=MANNER
+        ),
+    ] = True,
     workers: Annotated[
         int | None,
         typer.Option(
             min=0, help="Processes that decode, with Ray of each model; one a core where left out.", rich_help_panel=MANNER
         ),
     ] = None,
+    batch_size: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|N",
+            help="Studies that the network sees at once; auto takes what the package names, on a GPU the most that fit.",
+            rich_help_panel=MANNER,
+        ),
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="fp32, bf16 or int8 (on CPUs); what it does to answers is said.", rich_help_panel=MANNER)
+    ] = "fp32",
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the network, which takes minutes at first.", rich_help_panel=MANNER)
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Wait for more studies until SIGTERM or Ctrl-C.", rich_help_panel=WATCH)
     ] = False,
@@ -88,10 +117,10 @@ def score(
         typer.Option(min=1, help="Most models at a time on a Ray cluster that grows with its load.", rich_help_panel=MACHINES),
     ] = None,
 ) -> None:
-    """Score studies: a row a study in scores.parquet, or in rejected.parquet with the reason.
+    """Score studies: a row a study in scores, or in rejected with the reason; each .parquet, or .csv.
 
     A study is scored once, however often the command is killed and started again, and by however many at once.
-    violations.parquet lists the cells of the tables that are not as the model expects, by row. Credentials of a DICOMweb server
+    The result violations lists the cells of the tables that are not as the model expects, by row. Credentials of a DICOMweb server
     are taken from MEDMM_DICOMWEB_TOKEN, or MEDMM_DICOMWEB_USER and MEDMM_DICOMWEB_PASSWORD.
     """
     from medmm.workers import get_ready
@@ -100,19 +129,24 @@ def score(
         get_ready(["medmm.workflows.cli", "medmm.dataset.decode"])  # while this process loads the model
     from medmm.scoring.dicomweb.address import is_address
     from medmm.scoring.dicomweb.listing import Search
+    from medmm.scoring.engine import Options
     from medmm.scoring.ray_cluster import Cluster
     from medmm.scoring.watching import Pace
     from medmm.training.tracking import TrackingSettings
 
     from .incoming import Coming, days_of
-    from .score import Manner, score_studies
+    from .score import Manner, score_studies, tile_asked
     from .ui import store_address
 
     screen = Screen(Console())
     uri = store_address(tracking) if model.startswith(("models:/", "runs:/")) else tracking
     pace = Pace(settle, poll or (60.0 if is_address(studies) else 5.0)) if watch else None
     manner = Manner(
-        workers=workers,
+        options=Options(
+            tile=tile_asked(batch_size), workers=workers, contributions=contributions, precision=precision, compiled=compiled
+        ),
+        sink=format_,
+        key=key,
         engine=engine,
         cluster=Cluster(ray_address, ray_actors),
         shard=shard,
@@ -128,9 +162,9 @@ def score(
             f"{scored.scored} studies scored and {sum(scored.rejected.values())} rejected so far"
         )
         return
-    screen.say(f"{scored.scored} studies scored: {out / 'scores.parquet'}")
+    screen.say(f"{scored.scored} studies scored: {out / f'scores.{format_}'}")
     if scored.fired:
         screen.say("rules fired: " + ", ".join(f"{name}: {count}" for name, count in scored.fired.items()))
     reasons = ", ".join(f"{code.value}: {count}" for code, count in sorted(scored.rejected.items()))
-    screen.say(f"{sum(scored.rejected.values())} rejected: {out / 'rejected.parquet'}" + (f" ({reasons})" if reasons else ""))
+    screen.say(f"{sum(scored.rejected.values())} rejected: {out / f'rejected.{format_}'}" + (f" ({reasons})" if reasons else ""))
     screen.say(f"digest of all rows but for the time: {scored.digest}")

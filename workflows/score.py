@@ -1,6 +1,6 @@
 """`medmm score`: a packaged model on a folder of studies, a manifest, or a DICOMweb server."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medmm.cohort.headers import HEADERS
@@ -9,18 +9,21 @@ from medmm.registry import fetched
 from medmm.scoring.engine import Options
 from medmm.scoring.engines import ENGINES
 from medmm.scoring.ledger import AUTO, open_ledger
+from medmm.scoring.precision import GOLDEN_TOLERANCES, prepared_package
 from medmm.scoring.ray_cluster import Cluster
 from medmm.scoring.run import Scored, Scorer
 from medmm.scoring.shards import Shard
+from medmm.scoring.sinks import SINKS
 from medmm.scoring.studies import find_studies, open_incoming
 from medmm.scoring.violations import write_violations
+from medmm.signature import verify_signature
 from medmm.training.tracking import TrackingSettings
 from medmm.types import Study
 
 from .incoming import Coming, score_rounds
 from .screen import Screen
 
-HERE, AT_ONCE = Cluster(), Coming()
+HERE, AT_ONCE, AS_USUAL = Cluster(), Coming(), Options()
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,9 @@ class Manner:
     """How to score, as the command line says it.
 
     Attributes:
-        workers: Processes that decode; None takes one a core.
+        options: What an engine is told.
+        sink: Format of the results.
+        key: Public key (PEM) of who must have signed the package; None asks for no signature.
         engine: A name in `ENGINES`.
         cluster: Where Ray scores.
         shard: `i/n`; None for all studies.
@@ -38,7 +43,9 @@ class Manner:
         coming: Which studies of a server, and whether to wait for more.
     """
 
-    workers: int | None = None
+    options: Options = AS_USUAL
+    sink: str = "parquet"
+    key: Path | None = None
     engine: str = "local"
     cluster: Cluster = HERE
     shard: str | None = None
@@ -46,10 +53,6 @@ class Manner:
     retry_rejected: bool = False
     accept_rejects: bool = False
     coming: Coming = AT_ONCE
-
-    def options(self, screen: Screen) -> Options:
-        """Give what an engine is told."""
-        return Options(workers=self.workers, say=screen.say)
 
 
 def score_studies(
@@ -69,19 +72,24 @@ def score_studies(
         MedmmError: Something that the user can repair.
     """
     manner = manner or Manner()
+    options = replace(manner.options, say=screen.say)
     in_rounds = manner.coming.in_rounds(str(studies))
     shard = Shard.parse(manner.shard) if manner.shard else None
     opened = ENGINES.pick(manner.engine)
+    SINKS.pick(manner.sink)
     screen.say("loading the model ...")
     with fetched(model, tracking) as folder:
-        package = load_package(folder)
-        found = None if in_rounds else _find(package, Path(studies), out, screen)
+        if manner.key is not None:
+            verify_signature(folder, manner.key)
+        package = _ready(load_package(folder), options, screen)
+        found = None if in_rounds else _find(package, Path(studies), out, screen, manner.sink)
         with opened(folder, manner.cluster) as engine:
-            ledger = open_ledger(out, package.digest, manner.ledger, sharded=shard is not None)
+            ledger = open_ledger(out, options.model_key(package.digest), manner.ledger, sharded=shard is not None)
             with Scorer(
                 package,
                 out,
-                manner.options(screen),
+                options,
+                sink=manner.sink,
                 ledger=ledger,
                 stops=not manner.accept_rejects,
                 shard=shard,
@@ -97,16 +105,24 @@ def score_studies(
                 return scorer.export()
 
 
-def _find(package: Package, place: Path, out: Path, screen: Screen) -> tuple[Study, ...]:
+def _ready(package: Package, options: Options, screen: Screen) -> Package:
+    """Give the package with its model as it is to compute, after it has answered the golden samples on this machine."""
+    ready = prepared_package(package, options)
+    largest = ready.check_golden(GOLDEN_TOLERANCES.get(options.precision))
+    screen.say(f"the golden samples are answered as expected, apart by at most {largest:.2g}")
+    return ready
+
+
+def _find(package: Package, place: Path, out: Path, screen: Screen, sink: str) -> tuple[Study, ...]:
     """Find the studies and check their tables, which are let go of before the scoring starts."""
     screen.say("reading tables and image headers ...")
     sources = open_incoming(package, place, screen.say, out / HEADERS)
     found = find_studies(package, place, screen.say, sources=sources)
     if silent := [name for name in package.rulebook().study_columns() if not any(name in study.cells for study in found)]:
         screen.say(f"rules that read these columns of the studies table cannot tell, for it lacks them: {', '.join(silent)}")
-    counts = write_violations(package.inputs, sources, out)
+    counts = write_violations(package.inputs, sources, out, sink)
     if counts:
         reasons = ", ".join(f"{code.value}: {count}" for code, count in sorted(counts.items()))
         cells = f"{sum(counts.values())} cells of the tables are not as the model expects"
-        screen.say(f"{cells} ({reasons}): {out / 'violations.parquet'}")
+        screen.say(f"{cells} ({reasons}): {out / f'violations.{sink}'}")
     return found

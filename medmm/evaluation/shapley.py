@@ -31,6 +31,9 @@ ORDERS = 200
 CERTAIN = 1e-6
 """A probability is taken as no closer to 0 or 1 than this, where log odds would run off."""
 
+NEARLY = 1e-12
+"""The same of a single study, whose contributions no average has to bear."""
+
 SCALES: Mapping[Task, str] = {
     "binary": "log odds",
     "multiclass": "log odds",
@@ -57,6 +60,20 @@ def on_scale(answers: Array, task: Task) -> Array:
         return exact
     kept = np.clip(exact, CERTAIN, 1 - CERTAIN)
     return np.asarray(np.log(-np.log1p(-kept)) if task == "survival" else logit(kept))
+
+
+def log_odds(answers: Array, task: Task) -> Array:
+    """Give probabilities and risks as log odds, for one study: nearly as certain as they come, values as they are.
+
+    Args:
+        answers: (..., C) probabilities, values or risks.
+        task: What they mean.
+
+    Returns:
+        (..., C) float64, finite.
+    """
+    exact = np.asarray(answers, np.float64)
+    return exact if task == "regression" else np.asarray(logit(np.clip(exact, NEARLY, 1 - NEARLY)))
 
 
 def coalitions(only: Mapping[frozenset[str], Array], present: Array, nothing: Array, task: Task) -> dict[frozenset[str], Array]:

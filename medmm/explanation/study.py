@@ -8,7 +8,7 @@ import numpy as np
 
 from medmm.dataset.decode import prepare_study
 from medmm.errors import Code, ConfigError, DataError, Rejected
-from medmm.evaluation.answers import PREFIXES
+from medmm.evaluation.answers import PREFIXES, foremost
 from medmm.evaluation.decision import decide
 from medmm.evaluation.shapley import shapley
 from medmm.explanation.cells import TableShare, explain_cells
@@ -250,19 +250,10 @@ def _answer(package: Package, model: Array, after: Array, column: int, rise: flo
 
 
 def _column(package: Package, answers: Array, class_name: str | None) -> int:
-    """Choose what to explain: what is asked for, else the likeliest class that is decided, the highest grade, the last horizon.
-
-    Where no class of several is decided, the one that comes nearest to its threshold.
-    """
-    names, task = package.target.names, package.target.task
-    if class_name is not None:
-        if class_name not in names:
-            raise ConfigError(f"the model has no answer {class_name!r}: {nearest_name(class_name, names)}")
-        return names.index(class_name)
-    if task not in CLASS_TASKS:
-        return len(names) - 1
-    decided = decide(answers[None], package.thresholds, task)[0]
-    if task == "ordinal":
-        return max(0, int(decided.sum()) - 1)
-    over = answers - np.asarray(package.thresholds or np.zeros(len(names)))
-    return int(np.where(decided, over + 2, over).argmax())  # what is decided comes first
+    """Choose what to explain: what is asked for, else the foremost answer."""
+    names = package.target.names
+    if class_name is None:
+        return int(foremost(package.target, answers[None], package.thresholds)[0])
+    if class_name not in names:
+        raise ConfigError(f"the model has no answer {class_name!r}: {nearest_name(class_name, names)}")
+    return names.index(class_name)

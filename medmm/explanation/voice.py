@@ -12,6 +12,7 @@ from torch import nn
 from medmm.dataset.batches import stack
 from medmm.encoders.adapted import Adapted
 from medmm.encoders.tuning import Tuning
+from medmm.evaluation.shapley import NEARLY
 from medmm.inputs.base import Fields
 from medmm.model import encode_present
 from medmm.package import Package
@@ -24,9 +25,6 @@ VARIANTS = 32
 NUMBERS_AT_ONCE = 1 << 22
 """Most numbers of their prepared fields together, for a network over volumes takes some hundred times as much memory."""
 
-CERTAIN = 1e-12
-"""Nearest that a probability comes to 0 or 1, so that its log odds stay finite."""
-
 Varied: TypeAlias = Mapping[str, torch.Tensor]
 """Field -> (B, ...) of variants."""
 
@@ -34,7 +32,8 @@ Varied: TypeAlias = Mapping[str, torch.Tensor]
 class Voice:
     """Asks a model about one study; the encoder of an input runs again only where that input has changed.
 
-    What it says is in log odds of the answer's probability or risk, calibrated and before the rules; of a value in its unit.
+    What it says is in log odds of the answer's probability or risk, with the temperature, before a curve
+    of the calibration and the rules; of a value in its unit.
 
     Args:
         package: The model.
@@ -65,7 +64,7 @@ class Voice:
         """Give all answers (C,) of the study as it is, or with some inputs only; calibrated, before the rules."""
         with torch.no_grad():
             logits = self.model.evidence(self.model.fuse(self._tokens, keep).logits)
-            return np.asarray(self._answers(logits)[0].numpy())
+            return np.asarray(self.package.answer(logits.float().cpu().numpy())[0])
 
     def joint(self) -> Array:
         """Give the representation (D,) of the study."""
@@ -158,4 +157,4 @@ class Voice:
 
     def _said(self, logits: torch.Tensor) -> torch.Tensor:
         answer = self._answers(self.model.evidence(logits))[:, self.column]
-        return answer if self.package.target.task == "regression" else answer.clamp(CERTAIN, 1 - CERTAIN).logit()
+        return answer if self.package.target.task == "regression" else answer.clamp(NEARLY, 1 - NEARLY).logit()

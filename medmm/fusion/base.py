@@ -128,6 +128,11 @@ def hidden(tokens: Tokens, keep: torch.Tensor) -> Tokens:
     return Tokens(tokens.values, tokens.mask & keep[:, None])
 
 
+def absent(tokens: Tokens) -> Tokens:
+    """Make the input absent for all studies, and no longer than it must be: one masked token."""
+    return Tokens(torch.zeros_like(tokens.values[:, :1]), torch.zeros_like(tokens.mask[:, :1]))
+
+
 def drop_inputs(tokens: Mapping[str, Tokens], rate: float) -> dict[str, Tokens]:
     """Hide inputs of studies at random; each study keeps at least one of those that it has."""
     names = sorted(tokens)

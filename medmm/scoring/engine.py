@@ -25,20 +25,35 @@ def _unheard(_: str) -> None:
 
 @dataclass(frozen=True)
 class Options:
-    """How to score. Nothing here but `tile` changes a bit of a score.
+    """How to score. Nothing here but `tile` and `precision` changes a bit of a score, nor but `contributions` what else a row says.
 
     Attributes:
         tile: Studies that the network sees at once; None takes what the package names, "auto" on a GPU the largest that its
             memory holds.
         workers: Processes that decode; None takes one a core, 0 decodes in this process.
         limits: Of one study in its process.
+        contributions: Whether a row says what each input adds, for which the fusion is asked again with every subset of them.
+        precision: A name in `PRECISIONS`.
+        compiled: Whether encoders and fusion are compiled.
         say: Told what the user should know, once.
     """
 
     tile: int | Literal["auto"] | None = None
     workers: int | None = None
     limits: Limits | None = None
+    contributions: bool = True
+    precision: str = "fp32"
+    compiled: bool = False
     say: Callable[[str], None] = _unheard
+
+    def model_key(self, digest: str) -> str:
+        """Give the name by which a ledger tells models apart: one that computes or answers otherwise is another.
+
+        Args:
+            digest: Of the package.
+        """
+        differs = [self.precision != "fp32" and self.precision, self.compiled and "compiled", not self.contributions and "brief"]
+        return "-".join([digest, *(word for word in differs if word)])
 
 
 class Engine(Protocol):
@@ -64,7 +79,7 @@ def score_stream(package: Package, studies: Iterable[Study], options: Options | 
     tile = options.tile if isinstance(options.tile, int) else package.tile
     largest = options.tile == "auto" and gpu
     book = package.rulebook()
-    compute = Compute(package, partial(score_tile, package, book), tile, options.say)
+    compute = Compute(package, partial(score_tile, package, book, contributions=options.contributions), tile, options.say)
     workers = cores() if options.workers is None else options.workers
     ahead = max(AHEAD * workers, tile + 2 * workers)  # a whole tile decodes while another is in the network
     stream = prepare_studies(

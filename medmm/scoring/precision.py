@@ -19,6 +19,7 @@ from medmm.model import DiagnosisModel
 from medmm.package import Package
 from medmm.predict import predict
 from medmm.quiet import quietly
+from medmm.scoring.engine import Options
 from medmm.scoring.int8 import products_are_exact, quantise
 from medmm.tables import Table
 from medmm.types import CLASS_TASKS, Array, Batch, Tokens
@@ -89,6 +90,10 @@ PRECISIONS: Table[Callable[[DiagnosisModel], None]] = Table(
 """Name -> what it does to a copy of the model, in place."""
 
 
+GOLDEN_TOLERANCES = {"bf16": 0.05, "int8": 0.1}
+"""How far the answers of golden samples may lie from those in 32 bits: far enough for coarser numbers, not for a wrong network."""
+
+
 def prepare_model(model: DiagnosisModel, precision: str, *, compiled: bool, device: torch.device) -> DiagnosisModel:
     """Give the model as it is to score; with reduced precision, or compiled, a changed copy of it.
 
@@ -114,6 +119,17 @@ def prepare_model(model: DiagnosisModel, precision: str, *, compiled: bool, devi
         for part in (*made.encoders.values(), made.fusion):
             part.compile()
     return made.eval()
+
+
+def prepared_package(package: Package, options: Options) -> Package:
+    """Give a package whose model computes as it is to score, on the accelerator where there is one.
+
+    Raises:
+        ConfigError: The machine or the network does not bear it.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = prepare_model(package.model, options.precision, compiled=options.compiled, device=device)
+    return replace(package, model=model)
 
 
 def check_compiler(device: torch.device) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-from medmm.evaluation.answers import answer_columns
+from medmm.evaluation.answers import answer_columns, contribution_columns
 from medmm.package import Package
 from medmm.rules.trace import RULES, TRACE
 from medmm.scoring.sinks.base import Row
@@ -43,7 +43,7 @@ VIOLATIONS = pa.schema(
 
 
 def scored(package: Package) -> pa.Schema:
-    """Give the columns of a scored study: its identifiers, what is said of it, its inputs, the model.
+    """Give the columns of a scored study: its identifiers, what is said of it, its inputs and what each adds, the model.
 
     Of a model with rules also the rules that fired, with what each did, and where a rule may change a probability that of the
     model alone.
@@ -59,6 +59,7 @@ def scored(package: Package) -> pa.Schema:
             ),
             *((f"raw_probability_{name}", pa.float64()) for name in package.target.names if package.rulebook().moves),
             ("inputs", pa.list_(pa.string())),
+            *((name, TYPES[kind]) for name, kind in contribution_columns(package.target, package.inputs).items()),
             ("conflict", pa.float64()),  # between the inputs, in [0, 1]; null where the fusion cannot tell
             *((name, pa.list_(pa.string())) for name in TRACE if package.rules),
             ("model_digest", pa.string()),

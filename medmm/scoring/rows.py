@@ -1,5 +1,6 @@
 """From what a model says of studies to the rows of results. T studies of a tile, C answers, K outputs of a head."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from medmm.predict import predict
 from medmm.references import Cell
 from medmm.rules.book import Rulebook
 from medmm.rules.trace import RULES, traced
+from medmm.scoring.contributions import contribution_cells, to_ask
 from medmm.scoring.sinks.base import Row
 from medmm.tiles import filled_batch
 from medmm.types import Batch, Study
@@ -48,21 +50,36 @@ def tile_of(package: Package, studies: Sequence[Mapping[str, Fields]], tile: int
 
 
 def score_tile(
-    package: Package, book: Rulebook, studies: Sequence[tuple[Study, Mapping[str, Fields]]], tile: int
+    package: Package,
+    book: Rulebook,
+    studies: Sequence[tuple[Study, Mapping[str, Fields]]],
+    tile: int,
+    *,
+    contributions: bool = True,
 ) -> list[Outcome]:
     """Give the outcomes of prepared studies, at least one and at most T of them.
 
     Everything is computed of T studies, and the copies are left out at the end, so that no number hangs on how many there were.
+
+    Args:
+        package: The model.
+        book: Its rules.
+        studies: After the rules before the model, with their fields.
+        tile: T.
+        contributions: Whether to say what each input adds.
     """
     everything = frozenset(package.inputs)
     batch = tile_of(package, [prepared for _, prepared in studies], tile)
-    said = predict(package.model, [batch], [everything], tile=tile)
+    said = predict(package.model, [batch], to_ask(package) if contributions else [everything], tile=tile)
     raw = package.answer(said.logits[everything])  # (T, C)
     copies = [studies[-1][0]] * (tile - len(studies))
     answers, fired = book.answers([*(study for study, _ in studies), *copies], raw)  # (T, C)
     cells: dict[str, Sequence[Cell]] = {**answer_cells(package.target, answers, package.thresholds)}
     if package.references is not None:
-        cells |= package.references.cells(package.target, answers, said)
+        found = package.references.cells(package.target, answers, said)
+        cells |= {name: [_finite(cell) for cell in of_studies] for name, of_studies in found.items()}
+    if contributions:
+        cells |= contribution_cells(package, answers, said)
     scored_at = now()
     return [
         Outcome(
@@ -100,6 +117,11 @@ def reject(study: Study, reason: Rejected, package: Package) -> Outcome:
         **({RULES: traced(study.fired)[RULES]} if package.rules else {}),
     }
     return Outcome(study, row, reason)
+
+
+def _finite(cell: Cell) -> Cell:
+    """Give null for an interval without an end: JSON has no infinity."""
+    return None if isinstance(cell, float) and not math.isfinite(cell) else cell
 
 
 def now() -> str:

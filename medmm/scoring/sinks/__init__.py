@@ -1,6 +1,7 @@
 """Formats of results by name."""
 
 from medmm.scoring.sinks.base import Sink
+from medmm.scoring.sinks.csv import Csv
 from medmm.scoring.sinks.parquet import Parquet
 from medmm.tables import Table
 
@@ -8,5 +9,6 @@ SINKS: Table[Sink] = Table(
     "sink",
     {
         "parquet": Parquet(),
+        "csv": Csv(),
     },
 )
