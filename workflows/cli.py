@@ -376,6 +376,14 @@ def score(
     out: Annotated[Path, typer.Option(help="Folder for scores, rejected and violations, each .parquet.")],
     tracking: TrackingOption = "mlflow.db",
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode; one a core where left out.")] = None,
+    batch_size: Annotated[
+        str | None,
+        typer.Option(
+            help="Studies that the network sees at once, auto for as many as a GPU holds; where left out as many as the package "
+            "says, with which scores are the same to the bit in any company.",
+            metavar="auto|N",
+        ),
+    ] = None,
 ) -> None:
     """Score studies: a row a study in scores.parquet, or in rejected.parquet with the reason.
 
@@ -386,12 +394,12 @@ def score(
     get_ready(["medmm.workflows.cli", "medmm.dataset.decode"])  # while this process loads the model
     from medmm.training.tracking import TrackingSettings
 
-    from .score import score_studies
+    from .score import score_studies, tile_asked
     from .ui import store_address
 
     screen = _screen()
     uri = store_address(tracking) if model.startswith(("models:/", "runs:/")) else tracking
-    scored = score_studies(model, studies, out, TrackingSettings(uri=uri), screen, workers)
+    scored = score_studies(model, studies, out, TrackingSettings(uri=uri), screen, workers, tile=tile_asked(batch_size))
     screen.say(f"{scored.scored} studies scored: {out / 'scores.parquet'}")
     if scored.fired:
         screen.say("rules fired: " + ", ".join(f"{name}: {count}" for name, count in scored.fired.items()))

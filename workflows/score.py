@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from medmm.cohort.headers import HEADERS
+from medmm.errors import ConfigError
 from medmm.package import Package, load_package
 from medmm.registry import fetched
-from medmm.scoring.engine import Options
+from medmm.scoring.engine import Options, Tile
 from medmm.scoring.run import Scored, score
 from medmm.scoring.studies import find_studies, open_incoming
 from medmm.scoring.violations import write_violations
@@ -16,7 +17,14 @@ from .screen import Screen
 
 
 def score_studies(
-    model: str, studies: Path, out: Path, tracking: TrackingSettings, screen: Screen, workers: int | None = None
+    model: str,
+    studies: Path,
+    out: Path,
+    tracking: TrackingSettings,
+    screen: Screen,
+    workers: int | None = None,
+    *,
+    tile: Tile = None,
 ) -> Scored:
     """Load the model, find the studies, and write `scores.parquet`, `rejected.parquet` and `violations.parquet`.
 
@@ -28,7 +36,22 @@ def score_studies(
         package = load_package(folder)
     found = _find(package, studies, out, screen)
     with screen.step("scoring") as step:
-        return score(package, found, out, Options(workers=workers), progress=step)
+        return score(package, found, out, Options(tile, workers, say=screen.say), progress=step)
+
+
+def tile_asked(text: str | None) -> Tile:
+    """Give the studies of a tile, as `--batch-size` has them.
+
+    Raises:
+        ConfigError: Neither "auto" nor a number above 0.
+    """
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal() or int(text) == 0:
+        raise ConfigError("--batch-size is neither auto nor a whole number above 0: give one of these, or leave it out")
+    return int(text)
 
 
 def _find(package: Package, place: Path, out: Path, screen: Screen) -> tuple[Study, ...]:

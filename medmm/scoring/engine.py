@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
 
@@ -18,6 +18,9 @@ from medmm.scoring.rows import Outcome, reject, score_tile
 from medmm.types import Study
 from medmm.workers import AHEAD, Limits, cores
 
+Tile: TypeAlias = int | Literal["auto"] | None
+"""Studies that the network sees at once: so many, as many as the memory of a GPU holds, or as many as the package says."""
+
 
 def _unheard(_: str) -> None:
     """Say nothing."""
@@ -28,14 +31,13 @@ class Options:
     """How to score. Nothing here but `tile` changes a bit of a score.
 
     Attributes:
-        tile: Studies that the network sees at once; None takes what the package names, "auto" on a GPU the largest that its
-            memory holds.
+        tile: Studies that the network sees at once; without a GPU "auto" is what the package says.
         workers: Processes that decode; None takes one a core, 0 decodes in this process.
         limits: Of one study in its process.
         say: Told what the user should know, once.
     """
 
-    tile: int | Literal["auto"] | None = None
+    tile: Tile = None
     workers: int | None = None
     limits: Limits | None = None
     say: Callable[[str], None] = _unheard
