@@ -379,7 +379,7 @@ def score(
     batch_size: Annotated[
         str | None,
         typer.Option(
-            help="Studies that the network sees at once, auto for as many as a GPU holds; where left out as many as the package "
+            help="Studies that the network sees at once, auto for as many as a GPU holds; where left out what the package "
             "says, with which scores are the same to the bit in any company.",
             metavar="auto|N",
         ),
