@@ -5,6 +5,7 @@ Where this fails, the assertion shows the line that docs/refusals.md should have
 
 import ast
 import gzip
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -24,8 +25,10 @@ from medmm.inputs.tabular import TabularSettings
 from medmm.readers import read_image, read_series
 from medmm.rules.book import bind_rules
 from medmm.rules.settings import Rule
+from medmm.scoring.compute import Compute
 from medmm.scoring.dicomweb.incoming import not_fetched
 from medmm.scoring.engine import Options, score_stream
+from medmm.scoring.rows import Outcome
 from medmm.scoring.run import still_changing
 from medmm.types import Evidence, Study
 
@@ -196,6 +199,15 @@ def transfer(_: Path) -> Rejected:
     return not_fetched(ROW, "no answer within the time limit")
 
 
+def no_number(_: Path) -> str:
+    package = SimpleNamespace(target=TargetSettings(column="x", positive="y"), digest="", rules=())
+    package.rulebook = lambda: SimpleNamespace(moves=False)
+    study = Study(12, "p1", "s1")
+    said = Outcome(study, {"probability_y": math.nan})
+    (rejected,) = Compute(cast(Any, package), lambda studies, tile: [said], 1, str)([(study, {})])
+    return str(rejected.row["reason"])
+
+
 def lost(code: Code) -> Callable[[Path], Rejected]:
     return lambda _: Rejected(code, f"{ROW}, reader", *LOST[code])
 
@@ -226,6 +238,7 @@ EXAMPLES: dict[Code, Callable[[Path], Rejected | str]] = {
     Code.CRASH: lost(Code.CRASH),
     Code.TIMEOUT: lost(Code.TIMEOUT),
     Code.MEMORY: lost(Code.MEMORY),
+    Code.MODEL: no_number,
 }
 
 

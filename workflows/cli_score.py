@@ -32,9 +32,7 @@ def score(
     ] = None,
     format_: Annotated[
         str,
-        typer.Option(
-            "--format", help="parquet, or csv without a cell that a spreadsheet computes.", rich_help_panel=MANNER
-        ),
+        typer.Option("--format", help="parquet, or csv without a cell that a spreadsheet computes.", rich_help_panel=MANNER),
     ] = "parquet",
     contributions: Annotated[
         bool,
@@ -49,13 +47,14 @@ def score(
         ),
     ] = None,
     batch_size: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="auto|N",
-            help="Studies that the network sees at once; auto takes what the package names, on a GPU the most that fit.",
+            help="Studies that the network sees at once, auto for as many as a GPU holds; where left out what the package "
+            "says, with which scores are the same to the bit in any company.",
             rich_help_panel=MANNER,
         ),
-    ] = "auto",
+    ] = None,
     precision: Annotated[
         str, typer.Option(help="fp32, bf16 or int8 (on CPUs); what it does to answers is said.", rich_help_panel=MANNER)
     ] = "fp32",
@@ -120,8 +119,9 @@ def score(
     """Score studies: a row a study in scores, or in rejected with the reason; each .parquet, or .csv.
 
     A study is scored once, however often the command is killed and started again, and by however many at once.
-    The result violations lists the cells of the tables that are not as the model expects, by row. Credentials of a DICOMweb server
-    are taken from MEDMM_DICOMWEB_TOKEN, or MEDMM_DICOMWEB_USER and MEDMM_DICOMWEB_PASSWORD.
+    The result violations lists the cells of the tables that are not as the model expects, by row.
+
+    Credentials of a DICOMweb server are taken from MEDMM_DICOMWEB_TOKEN, or MEDMM_DICOMWEB_USER and MEDMM_DICOMWEB_PASSWORD.
     """
     from medmm.workers import get_ready
 
@@ -166,5 +166,7 @@ def score(
     if scored.fired:
         screen.say("rules fired: " + ", ".join(f"{name}: {count}" for name, count in scored.fired.items()))
     reasons = ", ".join(f"{code.value}: {count}" for code, count in sorted(scored.rejected.items()))
-    screen.say(f"{sum(scored.rejected.values())} rejected: {out / f'rejected.{format_}'}" + (f" ({reasons})" if reasons else ""))
+    screen.say(
+        f"{sum(scored.rejected.values())} rejected: {out / f'rejected.{format_}'}" + (f" ({reasons})" if reasons else "")
+    )
     screen.say(f"digest of all rows but for the time: {scored.digest}")

@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medmm.cohort.headers import HEADERS
+from medmm.errors import ConfigError
 from medmm.package import Package, load_package
 from medmm.registry import fetched
-from medmm.scoring.engine import Options
+from medmm.scoring.engine import Options, Tile
 from medmm.scoring.engines import ENGINES
 from medmm.scoring.ledger import AUTO, open_ledger
 from medmm.scoring.precision import GOLDEN_TOLERANCES, prepared_package
@@ -111,6 +112,21 @@ def _ready(package: Package, options: Options, screen: Screen) -> Package:
     largest = ready.check_golden(GOLDEN_TOLERANCES.get(options.precision))
     screen.say(f"the golden samples are answered as expected, apart by at most {largest:.2g}")
     return ready
+
+
+def tile_asked(text: str | None) -> Tile:
+    """Give the studies of a tile, as `--batch-size` has them.
+
+    Raises:
+        ConfigError: Neither "auto" nor a number above 0.
+    """
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal() or int(text) == 0:
+        raise ConfigError("--batch-size is neither auto nor a whole number above 0: give one of these, or leave it out")
+    return int(text)
 
 
 def _find(package: Package, place: Path, out: Path, screen: Screen, sink: str) -> tuple[Study, ...]:

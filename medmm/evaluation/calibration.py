@@ -33,7 +33,7 @@ def fit_temperature(logits: Array, target: Array, task: Task, weights: Array | N
     Raises:
         DataError: A logit is missing or infinite, or no class has both positives and negatives.
     """
-    from scipy.optimize import minimize_scalar  # scoring has no need of it
+    from scipy.optimize import minimize_scalar
 
     logits = np.asarray(logits, np.float64)
     if not np.isfinite(logits).all():

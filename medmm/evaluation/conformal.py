@@ -69,11 +69,10 @@ class Conformal:
     @property
     def expected(self) -> tuple[float, float]:
         """Between what the coverage of new patients lies in 95 % of draws of as many validation patients, one study of each."""
-        from scipy.stats import beta  # scoring has no need of it
-
         short = int((self.patients + 1) * (1 - self.level) + ROUNDING)
         if not short:
             return 1.0, 1.0
+        from scipy.stats import beta
 
         low, high = np.asarray(beta.interval(0.95, self.patients + 1 - short, short))
         return float(low), float(high)

@@ -93,7 +93,7 @@ def tails(level: float, patients: int) -> tuple[float, float]:
         level: Inside 0 to 1.
         patients: On whom the number rests.
     """
-    from scipy.stats import norm, t  # scoring has no need of it
+    from scipy.stats import norm, t  # which takes a second to load, and no scoring needs it
 
     low = (1 - level) / 2
     if patients > 1:

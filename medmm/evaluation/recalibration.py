@@ -216,7 +216,7 @@ def _platt(probability: Array, target: Array) -> Array:
 
 
 def _isotonic(probability: Array, target: Array) -> tuple[tuple[float, float], ...]:
-    from sklearn.isotonic import IsotonicRegression  # scoring has no need of scikit-learn
+    from sklearn.isotonic import IsotonicRegression  # which takes a second to load, and no scoring needs it
 
     fitted = IsotonicRegression(out_of_bounds="clip").fit(probability, _inside(target))
     return tuple(zip(fitted.X_thresholds_.tolist(), fitted.y_thresholds_.tolist(), strict=True))

@@ -114,7 +114,7 @@ def stacked(own: torch.Tensor, has: torch.Tensor, weight: torch.Tensor) -> torch
 
 
 def _temperature(logits: Array, target: Array, criterion: Loss) -> float:
-    from scipy.optimize import minimize_scalar  # scoring has no need of it
+    from scipy.optimize import minimize_scalar
 
     positives = target.sum(0)
     if len(target) < FEWEST_FOR_A_TEMPERATURE or not ((positives > 0) & (positives < len(target))).any():
@@ -126,7 +126,7 @@ def _temperature(logits: Array, target: Array, criterion: Loss) -> float:
 
 def _weights(own: Array, has: Array, target: Array, criterion: Loss) -> Array:
     """Give (I,) weights of at least 0 from (S, I, K) logits."""
-    from scipy.optimize import minimize  # scoring has no need of it
+    from scipy.optimize import minimize
 
     count = has.shape[1]
     alike = np.full(count, 1 / count)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import torch
 
@@ -18,6 +18,9 @@ from medmm.scoring.rows import Outcome, reject, score_tile
 from medmm.types import Study
 from medmm.workers import AHEAD, Limits, cores
 
+Tile: TypeAlias = int | Literal["auto"] | None
+"""Studies that the network sees at once: so many, as many as the memory of a GPU holds, or as many as the package says."""
+
 
 def _unheard(_: str) -> None:
     """Say nothing."""
@@ -25,11 +28,10 @@ def _unheard(_: str) -> None:
 
 @dataclass(frozen=True)
 class Options:
-    """How to score. Nothing here but `tile` and `precision` changes a bit of a score, nor but `contributions` what else a row says.
+    """How to score. Nothing here but `tile`, `precision` and `compiled` changes a bit of a score.
 
     Attributes:
-        tile: Studies that the network sees at once; None takes what the package names, "auto" on a GPU the largest that its
-            memory holds.
+        tile: Studies that the network sees at once; without a GPU "auto" is what the package says.
         workers: Processes that decode; None takes one a core, 0 decodes in this process.
         limits: Of one study in its process.
         contributions: Whether a row says what each input adds, for which the fusion is asked again with every subset of them.
@@ -38,7 +40,7 @@ class Options:
         say: Told what the user should know, once.
     """
 
-    tile: int | Literal["auto"] | None = None
+    tile: Tile = None
     workers: int | None = None
     limits: Limits | None = None
     contributions: bool = True
@@ -52,7 +54,11 @@ class Options:
         Args:
             digest: Of the package.
         """
-        differs = [self.precision != "fp32" and self.precision, self.compiled and "compiled", not self.contributions and "brief"]
+        differs = [
+            self.precision != "fp32" and self.precision,
+            self.compiled and "compiled",
+            not self.contributions and "brief",
+        ]
         return "-".join([digest, *(word for word in differs if word)])
 
 

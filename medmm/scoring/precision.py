@@ -91,7 +91,7 @@ PRECISIONS: Table[Callable[[DiagnosisModel], None]] = Table(
 
 
 GOLDEN_TOLERANCES = {"bf16": 0.05, "int8": 0.1}
-"""How far the answers of golden samples may lie from those in 32 bits: far enough for coarser numbers, not for a wrong network."""
+"""How far the answers of golden samples may lie from those in 32 bits: room for coarser numbers, not for a wrong network."""
 
 
 def prepare_model(model: DiagnosisModel, precision: str, *, compiled: bool, device: torch.device) -> DiagnosisModel:
