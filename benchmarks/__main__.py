@@ -26,6 +26,7 @@ NAMES = (
     "rules",
     "scoring",
     "small",
+    "torture",
     "training",
 )
 README = ROOT / "benchmarks" / "README.md"

@@ -21,6 +21,7 @@ from medmm.errors import DataError
 from medmm.files import digest, sweep, write_private, writing
 from medmm.scoring.identity import Named
 from medmm.scoring.ledger.base import DAMAGED, FOLDER, Claimed, Entry
+from medmm.scoring.ledger.disks import is_shared
 from medmm.scoring.sinks.base import Row
 
 PARTITIONS = "partitions"
@@ -42,7 +43,7 @@ FEW = 8
 """Partitions that the folder may have when the results have been written."""
 
 IDLE_SECONDS = 86400.0
-"""After which an unfinished file is a killed scorer's, on whatever machine that ran."""
+"""After which an unfinished file on a shared disk is a killed scorer's, on whatever machine that ran."""
 
 
 class _Record(NamedTuple):
@@ -167,8 +168,8 @@ class PartitionLedger:
             self._move()
             if len(self._read) > FEW:
                 self._merge(self._read)
-            sweep(self._out, IDLE_SECONDS)
-            sweep(self._folder, IDLE_SECONDS)
+            for folder in (self._out, self._folder):
+                sweep(folder, IDLE_SECONDS if is_shared(folder) else 0.0)
         yield self.ours()
 
     def close(self) -> None:
