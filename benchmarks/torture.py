@@ -163,10 +163,10 @@ def _verdict(count: int, one: Ran, clean: Ran, tortured: Ran) -> str:
         for ran in (one, clean, tortured)
     )
     ratio, work = tortured.seconds / clean.seconds, tortured.processor_seconds / clean.processor_seconds
+    of_one = tortured.seconds / one.seconds
     said = "reached" if ratio <= GOAL else "not reached"
     return (
         f"{'Each way ends in' if whole else 'NOT each way ends in'} {count - len(POISONS)} scored and {len(POISONS)} rejected "
         "studies, each by the code of its poison, and in one digest. Of the time of two scorers that nobody kills the torture "
-        f"takes {ratio:.2f} (of their processor time {work:.2f}), of the time of one scorer {tortured.seconds / one.seconds:.2f}; "
-        f"the goal is {GOAL}, {said}."
+        f"takes {ratio:.2f} (of their processor time {work:.2f}); the goal is {GOAL}, {said}. Of the time of one scorer: {of_one:.2f}."
     )
