@@ -168,5 +168,5 @@ def _verdict(count: int, one: Ran, clean: Ran, tortured: Ran) -> str:
     return (
         f"{'Each way ends in' if whole else 'NOT each way ends in'} {count - len(POISONS)} scored and {len(POISONS)} rejected "
         "studies, each by the code of its poison, and in one digest. Of the time of two scorers that nobody kills the torture "
-        f"takes {ratio:.2f} (of their processor time {work:.2f}); the goal is {GOAL}, {said}. Of the time of one scorer: {of_one:.2f}."
+        f"takes {ratio:.2f} (of their processor time {work:.2f}); the goal is {GOAL}, {said}. Of one's: {of_one:.2f}."
     )

@@ -12,6 +12,7 @@ def main() -> None:
     from medmm.package import load_package
     from medmm.scoring.engine import Options
     from medmm.scoring.ledger import open_ledger
+    from medmm.scoring.ledger.disks import sweep_killed
     from medmm.scoring.run import Scorer
     from medmm.scoring.studies import find_studies, open_incoming
     from medmm.scoring.violations import write_violations
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     asked = parser.parse_args()
     package = faulty(load_package(asked.model))
+    sweep_killed(asked.out / "cache" / "headers")
     sources = open_incoming(package, asked.studies, memory=asked.out / "cache" / "headers")
     found = find_studies(package, asked.studies, sources=sources)
     write_violations(package.inputs, sources, asked.out)

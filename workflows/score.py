@@ -7,7 +7,8 @@ from medmm.package import Package, load_package
 from medmm.registry import fetched
 from medmm.scoring.engine import Options
 from medmm.scoring.ledger import AUTO, open_ledger
-from medmm.scoring.run import Scored, Scorer
+from medmm.scoring.ledger.disks import sweep_killed
+from medmm.scoring.run import Scored, Scorer, model_key
 from medmm.scoring.shards import Shard
 from medmm.scoring.studies import find_studies, open_incoming
 from medmm.scoring.violations import write_violations
@@ -55,9 +56,9 @@ def score_studies(
     with fetched(model, tracking) as folder:
         package = load_package(folder)
     found = _find(package, studies, out, screen)
-    ledger = open_ledger(out, package.digest, manner.ledger, sharded=shard is not None)
-    stops = not manner.accept_rejects
-    with Scorer(package, out, Options(workers=workers), ledger=ledger, stops=stops, shard=shard, notice=screen.say) as scorer:
+    options, stops = Options(workers=workers), not manner.accept_rejects
+    ledger = open_ledger(out, model_key(package, options), manner.ledger, sharded=shard is not None)
+    with Scorer(package, out, options, ledger=ledger, stops=stops, shard=shard, notice=screen.say) as scorer:
         if manner.retry_rejected:
             screen.say(f"{scorer.retry_rejected()} studies that were rejected are tried again")
         with screen.step("scoring") as step:
@@ -68,6 +69,7 @@ def score_studies(
 def _find(package: Package, place: Path, out: Path, screen: Screen) -> tuple[Study, ...]:
     """Find the studies and check their tables, which are let go of before the scoring starts."""
     screen.say("reading tables and image headers ...")
+    sweep_killed(out / HEADERS)
     sources = open_incoming(package, place, screen.say, out / HEADERS)
     found = find_studies(package, place, screen.say, sources=sources)
     if silent := [name for name in package.rulebook().study_columns() if not any(name in study.cells for study in found)]:

@@ -98,7 +98,7 @@ class Scorer:
         self._package = package
         self._out = out
         self._options = options or Options()
-        self._ledger = ledger or open_ledger(out, package.digest, sharded=shard is not None)
+        self._ledger = ledger or open_ledger(out, model_key(package, self._options), sharded=shard is not None)
         self._stops = stops
         self._shard = shard
         self._notice = notice
@@ -222,6 +222,11 @@ class Scorer:
             f"{len(self._refused)} of the first {FIRST} studies were rejected, most of them ({count}) like this: {example}; "
             "what was scored is kept: mend the export, or go on all the same with --accept-rejects"
         )
+
+
+def model_key(package: Package, options: Options) -> str:
+    """Give the name of the model in a ledger: scores of another tile differ in their last bits, and are not mixed in."""
+    return package.digest if options.tile in {None, package.tile} else f"{package.digest} in tiles of {options.tile}"
 
 
 def still_changing(study: Study) -> Rejected:
