@@ -71,16 +71,16 @@ def test_a_scorer_says_that_it_waits_for_another_and_goes_on_when_that_ends(
 def test_many_rejections_at_the_beginning_stop_a_scorer_unless_they_are_accepted(
     loaded: Package, studies: tuple[Study, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "FIRST", 10)
-    bad = [*empty(studies[:4]), *studies[4:]]
+    monkeypatch.setattr(run, "FIRST", 20)
+    bad = [*empty(studies[:6]), *studies[6:]]
     with (
         Scorer(loaded, tmp_path / "stops", ALONE) as scorer,
-        pytest.raises(DataError, match=r"of the first 10 .*--accept-rejects"),
+        pytest.raises(DataError, match=r"of the first 20 .*--accept-rejects"),
     ):
         scorer.round(bad)
     with Scorer(loaded, tmp_path / "accepts", ALONE, stops=False) as scorer:
         scorer.round(bad)
-        assert sum(scorer.export().rejected.values()) >= 4
+        assert sum(scorer.export().rejected.values()) >= 6
 
 
 def test_rejected_studies_are_tried_again_only_on_request(loaded: Package, studies: tuple[Study, ...], tmp_path: Path) -> None:
