@@ -18,7 +18,7 @@ from medmm.losses.cross_entropy import CrossEntropy
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.package import Package, save_package
 
-SIDE, CT_SIDE, CT_SLICES = 128, 32, 5
+SIDE, CT_SIDE, CT_SLICES = 160, 32, 5
 CT_EVERY = 100
 """One study of so many has a CT too."""
 

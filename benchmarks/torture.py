@@ -18,7 +18,7 @@ import pandas as pd
 
 from benchmarks.fusion import Finding
 from benchmarks.measure import ROOT
-from benchmarks.poisoned import POISONS, make_package, make_studies
+from benchmarks.poisoned import POISONS, SIDE, make_package, make_studies
 from medmm.files import UNFINISHED
 
 STUDIES, OF_FIT = 10_000, 120
@@ -83,7 +83,7 @@ def run() -> list[Finding]:
         for name, ran in ways.items()
     ]
     columns = ("way", "seconds", "processor seconds", "of two scorers", "kills", "scored", "rejected", "left behind", "digest")
-    title = f"{count} studies, made in {made:.1f} s, {len(POISONS)} of them poisoned"
+    title = f"{count} studies with radiographs of {SIDE} x {SIDE}, made in {made:.1f} s, {len(POISONS)} of them poisoned"
     return [Finding(title, columns, rows, _verdict(count, one, clean, tortured))]
 
 
