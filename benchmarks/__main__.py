@@ -27,6 +27,7 @@ NAMES = (
     "rules",
     "scoring",
     "small",
+    "torture",
     "training",
 )
 README = ROOT / "benchmarks" / "README.md"

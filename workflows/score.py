@@ -10,9 +10,10 @@ from medmm.registry import fetched
 from medmm.scoring.engine import Options, Tile
 from medmm.scoring.engines import ENGINES
 from medmm.scoring.ledger import AUTO, open_ledger
+from medmm.scoring.ledger.disks import sweep_killed
 from medmm.scoring.precision import GOLDEN_TOLERANCES, prepared_package
 from medmm.scoring.ray_cluster import Cluster
-from medmm.scoring.run import Scored, Scorer
+from medmm.scoring.run import Scored, Scorer, model_key
 from medmm.scoring.shards import Shard
 from medmm.scoring.sinks import SINKS
 from medmm.scoring.studies import find_studies, open_incoming
@@ -85,7 +86,7 @@ def score_studies(
         package = _ready(load_package(folder), options, screen)
         found = None if in_rounds else _find(package, Path(studies), out, screen, manner.sink)
         with opened(folder, manner.cluster) as engine:
-            ledger = open_ledger(out, options.model_key(package.digest), manner.ledger, sharded=shard is not None)
+            ledger = open_ledger(out, model_key(package, options), manner.ledger, sharded=shard is not None)
             with Scorer(
                 package,
                 out,
@@ -132,6 +133,7 @@ def tile_asked(text: str | None) -> Tile:
 def _find(package: Package, place: Path, out: Path, screen: Screen, sink: str) -> tuple[Study, ...]:
     """Find the studies and check their tables, which are let go of before the scoring starts."""
     screen.say("reading tables and image headers ...")
+    sweep_killed(out / HEADERS)
     sources = open_incoming(package, place, screen.say, out / HEADERS)
     found = find_studies(package, place, screen.say, sources=sources)
     if silent := [name for name in package.rulebook().study_columns() if not any(name in study.cells for study in found)]:

@@ -48,19 +48,6 @@ class Options:
     compiled: bool = False
     say: Callable[[str], None] = _unheard
 
-    def model_key(self, digest: str) -> str:
-        """Give the name by which a ledger tells models apart: one that computes or answers otherwise is another.
-
-        Args:
-            digest: Of the package.
-        """
-        differs = [
-            self.precision != "fp32" and self.precision,
-            self.compiled and "compiled",
-            not self.contributions and "brief",
-        ]
-        return "-".join([digest, *(word for word in differs if word)])
-
 
 class Engine(Protocol):
     """From studies to outcomes."""

@@ -100,7 +100,7 @@ class Scorer:
         self._package = package
         self._out = out
         self._options = options or Options()
-        self._ledger = ledger or open_ledger(out, package.digest, sharded=shard is not None)
+        self._ledger = ledger or open_ledger(out, model_key(package, self._options), sharded=shard is not None)
         self._stops = stops
         self._shard = shard
         self._notice = notice
@@ -225,6 +225,17 @@ class Scorer:
             f"{len(self._refused)} of the first {FIRST} studies were rejected, most of them ({count}) like this: {example}; "
             "what was scored is kept: mend the export, or go on all the same with --accept-rejects"
         )
+
+
+def model_key(package: Package, options: Options) -> str:
+    """Give the name of the model in a ledger: one that computes or answers otherwise is another, whose rows are not mixed in."""
+    otherwise = {
+        f"in tiles of {options.tile}": options.tile not in {None, package.tile},
+        f"in {options.precision}": options.precision != "fp32",
+        "compiled": options.compiled,
+        "without contributions": not options.contributions,
+    }
+    return ", ".join([package.digest, *(word for word, is_so in otherwise.items() if is_so)])
 
 
 def still_changing(study: Study) -> Rejected:

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from medmm.files import sweep
+
 MOUNTS = Path("/proc/mounts")
 
 SHARED = frozenset(
@@ -35,6 +37,15 @@ SHARED = frozenset(
 LOCAL_FUSE = frozenset({"fuseblk", "fuse.fuse-overlayfs"})
 
 ESCAPE = re.compile(r"\\([0-7]{3})")
+
+
+IDLE_SECONDS = 86400.0
+"""After which an unfinished file on a shared disk is a killed process's, on whatever machine that ran."""
+
+
+def sweep_killed(folder: Path) -> None:
+    """Remove what killed processes were writing into a folder."""
+    sweep(folder, IDLE_SECONDS if is_shared(folder) else 0.0)
 
 
 def is_shared(folder: Path, mounts: Path = MOUNTS) -> bool:

@@ -15,12 +15,13 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from medmm.errors import DataError
-from medmm.files import digest, sweep, write_private, writing
+from medmm.files import digest, write_private, writing
 from medmm.scoring.identity import Named
 from medmm.scoring.ledger.base import DAMAGED, FOLDER, Claimed, Entry
+from medmm.scoring.ledger.disks import sweep_killed
 from medmm.scoring.sinks.base import Row
 
 PARTITIONS = "partitions"
@@ -41,8 +42,8 @@ MANY = 256
 FEW = 8
 """Partitions that the folder may have when the results have been written."""
 
-IDLE_SECONDS = 86400.0
-"""After which an unfinished file is a killed scorer's, on whatever machine that ran."""
+OPEN = 32
+"""Partitions that are held open while rows are read."""
 
 
 class _Record(NamedTuple):
@@ -143,8 +144,13 @@ class PartitionLedger:
         """Give each row with the number of its study; of the studies alone is kept in memory where the row lies."""
         with self._turn:
             asked = [(one.number, key) for key, one in self._records.items() if one.rejected is rejected and one.digest]
-        for number, key in sorted(asked):
-            yield number, json.loads(self._row(key))
+        handles: dict[str, IO[bytes]] = {}
+        try:
+            for number, key in sorted(asked):
+                yield number, json.loads(self._row(key, handles))
+        finally:
+            for handle in handles.values():
+                handle.close()
 
     def forget_rejected(self) -> int:
         """Forget which studies were rejected, and give their number."""
@@ -167,8 +173,8 @@ class PartitionLedger:
             self._move()
             if len(self._read) > FEW:
                 self._merge(self._read)
-            sweep(self._out, IDLE_SECONDS)
-            sweep(self._folder, IDLE_SECONDS)
+            sweep_killed(self._out)
+            sweep_killed(self._folder)
         yield self.ours()
 
     def close(self) -> None:
@@ -230,11 +236,14 @@ class PartitionLedger:
         moved, self._moved = self._moved, {}
         origin = uuid.uuid4().hex
         lines = []
+        handles: dict[str, IO[bytes]] = {}
         for key, number in moved.items():
             one = self._records[key]
             if one.digest != FORGOTTEN and one.number != number:
                 head = (key, one.edition + 1, one.digest, origin, number, one.rejected)
-                lines.append(_line(head, self._row(key)))
+                lines.append(_line(head, self._row(key, handles)))
+        for handle in handles.values():
+            handle.close()
         self._write(lines)
 
     def _merge(self, names: Collection[str]) -> None:
@@ -258,16 +267,21 @@ class PartitionLedger:
             (self._folder / one).unlink(missing_ok=True)
             self._read.discard(one)
 
-    def _row(self, key: str) -> str:
-        """Read the row of a study, wherever its partition has been merged into."""
+    def _row(self, key: str, handles: dict[str, IO[bytes]]) -> str:
+        """Read the row of a study, wherever its partition has been merged into; partitions stay open for the next one."""
         end = time.monotonic() + STALE_SECONDS
         while True:
             one = self._records[key]
             try:
-                with (self._folder / one.file).open("rb") as file:
-                    file.seek(one.offset)
-                    return file.readline().rstrip(b"\n").partition(b"\t")[2].decode()
-            except OSError:
+                if one.file not in handles:
+                    if len(handles) >= OPEN:
+                        handles.pop(next(iter(handles))).close()
+                    handles[one.file] = (self._folder / one.file).open("rb")
+                handles[one.file].seek(one.offset)
+                return handles[one.file].readline().rstrip(b"\n").partition(b"\t")[2].decode()
+            except OSError:  # it has been merged, and on a network disk what is open goes with it
+                if one.file in handles:
+                    handles.pop(one.file).close()
                 if time.monotonic() > end:
                     raise DataError(DAMAGED) from None
                 time.sleep(0.1)

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import IO
 
 from medmm.errors import DataError
-from medmm.files import private_file, sweep
+from medmm.files import private_file
 from medmm.scoring.identity import Named
 from medmm.scoring.ledger.base import DAMAGED, FOLDER, Claimed, Entry
+from medmm.scoring.ledger.disks import sweep_killed
 from medmm.scoring.sinks.base import Row
 
 FILE = "ledger.sqlite"
@@ -160,7 +161,7 @@ class SqliteLedger:
     def exporting(self, notice: Callable[[str], None]) -> Iterator[bool]:
         """Let one scorer at a time write the results; what killed ones were writing is swept away."""
         with _alone(self._folder / EXPORT, notice):
-            sweep(self._out)
+            sweep_killed(self._out)
             yield self.ours()
 
     def close(self) -> None:
