@@ -4,6 +4,8 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -11,12 +13,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.errors import Code, ConfigError, DataError
 from medmm.package import Package, load_package
 from medmm.scoring.arrivals import arrivals
+from medmm.scoring.engine import Options
+from medmm.scoring.run import score
 from medmm.scoring.studies import find_studies
 from medmm.scoring.watching import Pace, Sight, settled, stopping
 from medmm.types import Study
@@ -465,3 +470,47 @@ def test_a_stream_of_200_studies_is_given_each_once_and_whole(loaded: Package, t
     for study in found:
         assert not study.rejected
         assert sum(len(one.files) for one in study.evidence.values()) == len(files[study.study_id])
+
+
+@pytest.mark.slow
+def test_sigterm_to_all_processes_ends_a_watch_after_the_studies_in_hand(
+    loaded: Package, source: Path, saved: Path, tmp_path: Path
+) -> None:
+    place, out = tmp_path / "in", tmp_path / "out"
+    place.mkdir()
+    files = sorted((source / "dicom").rglob("IM*"))
+    half = len(files) // 2
+    for path in files[:half]:
+        (place / path.name).write_bytes(path.read_bytes())
+    command = [sys.executable, "-m", "medmm.workflows", "score", str(saved), str(place), "--out", str(out), "--workers", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    watch = [*command, "--watch", "--settle", "1", "--poll", "0.2"]
+    child = subprocess.Popen(watch, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 200
+        while not (out / "scores.parquet").exists():
+            assert child.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        first = len(pq.read_table(out / "scores.parquet")) + len(pq.read_table(out / "rejected.parquet"))
+        assert first > 0
+        for path in files[half:]:
+            (place / path.name).write_bytes(path.read_bytes())
+        time.sleep(1.5)  # about when the next round begins
+        os.killpg(child.pid, signal.SIGTERM)
+        said, _ = child.communicate(timeout=100)
+    finally:
+        child.kill()
+        child.wait()
+    assert child.returncode == 0, said
+    assert "studies scored" in said
+    codes = pq.read_table(out / "rejected.parquet")["code"].to_pylist()
+    assert Code.CRASH.value not in codes
+    clean = tmp_path / "clean"
+    for folder in (out, clean):
+        score(loaded, find_studies(loaded, place), folder, Options(workers=0))  # the first goes on where the watch ended
+    for name in ("scores", "rejected"):
+        one, other = (
+            pq.read_table(folder / f"{name}.parquet").drop_columns("scored_at") for folder in (out, tmp_path / "clean")
+        )
+        assert one.equals(other)
