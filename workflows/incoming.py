@@ -1,9 +1,11 @@
 """Studies that come in rounds, from a DICOMweb server or as they arrive in a folder; rows are kept after each round."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from threading import Event
 
@@ -89,9 +91,10 @@ def score_rounds(package: Package, studies: str, out: Path, coming: Coming, opti
     """
     with stopping() as stop:
         ledger = SqliteLedger(out, package.digest)
-        with Scorer(package, out, options, ledger=ledger) as scorer:
+        rounds = _rounds(package, studies, out, coming, ledger, stop, screen)
+        with Scorer(package, out, options, ledger=ledger) as scorer, closing(rounds):
             done, exported, length = 0, time.monotonic(), 0.0
-            for some in _rounds(package, studies, out, coming, ledger, stop, screen):
+            for some in rounds:
                 scorer.round(some)
                 done += len(some)
                 screen.say(f"  {done} studies")
@@ -109,14 +112,18 @@ def score_rounds(package: Package, studies: str, out: Path, coming: Coming, opti
 
 def _rounds(
     package: Package, studies: str, out: Path, coming: Coming, ledger: Ledger, stop: Event, screen: Screen
-) -> Iterator[Sequence[Study]]:
+) -> Generator[Sequence[Study], None, None]:
     if not is_address(studies):
         assert coming.watch is not None
         screen.say("watching the folder; SIGTERM or Ctrl-C ends it after the studies in hand ...")
         yield from arrivals(package, Path(studies), coming.watch, stop, memory=out / HEADERS, notice=screen.say)
         return
     screen.say("asking the DICOMweb server ..." if coming.watch is None else "watching the DICOMweb server ...")
-    known = {str(row["study_id"]) for bad in (False, True) for _, row in ledger.rows(rejected=bad)}
+    known: set[str] = set()
+    last = 0
+    for number, row in chain(ledger.rows(rejected=False), ledger.rows(rejected=True)):
+        known.add(str(row["study_id"]))
+        last = max(last, number)
     with Server(address_of(studies, insecure=coming.insecure), stop) as server:
         yield from incoming(
             server,
@@ -124,6 +131,7 @@ def _rounds(
             out / SPOOL,
             coming.search,
             is_scored=known.__contains__,
+            rows=last,
             watch=coming.watch,
             notice=screen.say,
         )
