@@ -272,7 +272,8 @@ def _comes(line: Connection, seconds: float) -> bool:
 
 def _serve(line: Connection, setup: "Setup[Item, Answer]", limits: Limits) -> None:
     """Answer items until the line ends: what a child does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to a whole group; they are the parent's to handle
+        signal.signal(number, signal.SIG_IGN)
     work = setup()
     _limit(limits.memory_bytes)
     _fall_silent()

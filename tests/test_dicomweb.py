@@ -242,8 +242,10 @@ def test_a_server_without_offsets_or_filters_does_not_go_in_circles(pacs: Pacs) 
 
     pacs.fault = always_all
     assert [one.uid for one in connected(pacs).studies(Search())] == list(pacs.held)
-    of_ct = {one.uid for one in connected(pacs).studies(Search(modalities=("CT",)))}
-    assert of_ct == {uid for uid, series in pacs.held.items() if any(pacs.about[one][1] == "CT" for one in series)}
+    alone = list(pacs.held)[1]
+    for series in pacs.held[alone]:
+        pacs.about[series] = pacs.about[series][0], "MR"
+    assert [one.uid for one in connected(pacs).studies(Search(modalities=("MR",)))] == [alone]
 
 
 def test_days_are_asked_for(pacs: Pacs) -> None:
@@ -391,11 +393,14 @@ def lie_about(pacs: Pacs, ending: str, rows: list[dict[str, object]]) -> None:
 
 @pytest.mark.parametrize("uid", ["../../../admin", "1" * 65, "x"])
 def test_a_lying_uid_of_a_series_or_an_instance_costs_the_study(pacs: Pacs, uid: str) -> None:
-    row = {"0020000E": value(uid, "UI"), "00080060": value("CT", "CS"), "00201209": value(1, "IS")}
-    for ending, rows in (("/series", [row]), ("/instances", [{"00080018": value(uid, "UI")}])):
+    study = remote(pacs)
+    series, held = max(pacs.held[study.uid].items(), key=lambda item: len(item[1]))
+    of_series = [{**pacs.series_row(study.uid, series), "0020000E": value(uid, "UI")}]
+    of_instances = [{"00080018": value(one, "UI")} for one in (uid, *list(held)[1:])]
+    for ending, rows in (("/series", of_series), (f"{series}/instances", of_instances)):
         lie_about(pacs, ending, rows)
-        with pytest.raises(TransferError):
-            connected(pacs).instances(remote(pacs), ())
+        with pytest.raises(TransferError, match="no UID"):
+            connected(pacs).instances(study, ())
     assert not any("admin" in path for path in pacs.asked)
 
 

@@ -4,6 +4,8 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -11,12 +13,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.errors import Code, ConfigError, DataError
 from medmm.package import Package, load_package
 from medmm.scoring.arrivals import arrivals
+from medmm.scoring.engine import Options
+from medmm.scoring.run import score
 from medmm.scoring.studies import find_studies
 from medmm.scoring.watching import Pace, Sight, settled, stopping
 from medmm.types import Study
@@ -61,7 +66,7 @@ def loaded(saved: Path) -> Package:
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("source")
-    make_cohort(root, SyntheticSettings.model_validate({**SMALL, "patients": 6}))
+    make_cohort(root, SyntheticSettings.model_validate({**SMALL, "patients": 4}))
     return root
 
 
@@ -242,6 +247,7 @@ class Writer:
             self._chance.shuffle(one)
         self.waiting = [self._steps(source, target) for one in reversed(some) for source, target in one]
         self.under_way: list[Iterator[None]] = []
+        self.acts = 0
 
     def _steps(self, source: Path, target: Path) -> Iterator[None]:
         content = source.read_bytes()
@@ -263,6 +269,7 @@ class Writer:
 
     def act(self, times: int) -> None:
         for _ in range(times):
+            self.acts += 1
             while len(self.under_way) < 5 and self.waiting:
                 self.under_way.append(self.waiting.pop())
             if self.under_way:
@@ -425,14 +432,14 @@ def test_files_that_can_be_no_image_hold_nobody(loaded: Package, source: Path, t
 
     def happen(now: float) -> bool:
         (tmp_path / "transfer.log").write_text(f"still sending at {now}")
-        return now > 200
+        return now > 40
 
     assert {when for when, _ in given(loaded, tmp_path, Clock(happen))} == {30}
 
 
 @pytest.mark.slow
 def test_a_stream_of_200_studies_is_given_each_once_and_whole(loaded: Package, tmp_path: Path) -> None:
-    """In real time: a thread drops the files of 200 studies while they are watched."""
+    """A thread drops the files of 200 studies while they are watched."""
     make_cohort(tmp_path / "source", SyntheticSettings.model_validate({**SMALL, "patients": 145}))
     files = sort_by_study(loaded, tmp_path / "source/dicom")
     files = dict(list(files.items())[:200])
@@ -445,23 +452,75 @@ def test_a_stream_of_200_studies_is_given_each_once_and_whole(loaded: Package, t
         for index, path in enumerate(paths)
     }
     writer, stop = Writer(targets, seed=5, near=20), threading.Event()
+    deadline = time.monotonic() + 240
 
     def write() -> None:
-        while writer.waiting or writer.under_way:
-            writer.act(40)
-            time.sleep(0.005)
+        while (writer.waiting or writer.under_way) and not stop.is_set():
+            writer.act(10)
+            time.sleep(0.03)
 
-    thread = threading.Thread(target=write)
+    def clock() -> float:
+        """Count the acts of the writer, so that a thread that is kept waiting on a busy machine is no pause of the sender."""
+        return writer.acts + (0.0 if thread.is_alive() else 1e6 * (time.monotonic() - begun))
+
+    thread, begun = threading.Thread(target=write), time.monotonic()
     thread.start()
     found: list[Study] = []
-    pace = Pace(settle_seconds=4, poll_seconds=0.2)
-    deadline = time.monotonic() + 240
-    for studies in arrivals(loaded, place, pace, stop, memory=tmp_path / "memory"):
+    while_writing = 0
+    # The files of a study come within some 150 acts.
+    for studies in arrivals(loaded, place, Pace(400, 0.01), stop, memory=tmp_path / "memory", clock=clock):
         found += studies
+        while_writing += len(studies) if thread.is_alive() else 0
         if len(found) >= len(files) or time.monotonic() > deadline:
             stop.set()
+    stop.set()
     thread.join()
+    assert while_writing > 20
     assert Counter(study.study_id for study in found) == Counter(files.keys())
     for study in found:
         assert not study.rejected
         assert sum(len(one.files) for one in study.evidence.values()) == len(files[study.study_id])
+
+
+@pytest.mark.slow
+def test_sigterm_to_all_processes_ends_a_watch_after_the_studies_in_hand(
+    loaded: Package, source: Path, saved: Path, tmp_path: Path
+) -> None:
+    place, out = tmp_path / "in", tmp_path / "out"
+    place.mkdir()
+    files = sorted((source / "dicom").rglob("IM*"))
+    half = len(files) // 2
+    for path in files[:half]:
+        (place / path.name).write_bytes(path.read_bytes())
+    command = [sys.executable, "-m", "medmm.workflows", "score", str(saved), str(place), "--out", str(out), "--workers", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    watch = [*command, "--watch", "--settle", "1", "--poll", "0.2"]
+    child = subprocess.Popen(watch, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 200
+        while not (out / "scores.parquet").exists():
+            assert child.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        first = len(pq.read_table(out / "scores.parquet")) + len(pq.read_table(out / "rejected.parquet"))
+        assert first > 0
+        for path in files[half:]:
+            (place / path.name).write_bytes(path.read_bytes())
+        time.sleep(1.5)  # about when the next round begins
+        os.killpg(child.pid, signal.SIGTERM)
+        said, _ = child.communicate(timeout=100)
+    finally:
+        child.kill()
+        child.wait()
+    assert child.returncode == 0, said
+    assert "studies scored" in said
+    codes = pq.read_table(out / "rejected.parquet")["code"].to_pylist()
+    assert Code.CRASH.value not in codes
+    clean = tmp_path / "clean"
+    for folder in (out, clean):
+        score(loaded, find_studies(loaded, place), folder, Options(workers=0))  # the first goes on where the watch ended
+    for name in ("scores", "rejected"):
+        one, other = (
+            pq.read_table(folder / f"{name}.parquet").drop_columns("scored_at") for folder in (out, tmp_path / "clean")
+        )
+        assert one.equals(other)

@@ -47,6 +47,8 @@ def obey(word: str) -> object:
         os.write(2, SECRET.encode())
     if word == "core":
         return resource.getrlimit(resource.RLIMIT_CORE)
+    if word in signal.Signals.__members__:
+        os.kill(os.getpid(), signal.Signals[word])
     if word == "process":
         return os.getpid()
     return word
@@ -88,6 +90,11 @@ def test_a_process_serves_until_it_is_lost() -> None:
     first, again, lost, other = given("process", "process", "kill", "process")
     assert (first, lost) == (again, Code.CRASH)
     assert other not in (first, os.getpid())
+
+
+def test_a_signal_to_all_processes_is_left_to_the_parent() -> None:
+    """A service manager sends SIGTERM to a whole group, a terminal Ctrl-C: no study may be lost to it."""
+    assert given("SIGTERM", "SIGINT", "after") == ["SIGTERM", "SIGINT", "after"]
 
 
 def test_a_child_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:

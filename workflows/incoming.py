@@ -1,9 +1,11 @@
 """Studies that come in rounds, from a DICOMweb server or as they arrive in a folder; rows are kept after each round."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from threading import Event
 
@@ -88,16 +90,18 @@ def score_rounds(
         KeyboardInterrupt: It was ended before all studies of a server had come.
     """
     with stopping() as stop:
-        done, exported, length = 0, time.monotonic(), 0.0
-        for some in _rounds(package, studies, out, coming, ledger, stop, screen):
-            scorer.round(some)
-            done += len(some)
-            screen.say(f"  {done} studies")
-            full = coming.watch is not None and len(some) == coming.watch.most
-            if coming.watch is not None and not (full and time.monotonic() - exported < EXPORT_SHARE * length):
-                begun = time.monotonic()
-                scorer.export()
-                exported, length = time.monotonic(), time.monotonic() - begun
+        rounds = _rounds(package, studies, out, coming, ledger, stop, screen)
+        with closing(rounds):
+            done, exported, length = 0, time.monotonic(), 0.0
+            for some in rounds:
+                scorer.round(some)
+                done += len(some)
+                screen.say(f"  {done} studies")
+                full = coming.watch is not None and len(some) == coming.watch.most
+                if coming.watch is not None and not (full and time.monotonic() - exported < EXPORT_SHARE * length):
+                    begun = time.monotonic()
+                    scorer.export()
+                    exported, length = time.monotonic(), time.monotonic() - begun
         scored = scorer.export()
         if stop.is_set() and coming.watch is None:
             screen.say("ended before all studies had come; the same command goes on")
@@ -107,14 +111,18 @@ def score_rounds(
 
 def _rounds(
     package: Package, studies: str, out: Path, coming: Coming, ledger: Ledger, stop: Event, screen: Screen
-) -> Iterator[Sequence[Study]]:
+) -> Generator[Sequence[Study], None, None]:
     if not is_address(studies):
         assert coming.watch is not None
         screen.say("watching the folder; SIGTERM or Ctrl-C ends it after the studies in hand ...")
         yield from arrivals(package, Path(studies), coming.watch, stop, memory=out / HEADERS, notice=screen.say)
         return
     screen.say("asking the DICOMweb server ..." if coming.watch is None else "watching the DICOMweb server ...")
-    known = {str(row["study_id"]) for bad in (False, True) for _, row in ledger.rows(rejected=bad)}
+    known: set[str] = set()
+    last = 0
+    for number, row in chain(ledger.rows(rejected=False), ledger.rows(rejected=True)):
+        known.add(str(row["study_id"]))
+        last = max(last, number)
     with Server(address_of(studies, insecure=coming.insecure), stop) as server:
         yield from incoming(
             server,
@@ -122,6 +130,7 @@ def _rounds(
             out / SPOOL,
             coming.search,
             is_scored=known.__contains__,
+            rows=last,
             watch=coming.watch,
             notice=screen.say,
         )

@@ -228,7 +228,7 @@ class Scorer:
 
 
 def model_key(package: Package, options: Options) -> str:
-    """Give the name of the model in a ledger: one that computes or answers otherwise is another, whose rows are not mixed in."""
+    """Give the name of the model in a ledger: one that computes or answers otherwise is another, and its rows are its own."""
     otherwise = {
         f"in tiles of {options.tile}": options.tile not in {None, package.tile},
         f"in {options.precision}": options.precision != "fp32",

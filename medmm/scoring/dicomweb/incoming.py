@@ -94,11 +94,11 @@ def wanted_modalities(package: Package, asked: Iterable[str] = ()) -> tuple[str,
         asked: Those that the user wants; where empty, all that the package takes.
 
     Raises:
-        DataError: The package takes no images from DICOM, or none of a modality that was asked for.
+        DataError: The package takes no images, or some by file names, or none of a modality that was asked for.
     """
-    images = [one.settings for one in package.inputs.values() if isinstance(one, ImageInput) and one.settings.match != "file"]
-    if not images:
-        raise DataError("the model has no image input that is found by DICOM headers: give a folder or a table of studies")
+    images = [one.settings for one in package.inputs.values() if isinstance(one, ImageInput)]
+    if not images or any(one.match == "file" for one in images):
+        raise DataError("the model does not find all its images by DICOM headers: give a folder with a studies table")
     every = any(not one.modality for one in images)
     taken = sorted({name for one in images for name in one.modality})
     wanted = sorted(set(asked)) or ([] if every else taken)
@@ -115,6 +115,7 @@ def incoming(
     *,
     fetching: Fetching | None = None,
     is_scored: Callable[[str], bool] = lambda _: False,
+    rows: int = 0,
     watch: Pace | None = None,
     notice: Callable[[str], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
@@ -133,6 +134,7 @@ def incoming(
         fetching: How many at a time.
         is_scored: Tells of a Study Instance UID whether the results have it under this model: then it is not fetched again,
             unless the server counts other instances of it than when it was scored.
+        rows: Number of the last row that the results have already.
         watch: Ask the server again and again, at this pace, for what is new or has changed; None ends with what is there.
         notice: Told what the user should know.
         clock: Seconds, never going back.
@@ -147,7 +149,7 @@ def incoming(
         notice(f"absent of every study, for they come from tables: {', '.join(absent)}")
     tally = _Tally()
     with closing(Spool(spool)) as opened:
-        fetcher = _Fetcher(server, package, opened, modalities, fetching or Fetching(), is_scored, tally)
+        fetcher = _Fetcher(server, package, opened, modalities, fetching or Fetching(), is_scored, rows, tally)
         if watch is None:
             yield from fetcher.chunks(server.studies(search, tally.add_unnamed))
         else:
@@ -185,6 +187,7 @@ class _Fetcher:
         modalities: Sequence[str],
         fetching: Fetching,
         is_scored: Callable[[str], bool],
+        rows: int,
         tally: _Tally,
     ) -> None:
         self._server = server
@@ -194,7 +197,7 @@ class _Fetcher:
         self._fetching = fetching
         self._is_scored = is_scored
         self._tally = tally
-        self._given = 0
+        self._rows = rows
 
     def chunks(self, studies: Iterable[RemoteStudy]) -> Iterator[Sequence[Study]]:
         """Give chunks until the studies end or somebody stops; what was fetched then stays for the next time."""
@@ -290,8 +293,8 @@ class _Fetcher:
                     Code.EMPTY, NOBODY.key, "no readable image", "images, as the server lists them", REPAIR
                 )
         left = [replace(NOBODY, patient_id=one.patient_id, study_id=one.uid).with_input(SERVER, failed[one]) for one in failed]
-        given = [_numbered(study, row) for row, study in enumerate((*studies, *left), self._given + 1)]
-        self._given += len(given)
+        given = [_numbered(study, row) for row, study in enumerate((*studies, *left), self._rows + 1)]
+        self._rows += len(given)
         return given
 
 
