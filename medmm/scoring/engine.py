@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -29,6 +30,13 @@ class Options:
     tile: int | None = None
     workers: int | None = None
     limits: Limits | None = None
+
+
+class Engine(Protocol):
+    """From studies to outcomes."""
+
+    def __call__(self, package: Package, studies: Iterable[Study], options: Options | None = None) -> Iterator[list[Outcome]]:
+        """Give exactly one outcome of each study, in any order, as they come; studies are drawn as they are needed."""
 
 
 def score_stream(package: Package, studies: Iterable[Study], options: Options | None = None) -> Iterator[list[Outcome]]:

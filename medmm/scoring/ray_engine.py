@@ -14,20 +14,16 @@ from functools import partial
 from itertools import islice
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from medmm.errors import MedmmError
 from medmm.package import Package
-from medmm.scoring.engine import Options
+from medmm.scoring.engine import Engine, Options
 from medmm.scoring.messages import outcomes_of, studies_text
 from medmm.scoring.ray_cluster import Cluster, connected
 from medmm.scoring.ray_worker import ANSWER, LOT, STUDIES, LotScorer, fallen, files_of
 from medmm.scoring.rows import Outcome, reject
 from medmm.scoring.tries import Tries
 from medmm.types import Study
-
-if TYPE_CHECKING:
-    from medmm.scoring.engines import Engine
 
 AT_ONCE = 8192
 """Studies that are claimed, described and handed over together: enough to keep many actors busy, few enough for memory."""
@@ -40,7 +36,7 @@ LOTS_EACH = 4
 
 
 @contextmanager
-def ray_engine(folder: Path, cluster: Cluster) -> Iterator["Engine"]:
+def ray_engine(folder: Path, cluster: Cluster) -> Iterator[Engine]:
     """Give an engine that scores on a Ray cluster, for as long as the block lasts.
 
     Args:
@@ -131,8 +127,8 @@ class _Pool:
                 yield outcomes_of(answer["outcomes"])
         except RayError as reason:
             raise MedmmError(
-                f"the Ray cluster failed ({type(reason).__name__}); what was scored is kept: look at the cluster, and give the "
-                "same command again"
+                f"the Ray cluster failed ({type(reason).__name__}); what was scored is kept: see that medmm is installed on "
+                "every node and that the nodes are up, and give the same command again"
             ) from None
 
 

@@ -12,8 +12,7 @@ from medmm.dataset.cache import Progress
 from medmm.errors import Code, DataError, Rejected
 from medmm.package import Package
 from medmm.rules.trace import fired_of
-from medmm.scoring.engine import Options, score_stream
-from medmm.scoring.engines import Engine
+from medmm.scoring.engine import Engine, Options, score_stream
 from medmm.scoring.identity import Named, keys_of, study_digest
 from medmm.scoring.ledger.base import Entry, Ledger
 from medmm.scoring.ledger.sqlite import SqliteLedger
