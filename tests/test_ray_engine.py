@@ -36,7 +36,7 @@ from medmm.scoring.rows import Outcome
 from medmm.scoring.run import Scored, Scorer, score
 from medmm.scoring.studies import find_studies
 from medmm.scoring.tries import TRIES, Tries
-from medmm.types import Study
+from medmm.types import Evidence, Study
 from medmm.workers import Limits
 
 STUDIES = {"patients": 40, "first_patient": 100, "radiograph_size": 32, "ct_size": 32, "ct_slices": 5, "seed": 1}
@@ -137,6 +137,14 @@ def test_no_study_vanishes_and_none_is_doubled_when_lots_are_lost_or_come_twice(
     assert sorted(one.study.row for one in ended if one.reason is not None) == [3, 17]
     assert all(one.row["code"] == Code.CRASH.value for one in ended if one.reason is not None)
     assert pool.lots == [39, 16, 16, 7, *[1] * 32]
+
+
+def test_files_are_found_from_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = Study(1, "", "", evidence={"ct": Evidence(files=(Path("in/1"), Path("/disk/2"))), "labs": Evidence(cells={})})
+    there = engine_module.from_anywhere(study)
+    assert there.evidence["ct"].files == (tmp_path / "in" / "1", Path("/disk/2"))
+    assert there.evidence["labs"] == study.evidence["labs"]
 
 
 def test_a_lot_is_begun_a_number_of_times_and_no_more() -> None:

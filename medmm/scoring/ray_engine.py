@@ -106,7 +106,8 @@ class _Pool:
 
         size = min(most, tile * ceil(len(studies) / self._most / LOTS_EACH / tile))
         lots = [
-            {LOT: uuid.uuid4().hex, STUDIES: studies_text(list(studies[at : at + size]))} for at in range(0, len(studies), size)
+            {LOT: uuid.uuid4().hex, STUDIES: studies_text([from_anywhere(study) for study in studies[at : at + size]])}
+            for at in range(0, len(studies), size)
         ]
         found = ray.data.from_items(lots, override_num_blocks=len(lots))
         _steer(found.context)
@@ -130,6 +131,12 @@ class _Pool:
                 f"the Ray cluster failed ({type(reason).__name__}); what was scored is kept: see that medmm is installed on "
                 "every node and that the nodes are up, and give the same command again"
             ) from None
+
+
+def from_anywhere(study: Study) -> Study:
+    """Give a study whose files are found from every folder, for actors work in one of their own."""
+    evidence = {name: replace(one, files=tuple(file.absolute() for file in one.files)) for name, one in study.evidence.items()}
+    return replace(study, evidence=evidence)
 
 
 def _steer(context: object) -> None:

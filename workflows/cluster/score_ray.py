@@ -11,8 +11,8 @@ For each scoring, from any machine that has the token and reaches the dashboard:
     RAY_AUTH_MODE=token ray job submit --address http://HEAD:8265 -- \
         python /shared/medmm/workflows/cluster/score_ray.py /shared/package /shared/incoming --out /shared/scores
 
-Paths are those of the nodes, on a disk that all of them share. Every node has medmm[ray] installed, and ray[default], which takes
-jobs. A job that was stopped goes on when it is submitted again: each study is scored once. There is no line to adapt.
+Paths are those of the nodes, on a disk that all of them share. Every node has medmm[ray] and ray[default], which takes jobs.
+A job that was stopped goes on when it is submitted again: each study is scored once. There is no line to adapt.
 """
 
 import sys
