@@ -11,7 +11,7 @@ from medmm.scoring.engine import Options, Tile
 from medmm.scoring.engines import ENGINES
 from medmm.scoring.ledger import AUTO, open_ledger
 from medmm.scoring.ledger.disks import sweep_killed
-from medmm.scoring.precision import GOLDEN_TOLERANCES, prepared_package
+from medmm.scoring.precision import make_ready
 from medmm.scoring.ray_cluster import Cluster
 from medmm.scoring.run import Scored, Scorer, model_key
 from medmm.scoring.shards import Shard
@@ -83,7 +83,8 @@ def score_studies(
     with fetched(model, tracking) as folder:
         if manner.key is not None:
             verify_signature(folder, manner.key)
-        package = _ready(load_package(folder), options, screen)
+        package, apart = make_ready(load_package(folder), options)
+        screen.say(f"the golden samples are answered as expected, apart by at most {apart:.2g}")
         found = None if in_rounds else _find(package, Path(studies), out, screen, manner.sink)
         with opened(folder, manner.cluster) as engine:
             ledger = open_ledger(out, model_key(package, options), manner.ledger, sharded=shard is not None)
@@ -105,14 +106,6 @@ def score_studies(
                 with screen.step("scoring") as step:
                     scorer.round(found, step)
                 return scorer.export()
-
-
-def _ready(package: Package, options: Options, screen: Screen) -> Package:
-    """Give the package with its model as it is to compute, after it has answered the golden samples on this machine."""
-    ready = prepared_package(package, options)
-    largest = ready.check_golden(GOLDEN_TOLERANCES.get(options.precision))
-    screen.say(f"the golden samples are answered as expected, apart by at most {largest:.2g}")
-    return ready
 
 
 def tile_asked(text: str | None) -> Tile:

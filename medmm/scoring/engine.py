@@ -22,7 +22,7 @@ Tile: TypeAlias = int | Literal["auto"] | None
 """Studies that the network sees at once: so many, as many as the memory of a GPU holds, or as many as the package says."""
 
 
-def _unheard(_: str) -> None:
+def unheard(_: str) -> None:
     """Say nothing."""
 
 
@@ -46,7 +46,7 @@ class Options:
     contributions: bool = True
     precision: str = "fp32"
     compiled: bool = False
-    say: Callable[[str], None] = _unheard
+    say: Callable[[str], None] = unheard
 
 
 class Engine(Protocol):

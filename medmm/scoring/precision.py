@@ -121,15 +121,20 @@ def prepare_model(model: DiagnosisModel, precision: str, *, compiled: bool, devi
     return made.eval()
 
 
-def prepared_package(package: Package, options: Options) -> Package:
-    """Give a package whose model computes as it is to score, on the accelerator where there is one.
+def make_ready(package: Package, options: Options) -> tuple[Package, float]:
+    """Make a loaded package ready to score on this machine, on its accelerator where there is one, and try it.
+
+    Returns:
+        The package with its model as it is to compute, and how far its answers of the golden samples lie from what is expected.
 
     Raises:
-        ConfigError: The machine or the network does not bear it.
+        ConfigError: The machine or the network does not bear what is asked for.
+        DataError: The machine computes something else than the one that trained.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = prepare_model(package.model, options.precision, compiled=options.compiled, device=device)
-    return replace(package, model=model)
+    ready = replace(package, model=model)
+    return ready, ready.check_golden(GOLDEN_TOLERANCES.get(options.precision))
 
 
 def check_compiler(device: torch.device) -> None:

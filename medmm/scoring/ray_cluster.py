@@ -27,6 +27,8 @@ LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 STORE_BYTES = 256 << 20
 """Of the object store of a cluster that is started here: only descriptions of studies and rows go through it."""
 
+SHORT = "/tmp"  # noqa: S108 - where Ray's sockets lie, whose whole path must be shorter than 108 characters (unix(7))
+
 CONNECT_SECONDS = 5.0
 ASK_SECONDS = 120.0
 """How long a stranger's question may take, most of which is the start of Python."""
@@ -66,6 +68,8 @@ def connected(cluster: Cluster) -> Iterator[None]:
     Raises:
         MedmmError: Ray is not installed, there is no such cluster, or it is open to everybody.
     """
+    if "ray" in sys.modules and os.environ.get("RAY_AUTH_MODE") != "token":
+        raise ConfigError("Ray is loaded in this process without a token: set RAY_AUTH_MODE=token before Python starts")
     os.environ.update(TOKEN)  # read when ray is imported, and by what it starts
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if cluster.address is None:
@@ -82,7 +86,7 @@ def connected(cluster: Cluster) -> Iterator[None]:
     if ray.is_initialized():
         raise ConfigError("this process is connected to a Ray cluster already: end that with ray.shutdown() before")
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    with TemporaryDirectory(prefix="medmm-") as folder:  # for none but this user: what Ray logs and spills may hold a name
+    with TemporaryDirectory(prefix="medmm-", dir=SHORT) as folder:  # none but this user reads it: what Ray spills holds names
         here = {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": STORE_BYTES, "_temp_dir": folder}
         try:
             with _core_silent():
@@ -99,7 +103,7 @@ def connected(cluster: Cluster) -> Iterator[None]:
             raise MedmmError(
                 f"Ray did not let itself be reached ({type(reason).__name__}): run the command on a node of the cluster, "
                 "or hand it over with `ray job submit`"
-            ) from None
+            ) from reason
         try:
             if cluster.address is None:
                 refuse_open(ray.get_runtime_context().gcs_address)

@@ -14,20 +14,16 @@ from functools import partial
 from itertools import islice
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from medmm.errors import MedmmError
 from medmm.package import Package
-from medmm.scoring.engine import Options
+from medmm.scoring.engine import Engine, Options, unheard
 from medmm.scoring.messages import outcomes_of, studies_text
 from medmm.scoring.ray_cluster import Cluster, connected
 from medmm.scoring.ray_worker import ANSWER, LOT, STUDIES, LotScorer, fallen, files_of
 from medmm.scoring.rows import Outcome, reject
 from medmm.scoring.tries import Tries
 from medmm.types import Study
-
-if TYPE_CHECKING:
-    from medmm.scoring.engine import Engine
 
 AT_ONCE = 8192
 """Studies that are claimed, described and handed over together: enough to keep many actors busy, few enough for memory."""
@@ -40,7 +36,7 @@ LOTS_EACH = 4
 
 
 @contextmanager
-def ray_engine(folder: Path, cluster: Cluster) -> Iterator["Engine"]:
+def ray_engine(folder: Path, cluster: Cluster) -> Iterator[Engine]:
     """Give an engine that scores on a Ray cluster, for as long as the block lasts.
 
     Args:
@@ -94,7 +90,7 @@ class _Pool:
             files,
             digest,
             ray.remote(Tries).options(num_cpus=0, max_restarts=-1).remote(),
-            replace(options, workers=workers),
+            replace(options, workers=workers, say=unheard),
         )
 
     def outcomes(self, studies: Sequence[Study], most: int, tile: int) -> Iterator[list[Outcome]]:
@@ -110,7 +106,8 @@ class _Pool:
 
         size = min(most, tile * ceil(len(studies) / self._most / LOTS_EACH / tile))
         lots = [
-            {LOT: uuid.uuid4().hex, STUDIES: studies_text(list(studies[at : at + size]))} for at in range(0, len(studies), size)
+            {LOT: uuid.uuid4().hex, STUDIES: studies_text([from_anywhere(study) for study in studies[at : at + size]])}
+            for at in range(0, len(studies), size)
         ]
         found = ray.data.from_items(lots, override_num_blocks=len(lots))
         _steer(found.context)
@@ -131,9 +128,15 @@ class _Pool:
                 yield outcomes_of(answer["outcomes"])
         except RayError as reason:
             raise MedmmError(
-                f"the Ray cluster failed ({type(reason).__name__}); what was scored is kept: look at the cluster, and give the "
-                "same command again"
+                f"the Ray cluster failed ({type(reason).__name__}); what was scored is kept: see that medmm is installed on "
+                "every node and that the nodes are up, and give the same command again"
             ) from None
+
+
+def from_anywhere(study: Study) -> Study:
+    """Give a study whose files are found from every folder, for actors work in one of their own."""
+    evidence = {name: replace(one, files=tuple(file.absolute() for file in one.files)) for name, one in study.evidence.items()}
+    return replace(study, evidence=evidence)
 
 
 def _steer(context: object) -> None:

@@ -15,6 +15,7 @@ from medmm.files import write_bytes
 from medmm.package import Package, load_package
 from medmm.scoring.engine import Options, score_stream
 from medmm.scoring.messages import outcomes_text, studies_of
+from medmm.scoring.precision import make_ready
 from medmm.scoring.rows import Outcome, reject
 from medmm.types import Study
 
@@ -70,7 +71,7 @@ class LotScorer:
         self._fault: str | None = None
         try:
             _prepare_processes()
-            self._package = package_of(ray.get(files), digest)
+            self._package, _ = make_ready(package_of(ray.get(files), digest), options)
         except MedmmError as reason:
             self._fault = str(reason)
         except Exception as fault:  # noqa: BLE001 - its text may hold a path
