@@ -155,7 +155,7 @@ def save_package(package: Package, folder: Path) -> str:
     own = digest([digest(weights), settings, state])
     golden = package.golden
     if golden is None or package.golden_of != own:
-        golden = make_golden(package.inputs, package.say)
+        golden = _made_golden(package)
     samples, said = pack_golden(golden)
     with writing_folder(folder) as temporary:
         write_bytes(temporary / WEIGHTS, weights)
@@ -169,6 +169,16 @@ def save_package(package: Package, folder: Path) -> str:
         write_json(temporary / GOLDEN_FACTS, {"of": own, **said})
         whole = seal(temporary, FILES)
     return whole
+
+
+def _made_golden(package: Package) -> Golden:
+    """Make golden samples on the CPU, whatever the model was trained on: every machine has one, and it rounds as others do."""
+    device = next(package.model.parameters()).device
+    package.model.cpu()
+    try:
+        return make_golden(package.inputs, package.say)
+    finally:
+        package.model.to(device)
 
 
 def verify_package(folder: Path) -> str:
