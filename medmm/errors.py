@@ -78,6 +78,9 @@ class Code(StrEnum):
     NO_INPUT = "E_NO_INPUT"
     """A study has none of the inputs of the run."""
 
+    CHANGING = "E_CHANGING"
+    """The files of the study changed each time that they were read."""
+
     CRASH = "E_CRASH"
     """The reader of this study crashed or was killed."""
 

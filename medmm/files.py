@@ -72,6 +72,15 @@ def write_private(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def private_file(path: Path) -> None:
+    """Make an empty file that nobody but its owner may read, in a folder that nobody else may list, where there is none yet.
+
+    For what a library fills by itself, such as a database.
+    """
+    path.parent.mkdir(0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+
+
 def write_text(path: Path, content: str) -> None:
     """Write text atomically, as UTF-8."""
     write_bytes(path, content.encode())

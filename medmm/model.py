@@ -18,6 +18,7 @@ from medmm.losses import LOSSES
 from medmm.losses.base import ClassWeight, Loss, LossSettings
 from medmm.losses.classes import one_against_others
 from medmm.settings import Settings, named_choice
+from medmm.tiles import in_tiles
 from medmm.types import Batch, Tokens
 
 
@@ -81,10 +82,15 @@ class DiagnosisModel(nn.Module):
         self.head = nn.Linear(settings.width, criterion.outputs)
         self.auxiliary = nn.ModuleDict({name: nn.Linear(settings.width, criterion.outputs) for name in sorted(inputs)})
 
-    def encode(self, batch: Batch) -> dict[str, Tokens]:
-        """Give the tokens of every input. An encoder sees only the studies that have its input, so filler reaches nothing."""
+    def encode(self, batch: Batch, tile: int | None = None) -> dict[str, Tokens]:
+        """Give the tokens of every input. An encoder sees only the studies that have its input, so filler reaches nothing.
+
+        Args:
+            batch: The studies.
+            tile: Studies that an encoder sees at once, filled up with copies (`medmm.tiles`); None for all that there are.
+        """
         return {
-            name: encode_present(network, batch.inputs[name], batch.present[name], self.head.in_features)
+            name: encode_present(network, batch.inputs[name], batch.present[name], self.head.in_features, tile)
             for name, network in self.encoders.items()
         }
 
@@ -168,7 +174,9 @@ def breach(log_odds: torch.Tensor, bounds: torch.Tensor) -> torch.Tensor:
     return ((below + above) * bounds[..., 2]).sum(1).mean()
 
 
-def encode_present(network: nn.Module, fields: Mapping[str, torch.Tensor], has: torch.Tensor, width: int) -> Tokens:
+def encode_present(
+    network: nn.Module, fields: Mapping[str, torch.Tensor], has: torch.Tensor, width: int, tile: int | None = None
+) -> Tokens:
     """Encode the studies that have an input; the others, whatever filler stands there, get no real token.
 
     Args:
@@ -176,16 +184,21 @@ def encode_present(network: nn.Module, fields: Mapping[str, torch.Tensor], has: 
         fields: (B, ...) prepared tensors.
         has: (B,) which studies have the input.
         width: D, for a batch in which none has.
+        tile: Studies that the encoder sees at once; None for all.
     """
     if bool(has.all()):
-        tokens: Tokens = network(fields)
-        return tokens
+        return _encode(network, fields, tile)
     if not bool(has.any()):
         return Tokens(
             torch.zeros(len(has), 1, width, device=has.device), torch.zeros(len(has), 1, dtype=torch.bool, device=has.device)
         )
-    tokens = network({name: values[has] for name, values in fields.items()})
+    tokens = _encode(network, {name: values[has] for name, values in fields.items()}, tile)
     values = tokens.values.new_zeros((len(has), *tokens.values.shape[1:]))
     mask = torch.zeros((len(has), tokens.mask.shape[1]), dtype=torch.bool, device=has.device)
     rows = has.nonzero().squeeze(1)
     return Tokens(values.index_copy(0, rows, tokens.values), mask.index_copy(0, rows, tokens.mask))
+
+
+def _encode(network: nn.Module, fields: Mapping[str, torch.Tensor], tile: int | None) -> Tokens:
+    tokens: Tokens = network(fields) if tile is None else in_tiles(network, fields, tile)
+    return tokens

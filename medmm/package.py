@@ -22,11 +22,13 @@ from medmm.dataset.batches import stack
 from medmm.dataset.decode import prepare_study
 from medmm.errors import DataError, MedmmError, Rejected
 from medmm.evaluation.recalibration import Recalibration
+from medmm.exact import SIZES
 from medmm.files import digest, write_bytes, write_json, write_text, writing_folder
 from medmm.golden import SAMPLES, Golden, check_golden, make_golden
 from medmm.golden import pack as pack_golden
 from medmm.golden import unpack as unpack_golden
 from medmm.inputs import Inputs, open_inputs
+from medmm.inputs.base import Fields
 from medmm.losses import make_loss
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.predict import predict
@@ -37,6 +39,7 @@ from medmm.rules.words import in_words
 from medmm.sealed import Sealed, opened, plain_json, seal
 from medmm.settings import Plain
 from medmm.signature import SIGNATURE, check_signature
+from medmm.tiles import filled_batch
 from medmm.types import Array, Batch, Study
 
 FORMAT = 6
@@ -77,6 +80,7 @@ class Package:
         references: What is known of training and validation studies; None for a model that makes no decisions.
         golden: Samples with the answers of the machine that saved it; None before it is saved.
         golden_of: Digest of the model that gave these answers.
+        tile: Studies that the network sees at once at scoring, in which it is exact (`medmm.exact`).
     """
 
     name: str
@@ -94,6 +98,7 @@ class Package:
     references: References | None = None
     golden: Golden | None = None
     golden_of: str = ""
+    tile: int = 1
 
     @torch.no_grad()
     def answer(self, logits: Array) -> Array:
@@ -112,13 +117,17 @@ class Package:
         for one in prepared:
             if isinstance(one, Rejected):
                 raise one
-        names = sorted(self.inputs)
-        found = {name: [one.get(name) for one in prepared if not isinstance(one, Rejected)] for name in names}
-        present = {name: torch.tensor([fields is not None for fields in own]) for name, own in found.items()}
-        batch = Batch({name: stack(own) for name, own in found.items()}, present, None, torch.arange(len(studies)))
-        everything = frozenset(names)
-        logits = predict(self.model, [batch], [everything]).logits[everything]
+        kept = [one for one in prepared if not isinstance(one, Rejected)]
+        everything = frozenset(self.inputs)
+        tiles = [filled_batch(self._batch(kept[at : at + self.tile]), self.tile) for at in range(0, len(kept), self.tile)]
+        logits = predict(self.model, tiles, [everything], tile=self.tile).logits[everything]
+        logits = logits[: len(kept)]  # only the last tile was filled up
         return logits, self.answer(logits)
+
+    def _batch(self, prepared: Sequence[Mapping[str, Fields]]) -> Batch:
+        found = {name: [one.get(name) for one in prepared] for name in sorted(self.inputs)}
+        present = {name: torch.tensor([fields is not None for fields in own]) for name, own in found.items()}
+        return Batch({name: stack(own) for name, own in found.items()}, present, None, torch.arange(len(prepared)))
 
     def check_golden(self) -> float:
         """Let this machine answer the golden samples as `say` does, and give the largest difference.
@@ -147,6 +156,7 @@ def save_package(package: Package, folder: Path) -> str:
         "temperature": package.temperature,
         "calibration": package.calibration.model_dump(mode="json"),
         "thresholds": list(package.thresholds),
+        "tile": package.tile,
         "rules": [rule.model_dump(mode="json") for rule in package.rules],
     }
     state = {name: one.state for name, one in package.inputs.items()}
@@ -275,6 +285,7 @@ def _package(sealed: Sealed) -> Package:
         facts=_read(sealed, FACTS),
         digest=sealed.digest,
         references=references,
+        tile=_tile(settings),
     )
     outputs = model.head.out_features
     answers = package.answer(np.zeros((1, outputs))).shape[1]
@@ -297,6 +308,13 @@ def _read(sealed: Sealed, name: str) -> Plain:
     if not isinstance(plain, Mapping) and not (plain is None and name == REFERENCE_FACTS):
         raise DataError(f"{name} of the package is damaged: {REPAIR}")
     return plain
+
+
+def _tile(settings: Plain) -> int:
+    tile = settings["tile"] if settings["format"] == FORMAT else 1  # in which every network is exact
+    if type(tile) is not int or tile not in SIZES:
+        raise DataError(f"the package has tiles of {str(tile)[:20]} studies, one of {SIZES} is expected: {REPAIR}")
+    return tile
 
 
 def _within(value: Plain, low: float, high: float) -> float:

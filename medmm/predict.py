@@ -43,7 +43,12 @@ class Predicted(NamedTuple):
 
 @torch.inference_mode()
 def predict(
-    model: DiagnosisModel, batches: Iterable[Batch], keep: Sequence[Subset], *, within_fusion: bool = False
+    model: DiagnosisModel,
+    batches: Iterable[Batch],
+    keep: Sequence[Subset],
+    *,
+    within_fusion: bool = False,
+    tile: int | None = None,
 ) -> Predicted:
     """Give the logits of every study as if it had only some of its inputs; the encoders run once.
 
@@ -52,6 +57,7 @@ def predict(
         batches: The studies; there may be none.
         keep: The subsets to ask for, at least one.
         within_fusion: Free the logits only as far as inputs of a fusion see each other's.
+        tile: Studies that a network sees at once (`medmm.tiles`); every batch then has as many. None for batches of any size.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -62,7 +68,8 @@ def predict(
     joint: list[Array] = []
     means: dict[str, list[Array]] = {name: [] for name in sorted(model.encoders)}
     for batch in batches:
-        tokens = model.encode(batch.to(device))
+        assert tile in {None, len(batch.rows)}
+        tokens = model.encode(batch.to(device), tile)
         for name, own in means.items():
             own.append(pooled(tokens[name]).float().cpu().numpy())
         for some in keep:

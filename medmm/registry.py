@@ -147,7 +147,7 @@ def _signature(package: Package) -> "ModelSignature":
         outputs += [ColSpec(kind, name, required=False) for name, kind in package.references.columns(package.target).items()]
     outputs += [ColSpec("double", f"raw_probability_{name}") for name in package.target.names if package.rulebook().moves]
     outputs += [ColSpec(Array(DataType.string), name) for name in ("inputs", *(TRACE if package.rules else ()))]
-    outputs += [ColSpec("string", "model_digest")]
+    outputs += [ColSpec("string", "model_digest"), ColSpec("string", "scored_at")]
     outputs += [ColSpec("string", "code"), ColSpec("string", "reason")]
     params = ParamSchema([ParamSpec("root", "string", "."), ParamSpec("workers", "long", 0)])
     given = [ColSpec("string", name) for name in dict.fromkeys(columns)]

@@ -112,7 +112,7 @@ def package(hospital: Hospital) -> Package:
             {"metric": "auprc", "class": "rare", "value": None, "low": None, "high": None, "studies": 20, "patients": 16},
         ],
     }
-    return Package("chest", hospital.cohort, hospital.target, hospital.inputs, settings, model, 1.5, (0.4,), facts)
+    return Package("chest", hospital.cohort, hospital.target, hospital.inputs, settings, model, 1.5, (0.4,), facts, tile=16)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,8 @@ from medmm.cohort.scan import scan
 from medmm.errors import Rejected
 from medmm.package import Package
 from medmm.readers import read_series
-from medmm.scoring.engine import score
+from medmm.scoring.engine import Options
+from medmm.scoring.run import score
 from medmm.scoring.studies import find_studies
 
 MARK = "EVIL"
@@ -134,7 +135,7 @@ def test_scoring_tells_nothing_but_the_two_identifiers(
     caplog.clear()
     with caplog.at_level(logging.DEBUG):
         studies = find_studies(package, folder, told.append, tmp_path / "out" / "cache")
-        done = score(package, studies, tmp_path / "out", workers=workers)
+        done = score(package, studies, tmp_path / "out", Options(workers=workers))
     assert done.scored > 0
     assert sum(done.rejected.values()) > len(TEXTS)
     for text in (*told, *caplog.messages, *capfd.readouterr()):

@@ -363,6 +363,8 @@ HOSTILE: dict[str, Callable[[Path], None]] = {
         (folder / SETTINGS).write_text((folder / SETTINGS).read_text().replace('"temperature": 1.5', '"temperature": 1e999'))
         and None
     ),
+    "a tile is beyond memory": setting("tile", value=10**9),
+    "a tile is nothing": setting("tile", value=0),
     "thresholds are words": setting("thresholds", value=["x"]),
     "thresholds are many": setting("thresholds", value=[0.5] * 1000),
     "weights of this machine are named": setting("inputs", "chest", "encoder", "weights", value="/etc/passwd"),

@@ -18,7 +18,7 @@ from medmm.cohort.studies import Sources
 from medmm.config import RunConfig, load_config
 from medmm.evaluation.intervals import Estimate
 from medmm.readers import read_image
-from medmm.scoring.engine import Scored
+from medmm.scoring.run import Scored
 from medmm.workflows.cohort import find
 from medmm.workflows.evaluate import Evaluated, evaluate_model
 from medmm.workflows.score import score_studies

@@ -19,8 +19,9 @@ from medmm.package import FILES, REFERENCE_FACTS, REFERENCES, Package, load_pack
 from medmm.predict import Predicted, predict
 from medmm.references import NONE_LEFT, SEVERAL_LEFT, References, fit_references, pack, unpack
 from medmm.registry import _signature
-from medmm.scoring.engine import score
+from medmm.scoring.engine import Options
 from medmm.scoring.pyfunc import StudyModel
+from medmm.scoring.run import score
 from medmm.scoring.studies import find_studies
 from medmm.sealed import seal
 from medmm.types import Array, Scores, Task
@@ -245,7 +246,7 @@ def test_a_package_whose_references_were_replaced_and_sealed_anew_is_refused(ref
 
 def test_scores_say_which_answers_are_left_and_where_to_abstain(hospital: Hospital, referring: Path, tmp_path: Path) -> None:
     loaded = load_package(referring)
-    score(loaded, find_studies(loaded, hospital.cohort.root), tmp_path, workers=0)
+    score(loaded, find_studies(loaded, hospital.cohort.root), tmp_path, Options(workers=0))
     table = pq.read_table(tmp_path / "scores.parquet").to_pandas()
     sets = table[["set_has_pneumonia", "set_not_pneumonia"]]
     assert loaded.references is not None
@@ -260,7 +261,7 @@ def test_scores_say_which_answers_are_left_and_where_to_abstain(hospital: Hospit
 
 def test_the_pyfunc_says_the_same_and_mlflow_knows_the_columns(hospital: Hospital, referring: Path, tmp_path: Path) -> None:
     loaded = load_package(referring)
-    score(loaded, find_studies(loaded, hospital.cohort.root), tmp_path, workers=0)
+    score(loaded, find_studies(loaded, hospital.cohort.root), tmp_path, Options(workers=0))
     expected = pq.read_table(tmp_path / "scores.parquet").to_pandas().set_index("study_id")
     given = pd.read_csv(hospital.cohort.root / "studies.csv", dtype=str, keep_default_na=False)
     found = StudyModel(loaded).predict(given, {"root": str(hospital.cohort.root)})

@@ -24,7 +24,8 @@ from medmm.inputs.tabular import TabularSettings
 from medmm.readers import read_image, read_series
 from medmm.rules.book import bind_rules
 from medmm.rules.settings import Rule
-from medmm.scoring.engine import score_stream
+from medmm.scoring.engine import Options, score_stream
+from medmm.scoring.run import still_changing
 from medmm.types import Evidence, Study
 
 DOCS = Path(__file__).parents[1] / "docs" / "refusals.md"
@@ -181,8 +182,13 @@ def ruled(_: Path) -> Rejected:
 def no_input(_: Path) -> str:
     model, book = SimpleNamespace(to=lambda device: None), SimpleNamespace(rules=())
     package = SimpleNamespace(model=model, inputs={}, digest="", rules=(), rulebook=lambda: book)
-    ((_, rejected),) = score_stream(cast(Any, package), [Study(12, "p1", "s1")], workers=0)
-    return str(rejected[0]["reason"])
+    package.tile = 1
+    ((rejected,),) = score_stream(cast(Any, package), [Study(12, "p1", "s1")], Options(workers=0))
+    return str(rejected.row["reason"])
+
+
+def changing(_: Path) -> str:
+    return str(still_changing(Study(12, "p1", "s1")))
 
 
 def lost(code: Code) -> Callable[[Path], Rejected]:
@@ -210,6 +216,7 @@ EXAMPLES: dict[Code, Callable[[Path], Rejected | str]] = {
     Code.AMBIGUOUS: ambiguous,
     Code.RULE: ruled,
     Code.NO_INPUT: no_input,
+    Code.CHANGING: changing,
     Code.CRASH: lost(Code.CRASH),
     Code.TIMEOUT: lost(Code.TIMEOUT),
     Code.MEMORY: lost(Code.MEMORY),

@@ -1,6 +1,7 @@
 """Every study ends in exactly one row, the same one each time, however many workers and however large a batch."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,9 @@ from medmm.errors import Code, ConfigError, DataError
 from medmm.inputs import INPUTS
 from medmm.package import Package, load_package, save_package
 from medmm.predict import predict
-from medmm.scoring.engine import score, score_stream
+from medmm.scoring.engine import Options, score_stream
 from medmm.scoring.pyfunc import StudyModel
+from medmm.scoring.run import score
 from medmm.scoring.studies import find_studies
 from medmm.types import Study
 from medmm.workflows.cli import app
@@ -33,6 +35,7 @@ SMALL = {
     "unlabelled": True,
 }
 BROKEN = 2
+RESULTS = ("scores", "rejected")
 NOTHING, TWICE = "900-nothing", "900-twice"
 
 
@@ -60,7 +63,7 @@ def studies(loaded: Package, incoming: Path) -> tuple[Study, ...]:
 @pytest.fixture(scope="module")
 def results(loaded: Package, studies: tuple[Study, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("results")
-    score(loaded, studies, out, workers=0)
+    score(loaded, studies, out, Options(workers=0))
     return out
 
 
@@ -74,6 +77,11 @@ def truth(folder: Path) -> pd.DataFrame:
 
 def same_bytes(one: Path, other: Path) -> bool:
     return all((one / f"{n}.parquet").read_bytes() == (other / f"{n}.parquet").read_bytes() for n in ("scores", "rejected"))
+
+
+def same_rows(one: Path, other: Path) -> bool:
+    """Whether results are equal bit for bit, but for the time."""
+    return all(table(one, n).drop(columns="scored_at").equals(table(other, n).drop(columns="scored_at")) for n in RESULTS)
 
 
 def test_each_study_ends_in_exactly_one_row(studies: tuple[Study, ...], results: Path) -> None:
@@ -114,7 +122,7 @@ def test_a_reason_names_nobody(results: Path) -> None:
 
 def test_a_bad_study_leaves_the_others_as_they_are(loaded: Package, results: Path, tmp_path: Path) -> None:
     make_cohort(tmp_path / "whole", SyntheticSettings.model_validate(SMALL))
-    score(loaded, find_studies(loaded, tmp_path / "whole"), tmp_path / "out", workers=0)
+    score(loaded, find_studies(loaded, tmp_path / "whole"), tmp_path / "out", Options(workers=0))
     whole = table(tmp_path / "out", "scores").set_index("study_id")
     among = table(results, "scores").set_index("study_id")
     assert len(whole) == len(among) + BROKEN
@@ -123,7 +131,7 @@ def test_a_bad_study_leaves_the_others_as_they_are(loaded: Package, results: Pat
 
 
 def test_probabilities_are_those_of_the_model(hospital: Hospital, package: Package, loaded: Package, tmp_path: Path) -> None:
-    score(loaded, find_studies(loaded, hospital.cohort.root), tmp_path, workers=0)
+    score(loaded, find_studies(loaded, hospital.cohort.root), tmp_path, Options(workers=0))
     scores = table(tmp_path, "scores")
     some = [study for study in hospital.studies if study.evidence][:20]
     everything = frozenset(package.inputs)
@@ -137,17 +145,26 @@ def test_probabilities_are_those_of_the_model(hospital: Hospital, package: Packa
     assert scores["patient_id"][: len(some)].tolist() == [study.patient_id for study in some]
 
 
-def test_scoring_again_gives_the_same_bytes(loaded: Package, studies: tuple[Study, ...], results: Path, tmp_path: Path) -> None:
-    score(loaded, studies, tmp_path, workers=0)
-    assert same_bytes(results, tmp_path)
-    score(loaded, studies, tmp_path, workers=0)  # over what is there
-    assert same_bytes(results, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["rejected.parquet", "scores.parquet"]
+def test_scoring_elsewhere_gives_the_same_rows(
+    loaded: Package, studies: tuple[Study, ...], results: Path, tmp_path: Path
+) -> None:
+    score(loaded, studies, tmp_path, Options(workers=0))
+    assert same_rows(results, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".ledger", "rejected.parquet", "scores.parquet"]
+
+
+def test_scoring_again_does_nothing_twice(loaded: Package, studies: tuple[Study, ...], tmp_path: Path) -> None:
+    first = score(loaded, studies, tmp_path / "one", Options(workers=0))
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    again = score(loaded, studies, tmp_path / "two", Options(workers=0))
+    assert (first.now, again.now) == (len(studies), 0)
+    assert replace(again, now=first.now) == first
+    assert same_bytes(tmp_path / "one", tmp_path / "two")
 
 
 def test_worker_processes_change_no_byte(loaded: Package, studies: tuple[Study, ...], results: Path, tmp_path: Path) -> None:
-    done = score(loaded, studies, tmp_path, workers=2)
-    assert same_bytes(results, tmp_path)
+    done = score(loaded, studies, tmp_path, Options(workers=2))
+    assert same_rows(results, tmp_path)
     assert done.scored == len(table(results, "scores"))
     assert done.rejected == {Code.GAP: 1, Code.TRUNCATED: 1, Code.NO_INPUT: 1, Code.AMBIGUOUS: 2}
 
@@ -156,12 +173,12 @@ def test_worker_processes_change_no_byte(loaded: Package, studies: tuple[Study, 
 def test_the_size_of_a_batch_is_of_no_matter(
     loaded: Package, studies: tuple[Study, ...], results: Path, tmp_path: Path, size: int
 ) -> None:
-    score(loaded, studies, tmp_path, workers=0, batch_size=size)
+    score(loaded, studies, tmp_path, Options(workers=0, tile=size))
     one, other = table(results, "scores"), table(tmp_path, "scores")
     np.testing.assert_allclose(one["probability_pneumonia"], other["probability_pneumonia"], atol=1e-6)
     columns = ["patient_id", "study_id", "model_digest"]
     assert one[columns].equals(other[columns])
-    assert table(results, "rejected").equals(table(tmp_path, "rejected"))
+    assert table(results, "rejected").drop(columns="scored_at").equals(table(tmp_path, "rejected").drop(columns="scored_at"))
 
 
 def test_an_error_on_the_way_leaves_no_result_behind(loaded: Package, studies: tuple[Study, ...], tmp_path: Path) -> None:
@@ -170,8 +187,8 @@ def test_an_error_on_the_way_leaves_no_result_behind(loaded: Package, studies: t
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        score(loaded, studies, tmp_path, workers=0, batch_size=4, progress=fail)
-    assert list(tmp_path.iterdir()) == []
+        score(loaded, studies, tmp_path, Options(workers=0, tile=4), progress=fail)
+    assert [path.name for path in tmp_path.iterdir()] == [".ledger"]
 
 
 def test_an_error_on_the_way_leaves_the_old_result(
@@ -180,15 +197,15 @@ def test_an_error_on_the_way_leaves_the_old_result(
     def fail(_done: int, _whole: int) -> None:
         raise RuntimeError
 
-    score(loaded, studies, tmp_path, workers=0)
+    score(loaded, studies, tmp_path, Options(workers=0))
     with pytest.raises(RuntimeError):
-        score(loaded, studies[:3], tmp_path, workers=0, progress=fail)
-    assert same_bytes(results, tmp_path)
+        score(loaded, studies[:3], tmp_path, Options(workers=0), progress=fail)
+    assert same_rows(results, tmp_path)
 
 
 def test_progress_counts_every_study_once(loaded: Package, studies: tuple[Study, ...], tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
-    score(loaded, studies, tmp_path, workers=0, batch_size=5, progress=lambda done, whole: told.append((done, whole)))
+    score(loaded, studies, tmp_path, Options(workers=0, tile=5), progress=lambda done, whole: told.append((done, whole)))
     assert told[-1] == (len(studies), len(studies))
     assert len(told) > 2
 
@@ -197,7 +214,7 @@ def test_rejected_studies_alone_give_an_empty_table_of_scores(
     loaded: Package, studies: tuple[Study, ...], results: Path, tmp_path: Path
 ) -> None:
     bad = [study for study in studies if study.study_id in {NOTHING, TWICE}]
-    assert score(loaded, bad, tmp_path, workers=0).scored == 0
+    assert score(loaded, bad, tmp_path, Options(workers=0)).scored == 0
     assert len(table(tmp_path, "scores")) == 0
     assert table(tmp_path, "scores").columns.tolist() == table(results, "scores").columns.tolist()
 
@@ -206,7 +223,7 @@ def test_more_rows_than_a_row_group_are_all_written(
     loaded: Package, studies: tuple[Study, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("medmm.scoring.sinks.parquet.GROUP_ROWS", 4)
-    score(loaded, studies, tmp_path, workers=0, batch_size=3)
+    score(loaded, studies, tmp_path, Options(workers=0, tile=3))
     assert len(table(tmp_path, "scores")) + len(table(tmp_path, "rejected")) == len(studies)
     assert pq.ParquetFile(tmp_path / "scores.parquet").num_row_groups > 2
 
@@ -224,7 +241,7 @@ def test_the_stream_draws_studies_as_it_needs_them(loaded: Package, studies: tup
             drawn.append(study)
             yield study
 
-    stream = score_stream(loaded, source(), batch_size=2, workers=0)
+    stream = score_stream(loaded, source(), Options(workers=0, tile=2))
     next(stream)
     assert len(drawn) < len(studies) / 2
 
@@ -265,7 +282,7 @@ def test_a_manifest_names_some_studies_of_a_folder(loaded: Package, incoming: Pa
         found = find_studies(loaded, incoming / "monday.csv")
     finally:
         (incoming / "monday.csv").unlink()
-    score(loaded, found, tmp_path, workers=0)
+    score(loaded, found, tmp_path, Options(workers=0))
     some, whole = table(tmp_path, "scores"), table(results, "scores").set_index("study_id")
     assert len(some) > 0
     np.testing.assert_allclose(some["probability_pneumonia"], whole.loc[some["study_id"], "probability_pneumonia"], atol=1e-6)
@@ -321,8 +338,8 @@ def test_a_folder_of_images_alone_gives_the_scores_that_its_studies_table_gives(
     uid = dict(zip(given["study_id"], given["study_uid"], strict=True))
     assert {s.study_id: s.patient_id for s in found} == {uid[s.study_id]: s.patient_id for s in expected}
     assert "absent of every study" in " ".join(told)
-    score(loaded, found, tmp_path / "found", workers=0)
-    score(loaded, expected, tmp_path / "expected", workers=0)
+    score(loaded, found, tmp_path / "found", Options(workers=0))
+    score(loaded, expected, tmp_path / "expected", Options(workers=0))
     one, other = (table(tmp_path / name, "scores") for name in ("found", "expected"))
     by_uid = other.assign(study_id=other["study_id"].map(uid)).set_index("study_id")
     assert len(one) == len(other) > 5

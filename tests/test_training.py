@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -251,6 +252,15 @@ def test_a_finished_run_is_not_trained_further(tmp_path: Path, unbroken: tuple[F
     assert (tmp_path / LAST).read_bytes() == before
     assert digest_of(model) == unbroken[1]
     assert fitted == unbroken[0]
+
+
+def test_a_machine_with_slurm_trains_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "srun").write_text("#!/bin/sh\n")
+    (tmp_path / "srun").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert shutil.which("srun") == str(tmp_path / "srun")
+    fitted, _ = train(tmp_path / "run")  # a warning would be an error
+    assert fitted.epochs == EPOCHS
 
 
 def test_training_stops_after_so_many_epochs_without_a_better_loss(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from medmm.errors import DataError
 from medmm.evaluation.decision import choose_thresholds
 from medmm.evaluation.recalibration import choose_recalibration
 from medmm.evaluation.tasks import has_both
+from medmm.exact import SIZES, exact_tile
 from medmm.fusion.late import Late
 from medmm.losses import make_loss
 from medmm.model import DiagnosisModel
@@ -225,7 +226,10 @@ def _speak(cohort: Cohort, model: DiagnosisModel, prepared: Mapping[str, Prepare
         references = fit_references(
             config.evaluation, task, learners, validation, chosen, numbers, cohort.target[list(taught)], config.training.seed
         )
-        package = replace(package, references=references)
+        some = next(
+            iter(Batches(cohort.prepared, taught[: SIZES[0]], None, SIZES[0]))
+        )  # as scoring sees them: no kept features
+        package = replace(package, references=references, tile=exact_tile(model, some))
     rows = cohort.split["test"]
     said = predict(model, Batches(prepared, rows, None, batch_size), subsets(sorted(everything)))
     logits, present, conflict = said.logits, said.present, said.conflict

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from medmm.package import Package, load_package
 from medmm.registry import fetched
-from medmm.scoring.engine import Scored, score
+from medmm.scoring.engine import Options
+from medmm.scoring.run import Scored, score
 from medmm.scoring.studies import find_studies, open_incoming
 from medmm.scoring.violations import write_violations
 from medmm.training.tracking import TrackingSettings
@@ -27,7 +28,7 @@ def score_studies(
         package = load_package(folder)
     found = _find(package, studies, out, screen)
     with screen.step("scoring") as step:
-        return score(package, found, out, workers=workers, progress=step)
+        return score(package, found, out, Options(workers=workers), progress=step)
 
 
 def _find(package: Package, place: Path, out: Path, screen: Screen) -> tuple[Study, ...]:

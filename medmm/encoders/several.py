@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from medmm.tiles import in_tiles
 from medmm.types import Tokens
 
 THERE = "there"
@@ -38,10 +39,10 @@ class Several(nn.Module):
     def forward(self, fields: Mapping[str, torch.Tensor]) -> Tokens:
         """Give a token a piece; one that is not there is masked and never reaches the network."""
         real = fields[THERE] > 0 if THERE in fields else (fields["mask"] > 0).any(2)  # (B, P)
-        own = {name: values for name, values in fields.items() if name != THERE and values.shape[:2] == real.shape}
-        inner: Tokens = self.network({name: values[real] for name, values in own.items()})  # (R, N, D)
-        score = self.score(inner.values)[..., 0].masked_fill(~inner.mask, -torch.inf)
-        pooled = (score.softmax(1)[..., None] * inner.values).sum(1)  # (R, D)
+        own = {name: values[real] for name, values in fields.items() if name != THERE and values.shape[:2] == real.shape}
+        # Not in training, as many pieces at once as there are studies: what is said of one then hangs on no other's number.
+        pooled = self._pieces(own).values if self.training else in_tiles(self._pieces, own, len(real)).values
+        pooled = pooled[:, 0]  # (R, D)
         if self.place is not None:
             pooled = pooled + self.place.expand(len(real), -1, -1)[real]
         values = pooled.new_zeros(*real.shape, pooled.shape[1])
@@ -50,3 +51,10 @@ class Several(nn.Module):
             weight = self.weigh(values)[..., 0].masked_fill(~real, -torch.inf).softmax(1)  # (B, P)
             values = values * (weight * real.sum(1, keepdim=True))[..., None]
         return Tokens(values, real)  # (B, P, D)
+
+    def _pieces(self, fields: Mapping[str, torch.Tensor]) -> Tokens:
+        """Give one token (R, 1, D) a piece."""
+        inner: Tokens = self.network(fields)  # (R, N, D)
+        score = self.score(inner.values)[..., 0].masked_fill(~inner.mask, -torch.inf)
+        pooled = (score.softmax(1)[..., None] * inner.values).sum(1, keepdim=True)
+        return Tokens(pooled, inner.mask.any(1, keepdim=True))

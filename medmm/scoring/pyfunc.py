@@ -10,7 +10,7 @@ from medmm.cohort.studies import Sources, read_studies
 from medmm.errors import DataError
 from medmm.inputs import gather
 from medmm.package import Package, load_package
-from medmm.scoring.engine import score_stream
+from medmm.scoring.engine import Options, score_stream
 from medmm.scoring.results import scored
 
 
@@ -40,12 +40,8 @@ class StudyModel:
             raise DataError("a cell of the studies table is no text: read the table with dtype=str, keep_default_na=False")
         sources = Sources.open(settings, model_input)
         studies = gather(self.package.inputs, sources, read_studies(sources, None))
-        rows = [
-            row
-            for pair in score_stream(self.package, studies, workers=int(options["workers"]))
-            for part in pair
-            for row in part
-        ]
+        stream = score_stream(self.package, studies, Options(workers=int(options["workers"])))
+        rows = [outcome.row for outcomes in stream for outcome in outcomes]
         columns = [*scored(self.package).names, "code", "reason"]
         place = {study.study_id: study.row for study in studies}
         rows.sort(key=lambda row: int(str(row.get("row", place[str(row["study_id"])]))))

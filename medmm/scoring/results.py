@@ -1,12 +1,20 @@
-"""The columns of the results. Nothing in them depends on the time or the machine, so scoring again gives the same bytes."""
+"""The columns of the results, and the digest of their rows. But for `scored_at` nothing in them depends on the time."""
+
+import hashlib
+import json
+from collections.abc import Iterable
 
 import pyarrow as pa
 
 from medmm.evaluation.answers import answer_columns
 from medmm.package import Package
 from medmm.rules.trace import RULES, TRACE
+from medmm.scoring.sinks.base import Row
 
 TYPES = {"double": pa.float64(), "boolean": pa.bool_(), "string": pa.string()}
+
+SCORED_AT = "scored_at"
+"""Column of the time (UTC) at which a study ended; the only one that another scoring of the same study changes."""
 
 REJECTED = pa.schema(
     [
@@ -16,6 +24,7 @@ REJECTED = pa.schema(
         ("code", pa.string()),
         ("reason", pa.string()),
         ("model_digest", pa.string()),
+        (SCORED_AT, pa.string()),
     ]
 )
 """Columns of a rejected study."""
@@ -53,6 +62,7 @@ def scored(package: Package) -> pa.Schema:
             ("conflict", pa.float64()),  # between the inputs, in [0, 1]; null where the fusion cannot tell
             *((name, pa.list_(pa.string())) for name in TRACE if package.rules),
             ("model_digest", pa.string()),
+            (SCORED_AT, pa.string()),
         ]
     )
 
@@ -60,3 +70,15 @@ def scored(package: Package) -> pa.Schema:
 def rejected(package: Package) -> pa.Schema:
     """Give the columns of a rejected study; of a model with rules also the rules that fired before the model."""
     return REJECTED.append(pa.field(RULES, pa.list_(pa.string()))) if package.rules else REJECTED
+
+
+def digest_of(rows: Iterable[Row]) -> str:
+    """Give the SHA-256 of rows in any order, without the time: two scorings that say the same have the same.
+
+    Each row is hashed by itself and the hashes are added up, so no row is kept; a row that stands there twice changes the sum.
+    """
+    total = 0
+    for row in rows:
+        text = json.dumps({name: cell for name, cell in row.items() if name != SCORED_AT}, sort_keys=True)
+        total += int.from_bytes(hashlib.sha256(text.encode()).digest())
+    return hashlib.sha256(total.to_bytes(64)).hexdigest()

@@ -11,6 +11,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from medmm.dataset.batches import Batches
@@ -111,7 +112,7 @@ def _trainer(settings: LoopSettings, folder: Path, report: Callable[[int, Mappin
         max_epochs=settings.epochs,
         gradient_clip_val=settings.gradient_clip,
         callbacks=[EarlyStopping("validation_loss", patience=settings.patience), best, _Report(report), last],
-        plugins=[SafeCheckpoints()],
+        plugins=[SafeCheckpoints(), LightningEnvironment()],  # one process, also where SLURM is installed
         logger=False,
         enable_model_summary=False,
         enable_progress_bar=False,
@@ -125,6 +126,7 @@ def _fit(trainer: L.Trainer, learner: Learner, batches: Batches, validation: Bat
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)  # Lightning's own use of torch
+            warnings.filterwarnings("ignore", message=".*srun.*")  # SLURM is installed; one process needs nothing of it
             warnings.filterwarnings("ignore", message=".*exists and is not empty")  # a resumed run's own checkpoints
             trainer.fit(learner, batches, validation, ckpt_path=str(last) if last.exists() else None)
     except SystemExit:  # Lightning turns an interrupt into an exit, and leaves the signal ignored

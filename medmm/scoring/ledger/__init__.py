@@ -1,0 +1,1 @@
+"""What has been scored, kept so that nothing is lost, doubled or mixed whatever is killed."""

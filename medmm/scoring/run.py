@@ -1,0 +1,275 @@
+"""A scoring from beginning to end: what the ledger lacks is scored, kept at once, and written out as results."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from medmm.dataset.cache import Progress
+from medmm.errors import Code, DataError, Rejected
+from medmm.package import Package
+from medmm.rules.trace import fired_of
+from medmm.scoring.engine import Options, score_stream
+from medmm.scoring.identity import Named, keys_of, study_digest
+from medmm.scoring.ledger.base import Entry, Ledger
+from medmm.scoring.ledger.sqlite import SqliteLedger
+from medmm.scoring.results import digest_of, rejected, scored
+from medmm.scoring.rows import Outcome, reject
+from medmm.scoring.sinks import SINKS
+from medmm.scoring.sinks.base import Row
+from medmm.types import Study
+
+AT_ONCE = 32
+"""Studies that a scorer claims at a time: few enough that another finds work too, and that a kill costs a second."""
+
+POLL_SECONDS = 0.2
+"""Between two looks at whether another scorer has ended its studies, or died."""
+
+READINGS = 3
+"""How often a study whose files change while they are read is read before it is rejected."""
+
+FIRST = 200
+MOST_REJECTED = 0.2
+"""A scoring ends where more than this share of its first studies is rejected: the export is broken, or another model's."""
+
+
+NOBODY = Study(0, "", "")
+"""Any study, for the words by which a row is named."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the results hold, of this scoring and of earlier ones of the same model in the same folder.
+
+    Attributes:
+        scored: Studies with a row in `scores`.
+        rejected: Studies with a row in `rejected`, by code.
+        fired: Rule -> studies for which it fired.
+        now: Studies that ended in this scoring, not in an earlier one or with another scorer.
+        digest: Of all rows but for the time; two scorings that say the same have the same.
+    """
+
+    scored: int
+    rejected: Mapping[Code, int]
+    fired: Mapping[str, int]
+    now: int
+    digest: str
+
+
+class Scorer:
+    """Scores studies into an output folder, each exactly once, however often and by however many it is asked for.
+
+    Args:
+        package: The model.
+        out: The output folder.
+        options: How the engine works.
+        sink: Format of the results.
+        ledger: Where rows are kept; SQLite in the output folder where left out.
+        stops: Whether to end where many of the first studies are rejected.
+    """
+
+    def __init__(
+        self,
+        package: Package,
+        out: Path,
+        options: Options | None = None,
+        *,
+        sink: str = "parquet",
+        ledger: Ledger | None = None,
+        stops: bool = True,
+    ) -> None:
+        self._sink = SINKS.pick(sink)
+        self._package = package
+        self._out = out
+        self._options = options or Options()
+        self._ledger = ledger or SqliteLedger(out, package.digest)
+        self._stops = stops
+        self._ended = 0
+        self._refused: list[Rejected] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, reason: BaseException | None, trace: TracebackType | None) -> None:
+        self._ledger.close()
+
+    def round(self, studies: Sequence[Study], progress: Progress | None = None) -> None:
+        """Score those of the studies that have no row yet; wait for those that another scorer has.
+
+        Args:
+            studies: Gathered, from `find_studies`.
+            progress: Told how many of them are done.
+
+        Raises:
+            DataError: Most of the first studies are rejected.
+        """
+        left = [_Asked(study, key) for study, key in zip(studies, keys_of(studies), strict=True)]
+        while left:
+            work = _Pass(self._ledger, left)
+            for outcomes in score_stream(self._package, work.studies(), self._options):
+                self._keep(work, outcomes)
+                if progress is not None:
+                    progress(len(studies) - work.undone, len(studies))
+            left = [*work.others, *work.changed]
+            if progress is not None:
+                progress(len(studies) - len(left), len(studies))
+            if left:
+                time.sleep(POLL_SECONDS)
+
+    def export(self) -> Scored:
+        """Write the results `scores` and `rejected` from the ledger, and say what they hold.
+
+        Raises:
+            DataError: Another model has taken over the folder; its scorer writes the results.
+        """
+        counts: Counter[Code] = Counter()
+        fired: Counter[str] = Counter({rule.name: 0 for rule in self._package.rules})
+        total = 0
+        schemas = {"scores": scored(self._package), "rejected": rejected(self._package)}
+
+        def told(rows: Iterator[tuple[int, Row]]) -> Iterator[Row]:
+            nonlocal total
+            for number, row in rows:
+                total += 1
+                fired.update(fired_of(row))
+                if "code" in row:
+                    counts[Code(str(row["code"]))] += 1
+                yield _renumbered(row, number)
+
+        with self._ledger.exporting() as ours:
+            if not ours:
+                raise DataError("another model has taken over this output folder: give each model its own --out")
+
+            sums = []
+            for name, schema in schemas.items():
+                with self._sink.open(self._out, name, schema) as file:
+                    sums.append(digest_of(_passed_on(told(self._ledger.rows(rejected=name == "rejected")), file.write)))
+        return Scored(total - counts.total(), dict(counts), dict(fired), self._ended, digest_of([{"digests": sums}]))
+
+    def _keep(self, work: "_Pass", outcomes: Sequence[Outcome]) -> None:
+        """Commit outcomes; a study that changed while it was read is read again."""
+        entries = []
+        for outcome in outcomes:
+            asked, held = work.held.pop(outcome.study.row)
+            if study_digest(asked.study) != held.digest:
+                asked.readings += 1
+                if asked.readings < READINGS:
+                    work.changed.append(asked)
+                    continue
+                outcome = reject(asked.study, still_changing(asked.study), self._package)  # noqa: PLW2901
+            entries.append(Entry(held, outcome.row, outcome.reason is not None))
+            work.undone -= 1
+            self._watch(outcome.reason)
+        self._ledger.commit(entries)
+        if self._stops and self._ended >= FIRST and len(self._refused) > MOST_REJECTED * FIRST:
+            raise self._broken()
+
+    def _watch(self, reason: Rejected | None) -> None:
+        """Count a study that has ended, and remember why the first ones were rejected."""
+        self._ended += 1
+        if self._ended <= FIRST and reason is not None:
+            self._refused.append(reason)
+
+    def _broken(self) -> DataError:
+        codes = Counter(reason.code for reason in self._refused)
+        code, count = codes.most_common(1)[0]
+        example = next(reason for reason in self._refused if reason.code is code)
+        return DataError(
+            f"{len(self._refused)} of the first {FIRST} studies were rejected, most of them ({count}) like this: {example}; "
+            "what was scored is kept: mend the export, or go on all the same with --accept-rejects"
+        )
+
+
+def still_changing(study: Study) -> Rejected:
+    """Give the reason to reject a study whose files change whenever they are read."""
+    return Rejected(
+        Code.CHANGING,
+        study.key,
+        "files that changed while they were read",
+        "files at rest",
+        "score again when the export is complete",
+    )
+
+
+@dataclass
+class _Asked:
+    """A study that is to end in a row.
+
+    Attributes:
+        readings: How often it changed while it was read.
+    """
+
+    study: Study
+    key: str
+    readings: int = 0
+
+
+class _Pass:
+    """One walk over studies that have no row, as far as this scorer knows.
+
+    Attributes:
+        held: Number of a study -> it, and the name by which it was claimed, until it ends.
+        others: What another scorer has.
+        changed: What has to be read again.
+        undone: How many of the studies have no row yet.
+    """
+
+    def __init__(self, ledger: Ledger, studies: Sequence[_Asked]) -> None:
+        self._ledger = ledger
+        self._studies = studies
+        self.held: dict[int, tuple[_Asked, Named]] = {}
+        self.others: list[_Asked] = []
+        self.changed: list[_Asked] = []
+        self.undone = len(studies)
+
+    def studies(self) -> Iterator[Study]:
+        """Claim studies as they are drawn, and give those that were free."""
+        for at in range(0, len(self._studies), AT_ONCE):
+            some = {one.key: one for one in self._studies[at : at + AT_ONCE]}
+            claimed = self._ledger.claim([Named(one.study, key, study_digest(one.study)) for key, one in some.items()])
+            self.undone -= claimed.done
+            self.others += [some[one.key] for one in claimed.others]
+            self.held |= {one.study.row: (some[one.key], one) for one in claimed.mine}
+            yield from (one.study for one in claimed.mine)
+
+
+def _passed_on(rows: Iterator[Row], write: Callable[[Sequence[Row]], None]) -> Iterator[Row]:
+    """Give rows as they are written."""
+    for row in rows:
+        write([row])
+        yield row
+
+
+def _renumbered(row: Row, number: int) -> Row:
+    """Give a row of `rejected` with the number that its study has now; that of a scored study has none."""
+    if "row" not in row or row["row"] == number:
+        return row
+    known = replace(NOBODY, row=int(str(row["row"]))).key
+    return {**row, "row": number, "reason": str(row["reason"]).replace(known, replace(NOBODY, row=number).key)}
+
+
+def score(
+    package: Package,
+    studies: Sequence[Study],
+    out: Path,
+    options: Options | None = None,
+    *,
+    sink: str = "parquet",
+    progress: Progress | None = None,
+) -> Scored:
+    """Score studies into the results `scores` and `rejected` of a folder; what stands there of this model is not done again.
+
+    Args:
+        package: The model.
+        studies: Gathered, from `find_studies`.
+        out: Folder of the results.
+        options: How the engine works.
+        sink: Format of the results.
+        progress: Told how many studies are done.
+    """
+    with Scorer(package, out, options, sink=sink) as scorer:
+        scorer.round(studies, progress)
+        return scorer.export()
