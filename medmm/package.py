@@ -28,6 +28,7 @@ from medmm.golden import SAMPLES, Golden, check_golden, make_golden
 from medmm.golden import pack as pack_golden
 from medmm.golden import unpack as unpack_golden
 from medmm.inputs import Inputs, open_inputs
+from medmm.inputs.base import Fields
 from medmm.losses import make_loss
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.predict import predict
@@ -38,6 +39,7 @@ from medmm.rules.words import in_words
 from medmm.sealed import Sealed, opened, plain_json, seal
 from medmm.settings import Plain
 from medmm.signature import SIGNATURE, check_signature
+from medmm.tiles import filled_batch
 from medmm.types import Array, Batch, Study
 
 FORMAT = 6
@@ -76,9 +78,9 @@ class Package:
         rules: Clinical rules; what they do before and after the model is part of its answer.
         calibration: What is done to probabilities after the temperature.
         references: What is known of training and validation studies; None for a model that makes no decisions.
-        tile: Studies that the network sees at once at scoring, in which it is exact (`medmm.exact`).
         golden: Samples with the answers of the machine that saved it; None before it is saved.
         golden_of: Digest of the model that gave these answers.
+        tile: Studies that the network sees at once at scoring, in which it is exact (`medmm.exact`).
     """
 
     name: str
@@ -94,9 +96,9 @@ class Package:
     rules: tuple[Rule, ...] = ()
     calibration: Recalibration = field(default_factory=Recalibration)
     references: References | None = None
-    tile: int = 1
     golden: Golden | None = None
     golden_of: str = ""
+    tile: int = 1
 
     @torch.no_grad()
     def answer(self, logits: Array) -> Array:
@@ -115,13 +117,17 @@ class Package:
         for one in prepared:
             if isinstance(one, Rejected):
                 raise one
-        names = sorted(self.inputs)
-        found = {name: [one.get(name) for one in prepared if not isinstance(one, Rejected)] for name in names}
-        present = {name: torch.tensor([fields is not None for fields in own]) for name, own in found.items()}
-        batch = Batch({name: stack(own) for name, own in found.items()}, present, None, torch.arange(len(studies)))
-        everything = frozenset(names)
-        logits = predict(self.model, [batch], [everything]).logits[everything]
+        kept = [one for one in prepared if not isinstance(one, Rejected)]
+        everything = frozenset(self.inputs)
+        tiles = [filled_batch(self._batch(kept[at : at + self.tile]), self.tile) for at in range(0, len(kept), self.tile)]
+        logits = predict(self.model, tiles, [everything], tile=self.tile).logits[everything]
+        logits = logits[: len(kept)]  # only the last tile was filled up
         return logits, self.answer(logits)
+
+    def _batch(self, prepared: Sequence[Mapping[str, Fields]]) -> Batch:
+        found = {name: [one.get(name) for one in prepared] for name in sorted(self.inputs)}
+        present = {name: torch.tensor([fields is not None for fields in own]) for name, own in found.items()}
+        return Batch({name: stack(own) for name, own in found.items()}, present, None, torch.arange(len(prepared)))
 
     def check_golden(self, tolerance: float | None = None) -> float:
         """Let this machine answer the golden samples as `say` does, and give the largest difference.
@@ -162,7 +168,7 @@ def save_package(package: Package, folder: Path) -> str:
     own = digest([digest(weights), settings, state])
     golden = package.golden
     if golden is None or package.golden_of != own:
-        golden = make_golden(package.inputs, package.say)
+        golden = _made_golden(package)
     samples, said = pack_golden(golden)
     with writing_folder(folder) as temporary:
         write_bytes(temporary / WEIGHTS, weights)
@@ -176,6 +182,16 @@ def save_package(package: Package, folder: Path) -> str:
         write_json(temporary / GOLDEN_FACTS, {"of": own, **said})
         whole = seal(temporary, FILES)
     return whole
+
+
+def _made_golden(package: Package) -> Golden:
+    """Make golden samples on the CPU, whatever the model was trained on: every machine has one, and it rounds as others do."""
+    device = next(package.model.parameters()).device
+    package.model.cpu()
+    try:
+        return make_golden(package.inputs, package.say)
+    finally:
+        package.model.to(device)
 
 
 def verify_package(folder: Path) -> str:
@@ -272,7 +288,7 @@ def _package(sealed: Sealed) -> Package:
         facts=_read(sealed, FACTS),
         digest=sealed.digest,
         references=references,
-        tile=_tile(settings["tile"]),
+        tile=_tile(settings),
     )
     outputs = model.head.out_features
     answers = package.answer(np.zeros((1, outputs))).shape[1]
@@ -297,10 +313,11 @@ def _read(sealed: Sealed, name: str) -> Plain:
     return plain
 
 
-def _tile(value: Plain) -> int:
-    if value not in SIZES:
-        raise DataError(f"the tile of the package is none of {', '.join(map(str, SIZES))}: {REPAIR}")
-    return int(value)
+def _tile(settings: Plain) -> int:
+    tile = settings["tile"] if settings["format"] == FORMAT else 1  # in which every network is exact
+    if type(tile) is not int or tile not in SIZES:
+        raise DataError(f"the package has tiles of {str(tile)[:20]} studies, one of {SIZES} is expected: {REPAIR}")
+    return tile
 
 
 def _within(value: Plain, low: float, high: float) -> float:

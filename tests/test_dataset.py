@@ -86,6 +86,9 @@ class Echo(Input[str]):
         letters = np.frombuffer(raw.ljust(8)[:8].encode(), np.uint8) * self.settings.factor
         return {"letters": letters.astype(np.float16), "length": np.array([len(raw)], np.int32)}
 
+    def example(self, rng: np.random.Generator, folder: Path) -> Evidence:
+        raise NotImplementedError
+
     def encoder(self, width: int) -> nn.Module:
         raise NotImplementedError
 

@@ -24,6 +24,7 @@ from transformers import (
 )
 
 from medmm.encoders.adapted import Adapted
+from medmm.encoders.huggingface import build_backbone
 from medmm.encoders.huggingface_image import HuggingFaceImage
 from medmm.encoders.huggingface_text import HuggingFaceText
 from medmm.errors import ConfigError
@@ -267,3 +268,38 @@ def test_a_real_model_knows_that_two_words_are_close(tmp_path: Path) -> None:
     near = torch.cosine_similarity(mean("pneumonia"), mean("lung infection"), dim=0)
     far = torch.cosine_similarity(mean("pneumonia"), mean("ankle fracture"), dim=0)
     assert near > far + 0.1
+
+
+def test_an_architecture_brings_neither_code_nor_kernels_along() -> None:
+    foreign = {
+        "auto_map": {"AutoModel": "planted.Model"},
+        "attn_implementation": "planted/kernel",
+        "_attn_implementation": "planted/kernel",
+        "_attn_implementation_internal": "planted/kernel",
+        "experts_implementation": "planted/kernel",
+        "trust_remote_code": True,
+    }
+    plain = {**ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16).to_dict(), **foreign}
+    network = build_backbone(plain)
+    assert isinstance(network, ViTModel)
+    assert network.config._attn_implementation in {"sdpa", "eager"}
+    assert not hasattr(network.config, "auto_map")
+
+
+@pytest.mark.parametrize("name", ["use_pretrained_backbone", "use_timm_backbone", "quantization_config"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_an_architecture_that_would_fetch_something_is_refused(name: str, nested: bool) -> None:
+    asks = {name: {"bits": 4} if name == "quantization_config" else True}
+    with pytest.raises(ConfigError, match=name):
+        build_backbone({"model_type": "vit", **({"text_config": asks} if nested else asks)})
+
+
+def test_only_what_names_nothing_outside_the_package_is_portable(tmp_path: Path) -> None:
+    settings = HuggingFaceImage(model=tiny_vit(tmp_path / "vit"))
+    assert not settings.is_portable()
+    assert settings.portable().is_portable()
+    assert not settings.portable().model_copy(update={"architecture": None}).is_portable()
+    assert not settings.portable().model_copy(update={"model": "somebody/model"}).is_portable()
+    text = HuggingFaceText(model="/models/bert")
+    assert not text.is_portable()
+    assert text.portable().is_portable()

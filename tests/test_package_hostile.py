@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import Hospital
 from safetensors.torch import load, save
 
 from medmm import package as module
-from medmm.errors import DataError
+from medmm import start
+from medmm.errors import ConfigError, DataError
 from medmm.files import digest_file, json_text
 from medmm.package import FACTS, FILES, GOLDEN, GOLDEN_FACTS, SETTINGS, STATE, WEIGHTS, load_package
 from medmm.sealed import MANIFEST, seal
@@ -180,6 +182,35 @@ def test_a_signature_that_is_no_file_is_refused(copy: Path, way: str, no_loading
         load_package(copy)
 
 
+def test_weights_that_are_no_numbers_are_refused_as_they_are_loaded(copy: Path) -> None:
+    nan_weight(copy)
+    seal(copy, FILES)
+    with pytest.raises(DataError, match=r"the weights head\.weight of the package hold NaN"):
+        load_package(copy)
+
+
+def test_encoders_to_start_from_are_held_to_the_same(hospital: Hospital, tmp_path: Path) -> None:
+    inputs = {"chest": hospital.inputs["chest"]}
+    weights = {"chest": dict(inputs["chest"].encoder(16).state_dict())}
+    harms: dict[str, Callable[[Path], object]] = {
+        "a file": setting("inputs", "chest", "encoder", "weights", value="/etc/passwd", name=start.SETTINGS),
+        "a class": setting("inputs", "chest", "kind", value="os.system", name=start.SETTINGS),
+        "a pickle": pickled(start.WEIGHTS),
+        "depth": content(start.FACTS, DEEP),
+        "nothing": setting("inputs", value=None, name=start.SETTINGS),
+    }
+    for number, harm in enumerate(harms.values()):
+        folder = tmp_path / str(number)
+        start.save_start(start.Start("x", 16, inputs, weights, {}), folder)
+        assert start.load_start(folder).width == 16
+        harm(folder)
+        seal(folder, start.FILES)
+        with pytest.raises((DataError, ConfigError)) as caught:
+            start.load_start(folder)
+        assert len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "ran").exists()
+
+
 # What follows is sealed anew by whoever made it: every digest fits.
 
 
@@ -211,8 +242,8 @@ def put(*keys: str | int, value: object) -> Callable[[Any], Any]:
     return turn
 
 
-def setting(*keys: str | int, value: object) -> Callable[[Path], None]:
-    return lambda folder: change(folder, SETTINGS, put(*keys, value=value))
+def setting(*keys: str | int, value: object, name: str = SETTINGS) -> Callable[[Path], None]:
+    return lambda folder: change(folder, name, put(*keys, value=value))
 
 
 def state(*keys: str | int, value: object) -> Callable[[Path], None]:
@@ -332,6 +363,8 @@ HOSTILE: dict[str, Callable[[Path], None]] = {
         (folder / SETTINGS).write_text((folder / SETTINGS).read_text().replace('"temperature": 1.5', '"temperature": 1e999'))
         and None
     ),
+    "a tile is beyond memory": setting("tile", value=10**9),
+    "a tile is nothing": setting("tile", value=0),
     "thresholds are words": setting("thresholds", value=["x"]),
     "thresholds are many": setting("thresholds", value=[0.5] * 1000),
     "weights of this machine are named": setting("inputs", "chest", "encoder", "weights", value="/etc/passwd"),
