@@ -4,6 +4,7 @@ No pickle, no code: the folder is checked before anything in it is read, and set
 """
 
 import json
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,19 +16,23 @@ from safetensors.torch import load, save
 from medmm import __version__
 from medmm.cohort.studies import CohortSettings
 from medmm.cohort.target import TargetSettings
+from medmm.doubts import doubt_cells, doubt_columns
 from medmm.errors import DataError
+from medmm.evaluation.answers import Kind
+from medmm.evaluation.novelty import Embedded
 from medmm.evaluation.recalibration import Recalibration
 from medmm.files import write_bytes, write_json, write_text, writing_folder
 from medmm.inputs import INPUTS, Inputs
+from medmm.intended_use import IntendedUse, read_intended_use
 from medmm.losses import make_loss
 from medmm.model import DiagnosisModel, ModelSettings
-from medmm.references import References, pack, unpack
+from medmm.references import Cell, References, pack, unpack
 from medmm.rules.book import Rulebook, bind_rules
 from medmm.rules.settings import Rule
 from medmm.rules.words import in_words
 from medmm.sealed import seal, verify
 from medmm.settings import Plain
-from medmm.types import Array
+from medmm.types import Array, Study
 
 FORMAT = 6
 WEIGHTS = "weights.safetensors"
@@ -58,6 +63,7 @@ class Package:
         rules: Clinical rules; what they do before and after the model is part of its answer.
         calibration: What is done to probabilities after the temperature.
         references: What is known of training and validation studies; None for a model that makes no decisions.
+        intended: On which studies it may be relied on; None for a model that makes no decisions.
         tile: Studies that the network sees at once at scoring, in which it is exact (`medmm.exact`).
     """
 
@@ -74,6 +80,7 @@ class Package:
     rules: tuple[Rule, ...] = ()
     calibration: Recalibration = field(default_factory=Recalibration)
     references: References | None = None
+    intended: IntendedUse | None = None
     tile: int = 1
 
     @torch.no_grad()
@@ -86,6 +93,14 @@ class Package:
     def rulebook(self) -> Rulebook:
         """Give the rules, bound to the inputs and the target."""
         return bind_rules(self.rules, {name: one.settings for name, one in self.inputs.items()}, self.cohort, self.target)
+
+    def doubt_columns(self) -> dict[str, Kind]:
+        """Give the columns of what is said of a study beside its answer, and their types."""
+        return doubt_columns(self.references, self.intended, self.target)
+
+    def doubts(self, studies: Sequence[Study], answers: Array, said: Embedded) -> dict[str, list[Cell]]:
+        """Give the cells (S,) of each of these columns for S studies: their answers (S, C) as given, what the model says."""
+        return doubt_cells(self.references, self.intended, self.target, studies, answers, said)
 
 
 def save_package(package: Package, folder: Path) -> str:
@@ -101,6 +116,7 @@ def save_package(package: Package, folder: Path) -> str:
         "temperature": package.temperature,
         "calibration": package.calibration.model_dump(mode="json"),
         "thresholds": list(package.thresholds),
+        "intended": None if package.intended is None else package.intended.model_dump(mode="json"),
         "tile": package.tile,
         "rules": [rule.model_dump(mode="json") for rule in package.rules],
     }
@@ -161,6 +177,7 @@ def load_package(folder: Path) -> Package:
         facts=json.loads((folder / FACTS).read_text(encoding="utf-8")),
         digest=whole,
         references=references,
+        intended=read_intended_use(settings.get("intended"), list(inputs)),
         tile=int(settings["tile"]),
     )
 
@@ -184,6 +201,7 @@ def card_text(package: Package) -> str:
         lines.append(
             f"- prediction sets at the level {sets.level:g}, from {sets.studies} validation studies of {sets.patients} patients"
         )
+    lines += [f"- {one}" for one in (package.intended.told() if package.intended is not None else ())]
     for part, counts in facts.get("cohort", {}).items():
         lines.append(f"- {part}: {counts['studies']} studies of {counts['patients']} patients")
     for name, why in facts.get("proof", {}).get("waived", {}).items():

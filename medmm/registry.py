@@ -132,11 +132,11 @@ def _signature(package: Package) -> "ModelSignature":
     cohort = package.cohort
     columns = [cohort.patient, cohort.study, *([cohort.time] if cohort.time else [])]
     columns += [name for one in package.inputs.values() for name in one.study_columns(cohort)]
-    optional = [name for name in package.rulebook().study_columns() if name not in columns]
+    age = () if package.intended is None or package.intended.age_column is None else (package.intended.age_column,)
+    optional = [name for name in dict.fromkeys((*package.rulebook().study_columns(), *age)) if name not in columns]
     outputs = [ColSpec("string", "patient_id"), ColSpec("string", "study_id")]
     outputs += [ColSpec(kind, name) for name, kind in answer_columns(package.target).items()]
-    if package.references is not None:
-        outputs += [ColSpec(kind, name, required=False) for name, kind in package.references.columns(package.target).items()]
+    outputs += [ColSpec(kind, name, required=False) for name, kind in package.doubt_columns().items()]
     outputs += [ColSpec("double", f"raw_probability_{name}") for name in package.target.names if package.rulebook().moves]
     outputs += [ColSpec(Array(DataType.string), name) for name in ("inputs", *(TRACE if package.rules else ()))]
     outputs += [ColSpec("string", "model_digest"), ColSpec("string", "scored_at")]

@@ -58,11 +58,12 @@ def score_tile(
     batch = tile_of(package, [prepared for _, prepared in studies], tile)
     said = predict(package.model, [batch], [everything], tile=tile)
     raw = package.answer(said.logits[everything])  # (T, C)
-    copies = [studies[-1][0]] * (tile - len(studies))
-    answers, fired = book.answers([*(study for study, _ in studies), *copies], raw)  # (T, C)
-    cells: dict[str, Sequence[Cell]] = {**answer_cells(package.target, answers, package.thresholds)}
-    if package.references is not None:
-        cells |= package.references.cells(package.target, answers, said)
+    filled = [*(study for study, _ in studies), *[studies[-1][0]] * (tile - len(studies))]
+    answers, fired = book.answers(filled, raw)  # (T, C)
+    cells: dict[str, Sequence[Cell]] = {
+        **answer_cells(package.target, answers, package.thresholds),
+        **package.doubts(filled, answers, said),
+    }
     scored_at = now()
     return [
         Outcome(
