@@ -19,6 +19,7 @@ from medmm.evaluation.settings import EvaluationSettings
 from medmm.files import is_safe_name
 from medmm.inputs import INPUTS
 from medmm.inputs.base import InputSettings
+from medmm.intended_limits import IntendedUseSettings
 from medmm.losses import make_loss
 from medmm.model import ModelSettings, suited_fusion
 from medmm.rules.book import Rulebook, bind_rules
@@ -67,6 +68,9 @@ class RunConfig(Settings):
 
     pretraining: PretrainingSettings = PretrainingSettings()
     """What `medmm pretrain` does."""
+
+    intended_use: IntendedUseSettings = IntendedUseSettings()
+    """For which studies the model is made; what is not stated is learned from the training studies."""
 
     evaluation: EvaluationSettings = EvaluationSettings()
     """How the run is judged."""
@@ -130,6 +134,18 @@ class RunConfig(Settings):
             raise ValueError(
                 f"cohort.subgroups names {min(named)!r}, which is the target: show results by what is not predicted"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _intended_use_is_of_the_inputs(self) -> Self:
+        intended = self.intended_use
+        for name in intended.images:
+            if name not in self.inputs or self.inputs[name].kind != "image":
+                raise ValueError(f"intended_use.images: {name!r} is no image input of the run")
+        if strangers := sorted({name for some in intended.may_lack or () for name in some} - set(self.inputs)):
+            raise ValueError(f"intended_use.may_lack: {strangers[0]!r} is no input of the run")
+        if intended.age_column in self.target.columns:
+            raise ValueError(f"intended_use.age_column names {intended.age_column!r}, which is the target: leave it out")
         return self
 
     @model_validator(mode="after")

@@ -20,7 +20,10 @@ from medmm.cohort.studies import CohortSettings
 from medmm.cohort.target import TargetSettings
 from medmm.dataset.batches import stack
 from medmm.dataset.decode import prepare_study
+from medmm.doubts import doubt_cells, doubt_columns
 from medmm.errors import DataError, MedmmError, Rejected
+from medmm.evaluation.answers import Kind
+from medmm.evaluation.novelty import Embedded
 from medmm.evaluation.recalibration import Recalibration
 from medmm.exact import SIZES
 from medmm.files import digest, write_bytes, write_json, write_text, writing_folder
@@ -29,10 +32,11 @@ from medmm.golden import pack as pack_golden
 from medmm.golden import unpack as unpack_golden
 from medmm.inputs import Inputs, open_inputs
 from medmm.inputs.base import Fields
+from medmm.intended_use import IntendedUse, read_intended_use
 from medmm.losses import make_loss
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.predict import predict
-from medmm.references import References, pack, unpack
+from medmm.references import Cell, References, pack, unpack
 from medmm.rules.book import Rulebook, bind_rules
 from medmm.rules.settings import Rule
 from medmm.rules.words import in_words
@@ -80,6 +84,7 @@ class Package:
         references: What is known of training and validation studies; None for a model that makes no decisions.
         golden: Samples with the answers of the machine that saved it; None before it is saved.
         golden_of: Digest of the model that gave these answers.
+        intended: On which studies it may be relied on; None for a model that makes no decisions.
         tile: Studies that the network sees at once at scoring, in which it is exact (`medmm.exact`).
     """
 
@@ -98,6 +103,7 @@ class Package:
     references: References | None = None
     golden: Golden | None = None
     golden_of: str = ""
+    intended: IntendedUse | None = None
     tile: int = 1
 
     @torch.no_grad()
@@ -145,6 +151,14 @@ class Package:
         """Give the rules, bound to the inputs and the target."""
         return bind_rules(self.rules, {name: one.settings for name, one in self.inputs.items()}, self.cohort, self.target)
 
+    def doubt_columns(self) -> dict[str, Kind]:
+        """Give the columns of what is said of a study beside its answer, and their types."""
+        return doubt_columns(self.references, self.intended, self.target)
+
+    def doubts(self, studies: Sequence[Study], answers: Array, said: Embedded) -> dict[str, list[Cell]]:
+        """Give the cells (S,) of each of these columns for S studies: their answers (S, C) as given, what the model says."""
+        return doubt_cells(self.references, self.intended, self.target, studies, answers, said)
+
 
 def save_package(package: Package, folder: Path) -> str:
     """Write a package, and give its digest. Golden samples are made, where it has none or those of another model."""
@@ -159,6 +173,7 @@ def save_package(package: Package, folder: Path) -> str:
         "temperature": package.temperature,
         "calibration": package.calibration.model_dump(mode="json"),
         "thresholds": list(package.thresholds),
+        "intended": None if package.intended is None else package.intended.model_dump(mode="json"),
         "tile": package.tile,
         "rules": [rule.model_dump(mode="json") for rule in package.rules],
     }
@@ -288,6 +303,7 @@ def _package(sealed: Sealed) -> Package:
         facts=_read(sealed, FACTS),
         digest=sealed.digest,
         references=references,
+        intended=read_intended_use(settings.get("intended"), list(inputs)),
         tile=_tile(settings),
     )
     outputs = model.head.out_features
@@ -346,6 +362,7 @@ def card_text(package: Package) -> str:
         lines.append(
             f"- prediction sets at the level {sets.level:g}, from {sets.studies} validation studies of {sets.patients} patients"
         )
+    lines += [f"- {one}" for one in (package.intended.told() if package.intended is not None else ())]
     for part, counts in facts.get("cohort", {}).items():
         lines.append(f"- {part}: {counts['studies']} studies of {counts['patients']} patients")
     for name, why in facts.get("proof", {}).get("waived", {}).items():

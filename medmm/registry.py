@@ -182,11 +182,11 @@ def _signature(package: Package) -> "ModelSignature":
     cohort = package.cohort
     columns = [cohort.patient, cohort.study, *([cohort.time] if cohort.time else [])]
     columns += [name for one in package.inputs.values() for name in one.study_columns(cohort)]
-    optional = [name for name in package.rulebook().study_columns() if name not in columns]
+    age = () if package.intended is None or package.intended.age_column is None else (package.intended.age_column,)
+    optional = [name for name in dict.fromkeys((*package.rulebook().study_columns(), *age)) if name not in columns]
     outputs = [ColSpec("string", "patient_id"), ColSpec("string", "study_id")]
     said = answer_columns(package.target)
-    if package.references is not None:
-        said |= package.references.columns(package.target)
+    said |= package.doubt_columns()
     said |= {f"raw_probability_{name}": "double" for name in package.target.names if package.rulebook().moves}
     said |= contribution_columns(package.target, package.inputs) | {"conflict": "double"}
     outputs += [ColSpec(kind, name, required=False) for name, kind in said.items()]  # null of a rejected study

@@ -51,6 +51,27 @@ class Volume:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What the headers of the images of one input say of them and of the patient; what no header states is empty or None.
+
+    Attributes:
+        modalities: DICOM Modality of each series, each once.
+        body_parts: Body Part Examined, each once, in upper case.
+        pixel_mm: Smallest and largest distance of pixels within an image.
+        slice_mm: Smallest and largest distance of neighbouring slices.
+        thickness_mm: Smallest and largest slice thickness.
+        age_years: Of the patient, as `medmm.cohort.ages` has it.
+    """
+
+    modalities: tuple[str, ...] = ()
+    body_parts: tuple[str, ...] = ()
+    pixel_mm: tuple[float, float] | None = None
+    slice_mm: tuple[float, float] | None = None
+    thickness_mm: tuple[float, float] | None = None
+    age_years: float | None = None
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Where one input of one study lies: the files of a series, the cells of a row, or the text of a note.
 
@@ -62,12 +83,15 @@ class Evidence:
             image, or where each of them is one.
         cells: Column -> cell.
         text: The note.
+        facts: What the headers of the files say; None where nobody has read them. They follow from the content, so they are
+            part of no digest.
     """
 
     files: tuple[Path, ...] = ()
     counts: tuple[int, ...] = ()
     cells: Mapping[str, str] | None = None
     text: str | None = None
+    facts: Facts | None = None
 
     def images(self) -> list[tuple[Path, ...]]:
         """Give the files of each image."""

@@ -75,12 +75,12 @@ def test_an_input_that_adds_nothing_has_no_share() -> None:
 
 def test_studies_without_an_answer_are_a_group_of_their_own() -> None:
     scores = Scores(("ill",), np.array([[0.9], [0.5], [0.3], [0.6]]), np.array([[1.0], [0], [0], [1]]), np.arange(4))
-    references = SimpleNamespace(cells=lambda target, answers, said: {"abstain": [True, False, True, True]})
+    cells = {"abstain": [True, False, True, True]}
     target = SimpleNamespace(task="binary")
-    package = SimpleNamespace(references=references, thresholds=(0.5,), target=target)
-    subject = SimpleNamespace(test=SimpleNamespace(scores=scores), package=package)
+    package = SimpleNamespace(doubts=lambda studies, answers, said: cells, thresholds=(0.5,), target=target)
+    subject = SimpleNamespace(test=SimpleNamespace(scores=scores, rows=range(4)), package=package, studies=[None] * 4)
     (group,) = abstained(subject)  # type: ignore[arg-type]
     # By hand, in log odds from the threshold: 2.20, -, 0.85, 0.41.
     assert (group.name, group.places.tolist(), group.typical) == ("abstained", [3, 2, 0], 2)
-    package.references = None
+    cells.clear()
     assert not list(abstained(subject))  # type: ignore[arg-type]

@@ -12,7 +12,8 @@ from scipy.special import expit, softmax
 from medmm.evaluation.chapter import Chapter
 from medmm.evaluation.recalibration import Recalibration
 from medmm.evaluation.settings import EvaluationSettings
-from medmm.types import Array, Scores, Task
+from medmm.intended_use import IntendedUse
+from medmm.types import Array, Evidence, Scores, Study, Task
 from medmm.workflows.chapters import CHAPTERS
 from medmm.workflows.screen import Screen
 from medmm.workflows.subject import Subject
@@ -62,7 +63,10 @@ def subject(task: Task, scores: Scores, thresholds: tuple[float, ...] | None = N
     count = 0 if task in ("multiclass", "regression", "survival") else len(scores.classes)
     config = SimpleNamespace(target=Target(task), evaluation=EvaluationSettings(resamples=100))
     package = SimpleNamespace(
-        thresholds=(0.4,) * count if thresholds is None else thresholds, temperature=1.2, calibration=Recalibration()
+        thresholds=(0.4,) * count if thresholds is None else thresholds,
+        temperature=1.2,
+        calibration=Recalibration(),
+        intended=None,
     )
     return cast(Subject, SimpleNamespace(config=config, package=package, test=SimpleNamespace(scores=scores)))
 
@@ -142,3 +146,28 @@ def test_the_range_in_which_acting_on_the_model_is_best_is_told() -> None:
     blind = np.random.default_rng(1).permutation(scores.predicted)
     said = " ".join(write("decision_curve", "binary", Scores(("ill",), blind, scores.target, scores.patient)).says)
     assert "at no threshold does acting on the model beat both" in said
+
+
+@pytest.mark.parametrize("task", ["binary", "survival"])
+def test_test_studies_outside_the_intended_use_are_counted_by_limit(task: Task) -> None:
+    one = cast(SimpleNamespace, subject(task, made(task, 200)))
+    one.package.intended = IntendedUse.model_validate(
+        {
+            "inputs": ["labs"],
+            "age_years": {"low": 18.0, "high": None, "patients": 0},
+            "age_column": "age",
+            "may_lack": {"sets": [[]], "patients": 30},
+        }
+    )
+    labs, one.test.rows = {"labs": Evidence(cells={"crp": "3"})}, range(200)
+    one.studies = [
+        Study(i + 1, f"p{i}", f"s{i}", cells={"age": "4" if i < 6 else "40"}, evidence={} if i < 50 else labs)
+        for i in range(200)
+    ]
+    chapter = CHAPTERS["abstention"](cast(Subject, one), SCREEN)
+    assert chapter.measures["outside_intended_use"].value == 0.25
+    assert "of the test studies, 200 studies of 100 patients: by age 6, inputs absent 50." in chapter.says[-1]
+    one.studies = one.studies[-1:] * 200
+    chapter = CHAPTERS["abstention"](cast(Subject, one), SCREEN)
+    assert "None of the test studies, 200 studies of 100 patients, is outside" in chapter.says[-1]
+    assert "outside_intended_use" not in chapter.measures

@@ -1,6 +1,7 @@
 """The chapters of sets and of novelty say what was found, or why there is nothing, on any package and a handful of studies."""
 
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import cast
 
@@ -12,11 +13,13 @@ from test_references import INPUTS, TARGETS, drawn, fitted, said
 
 from medmm.cohort.manifest import Manifest
 from medmm.config import RunConfig
+from medmm.doubts import doubt_cells
 from medmm.evaluation.chapter import Chapter
 from medmm.evaluation.settings import EvaluationSettings
+from medmm.intended_use import IntendedUse
 from medmm.package import Package
 from medmm.references import References
-from medmm.types import Scores, Task
+from medmm.types import Scores, Study, Task
 from medmm.workflows.chapters.conformal import conformal
 from medmm.workflows.chapters.novelty import novelty
 from medmm.workflows.screen import Screen
@@ -26,14 +29,22 @@ SCREEN = Screen(Console(quiet=True))
 THRESHOLDS = {"binary": (0.5,), "multilabel": (0.5, 0.5), "ordinal": (0.5, 0.5)}
 
 
-def subject(task: Task, references: References | None, scores: Scores, *, own: bool = True) -> Subject:
+def subject(
+    task: Task, references: References | None, scores: Scores, *, own: bool = True, intended: IntendedUse | None = None
+) -> Subject:
     """Give a subject of which no more is filled in than these chapters read while no outlier is planted."""
     seen = said(len(scores.patient), 7)
-    package = SimpleNamespace(references=references, target=TARGETS[task], thresholds=THRESHOLDS.get(task, ()))
+    package = SimpleNamespace(
+        references=references,
+        target=TARGETS[task],
+        thresholds=THRESHOLDS.get(task, ()),
+        doubts=partial(doubt_cells, references, intended, TARGETS[task]),
+    )
+    studies = tuple(Study(row, f"p{patient}", f"s{row}") for row, patient in enumerate(scores.patient, 1))
     test = Said(np.arange(len(scores.patient)), scores, {}, np.zeros((0, 1)), seen.joint, seen.pooled, seen.present)
     config = SimpleNamespace(evaluation=EvaluationSettings(resamples=100))
     nothing = cast(Manifest, None)
-    return Subject(cast(RunConfig, config), cast(Package, package), (), {}, {}, nothing, own, 0, {"test": test})
+    return Subject(cast(RunConfig, config), cast(Package, package), studies, {}, {}, nothing, own, 0, {"test": test})
 
 
 def told(chapter: Chapter) -> str:
@@ -51,6 +62,15 @@ def test_a_survival_task_has_no_sets_and_is_told_why() -> None:
     chapter = conformal(subject("survival", fitted("survival"), drawn("survival", 30, 0)), SCREEN)
     assert "Not applicable" in told(chapter)
     assert not chapter.measures
+
+
+def test_a_study_outside_the_intended_use_is_among_those_from_which_the_model_abstains() -> None:
+    scores = drawn("binary", 200, 3)
+    everyone = IntendedUse.model_validate({"inputs": ["chest"], "may_lack": {"sets": [[]], "patients": 20}})
+    before = conformal(subject("binary", fitted(), scores), SCREEN).measures
+    after = conformal(subject("binary", fitted(), scores, intended=everyone), SCREEN).measures
+    assert before["abstained"].value < 1 == after["abstained"].value  # for no study has the input
+    assert before["undecided"] == after["undecided"]
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel", "ordinal", "regression"])

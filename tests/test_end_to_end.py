@@ -14,6 +14,7 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 import yaml
 from rich.console import Console
@@ -23,6 +24,7 @@ from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.config import RunConfig, parse_config
 from medmm.fusion.late import Late
 from medmm.package import WEIGHTS, load_package
+from medmm.scoring.studies import find_studies
 from medmm.training.tracking import TrackingSettings
 from medmm.workflows.cli import app
 from medmm.workflows.evaluate import evaluate_model
@@ -170,6 +172,37 @@ def test_no_identifier_and_no_path_reaches_the_record_or_the_package(run: Run, e
         content = path.read_bytes()
         found = [secret for secret in secrets if secret.encode() in content]
         assert not found, f"{path.name} holds {len(found)} identifiers"
+
+
+def test_the_package_knows_what_it_is_made_for_from_its_training_studies_and_abstains_from_others(
+    run: Run, export: Path, tmp_path: Path
+) -> None:
+    package = load_package(run.trained.package)
+    intended = package.intended
+    assert intended is not None
+    assert intended.may_lack is not None
+    assert intended.may_lack.patients == package.facts["cohort"]["train"]["patients"]
+    assert not intended.may_lack.holds(["chest"])
+    assert (intended.images["chest"].body_part, intended.age_years) != (None, None)
+    predictions = pd.read_csv(next((run.folder / "mlartifacts").rglob("predictions.csv")), keep_default_na=False)
+    studies = find_studies(package, export)
+    tested = (studies[row - 1].evidence.get("chest") for row in predictions["row"])
+    child = pydicom.dcmread(next(one.files[0] for one in tested if one is not None))
+    child.PatientAge, child.BodyPartExamined = "004Y", "HAND"
+    (tmp_path / "one").mkdir()
+    child.save_as(tmp_path / "one" / "film")
+    score_studies(run.trained.model, tmp_path / "one", tmp_path / "scores", run.config.tracking, SCREEN, workers=0)
+    (row,) = pd.read_parquet(tmp_path / "scores" / "scores.parquet").to_dict("records")
+    assert row["abstain"]
+    begins = [
+        "chest: body part HAND, made for CHEST",
+        f"age 4 years, made for {intended.age_years}",
+        "inputs absent: history, labs",
+    ]
+    reasons = row["abstain_why"].split("; ")
+    assert reasons[:2] == begins[:2]
+    assert intended.may_lack.holds(["history", "labs"]) == (not reasons[2:] or not reasons[2].startswith(begins[2]))
+    assert not predictions["abstain_why"].str.contains("body part|modality").any()
 
 
 def test_a_broken_study_is_left_out_of_training_by_its_code(run: Run) -> None:

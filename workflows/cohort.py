@@ -108,6 +108,8 @@ def find(config: RunConfig, sources: Sources) -> tuple[tuple[Study, ...], dict[i
     book = config.rulebook()
     for column in book.study_columns():
         sources.table(config.cohort.studies, [column])  # refuses a rule that could never fire
+    if config.intended_use.age_column is not None:
+        sources.table(config.cohort.studies, [config.intended_use.age_column])
     studies = tuple(book.before(with_checked_cells(study, tabular)) for study in gathered)
     left_out: dict[int, str] = {}
     for i, study in enumerate(studies):

@@ -17,6 +17,7 @@ from medmm.evaluation.recalibration import choose_recalibration
 from medmm.evaluation.tasks import has_both
 from medmm.exact import SIZES, exact_tile
 from medmm.fusion.late import Late
+from medmm.intended_limits import fit_intended_use
 from medmm.losses import make_loss
 from medmm.model import DiagnosisModel
 from medmm.package import Package
@@ -54,7 +55,7 @@ class Learned:
         present: (S, I) which inputs, in alphabetical order, each test study has.
         conflict: (S,) how far the inputs of each test study contradict each other; None where the fusion cannot tell.
         rows: (S,) index of each test study.
-        stated: Column -> (S,) what the references of the package say of each test study; empty where it has none.
+        stated: Column -> (S,) what the package says of each test study beside its answer; empty where it has nothing to say.
         attacked: Input -> scores of the test studies while the worst small change of this input is made, after adversarial
             training; else empty.
     """
@@ -226,17 +227,18 @@ def _speak(cohort: Cohort, model: DiagnosisModel, prepared: Mapping[str, Prepare
         references = fit_references(
             config.evaluation, task, learners, validation, chosen, numbers, cohort.target[list(taught)], config.training.seed
         )
+        intended = fit_intended_use(config.intended_use, [cohort.studies[i] for i in taught], list(cohort.inputs))
         some = next(
             iter(Batches(cohort.prepared, taught[: SIZES[0]], None, SIZES[0]))
         )  # as scoring sees them: no kept features
-        package = replace(package, references=references, tile=exact_tile(model, some))
+        package = replace(package, references=references, intended=intended, tile=exact_tile(model, some))
     rows = cohort.split["test"]
     said = predict(model, Batches(prepared, rows, None, batch_size), subsets(sorted(everything)))
     logits, present, conflict = said.logits, said.present, said.conflict
     test = {some: make_scores(cohort, rows, package.answer(values)) for some, values in logits.items()}
     after, fired = answers("test", test[everything].predicted)
     robust = _attacked(cohort, package, prepared) if decides else {}  # told by the decisions
-    stated = package.references.cells(config.target, after.predicted, said) if package.references is not None else {}
+    stated = package.doubts([cohort.studies[i] for i in rows], after.predicted, said)
     return Learned(package, chosen, test, after, fired, present, conflict, np.array(rows), stated, robust)
 
 

@@ -30,7 +30,7 @@ def model_card(evidence: Evidence) -> dict[str, Plain]:
     """Give the card as plain data."""
     subject = evidence.subject
     package, facts = subject.package, subject.package.facts
-    target = package.target
+    target, intended = package.target, package.intended
     return {
         "model_details": {
             "name": package.name,
@@ -47,6 +47,9 @@ def model_card(evidence: Evidence) -> dict[str, Plain]:
         },
         "intended_use": {
             "primary_use": f"tells {' or '.join(target.names)} from {', '.join(sorted(package.inputs))}, for research",
+            "purpose": OPEN if intended is None or not intended.purpose else intended.purpose,
+            "population": OPEN if intended is None or not intended.population else intended.population,
+            "limits": [] if intended is None else intended.limits_told(),
             "primary_users": OPEN,
             "out_of_scope": ["the care of a patient: research software, not a medical device", *_unseen(evidence)],
         },

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from medmm.cohort.ages import age_of_header
 from medmm.cohort.persons import person_mark
 from medmm.cohort.traits import Traits, traits_of
 from medmm.errors import Code, Rejected
@@ -63,6 +64,7 @@ class DicomImage:
         slices: Its images; those of one that cannot be read right as far as it tells.
         rows, columns: Of an image; 0 where it cannot be read right.
         person: The same for the same name and date of birth, from which neither can be read; "" where one is missing.
+        age_years: Of the patient; None where it is not stated.
         problem: Why it cannot; None where nothing speaks against it.
     """
 
@@ -75,6 +77,7 @@ class DicomImage:
     rows: int
     columns: int
     person: str
+    age_years: float | None
     problem: Rejected | None
 
     @property
@@ -113,6 +116,7 @@ def look(file: Path, where: str, check: Instances) -> Look:
             rows=0 if instance is None else instance.format.rows,
             columns=0 if instance is None else instance.format.columns,
             person=person_mark(_text(header.attributes, "PatientName"), _text(header.attributes, "PatientBirthDate")),
+            age_years=age_of_header(*(header.attributes.text(key) for key in ("PatientAge", "PatientBirthDate", "StudyDate"))),
             problem=problem,
         )
         if problem is not None and not (all(image.key) and (header.pixels or header.attributes.has("Rows"))):

@@ -22,7 +22,7 @@ from medmm.files import digest, json_text, write_private
 from medmm.readers.formats import Format
 from medmm.settings import Plain
 
-FORMAT = 2
+FORMAT = 3
 """Of an index; one of another number, or of another version of medmm, is not believed."""
 
 FRESH_NS = 2_000_000_000

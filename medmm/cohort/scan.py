@@ -17,6 +17,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from medmm.cohort.headers import DicomImage, Look, look_at
 from medmm.cohort.index import End, Index, Key, Stamp, recall, remember, stamp_of
+from medmm.cohort.spacing import pixel_mm, slice_mm
 from medmm.cohort.traits import Plane, Traits
 from medmm.errors import Code, Rejected
 from medmm.readers.dicom import problem_of
@@ -39,6 +40,9 @@ class SeriesFound:
         scanner: Manufacturer and model.
         rows, columns: Of an image of its first file; 0 where that cannot be read right.
         person: The same for the same name and date of birth, from which neither can be read; "" where one is missing.
+        age_years: Of the patient; None where it is not stated.
+        pixel_mm: Smallest and largest distance of pixels within its images; None where none is stated.
+        slice_mm: Distance of neighbouring slices, the median; None where fewer than two have a place.
         files: In the order of their names.
         problem: Why it would be refused, as far as headers tell; None where nothing speaks against it.
     """
@@ -60,6 +64,9 @@ class SeriesFound:
     rows: int
     columns: int
     person: str
+    age_years: float | None
+    pixel_mm: tuple[float, float] | None
+    slice_mm: float | None
     files: tuple[Path, ...]
     problem: Rejected | None
 
@@ -204,6 +211,9 @@ def _found(gathered: _Gathered) -> SeriesFound:
         rows=gathered.first.rows,
         columns=gathered.first.columns,
         person=gathered.first.person,
+        age_years=gathered.first.age_years,
+        pixel_mm=pixel_mm(gathered.instances),
+        slice_mm=slice_mm(gathered.instances),
         files=(),
         problem=gathered.problem or problem_of(gathered.instances),
     )

@@ -1,6 +1,7 @@
 """What may be shown of a header: words of closed lists only, for any free text can hold a name or a terminal's commands.
 
-Source: DICOM PS3.3, section C.7.3.1.1.1 (modalities); PS3.6, annex A (transfer syntaxes, as pydicom lists them).
+Source: DICOM PS3.3, section C.7.3.1.1.1 (modalities); PS3.16, annex L (body parts); PS3.6, annex A (transfer syntaxes, as
+pydicom lists them).
 """
 
 MODALITIES = frozenset(
@@ -11,6 +12,24 @@ MODALITIES = frozenset(
     )
 )
 """Of the standard, those of images, and some that it has retired."""
+
+BODY_PARTS = frozenset(
+    (
+        *("ABDOMEN", "ABDOMENPELVIS", "ADRENAL", "ANKLE", "AORTA", "ARM", "AXILLA", "BACK", "BILEDUCT", "BLADDER", "BRAIN"),
+        *("BREAST", "BRONCHUS", "BUTTOCK", "CALCANEUS", "CALF", "CAROTID", "CEREBELLUM", "CERVIX", "CHEEK", "CHEST"),
+        *("CHESTABDOMEN", "CHESTABDPELVIS", "CIRCLEOFWILLIS", "CLAVICLE", "COCCYX", "COLON", "CORNEA", "CORONARYARTERY"),
+        *("CSPINE", "CTSPINE", "DUODENUM", "EAR", "ELBOW", "ESOPHAGUS", "EXTREMITY", "EYE", "FACE", "FEMUR", "FINGER"),
+        *("FOOT", "FOREARM", "GALLBLADDER", "HAND", "HEAD", "HEADNECK", "HEART", "HIP", "HUMERUS", "IAC", "ILEUM", "ILIUM"),
+        *("JAW", "JEJUNUM", "KIDNEY", "KNEE", "LARYNX", "LEG", "LIVER", "LOWERLIMB", "LSPINE", "LSSPINE", "LUNG"),
+        *("MAXILLA", "MEDIASTINUM", "MOUTH", "NECK", "NECKCHEST", "NECKCHESTABDOMEN", "NECKCHESTABDPELV", "NOSE", "ORBIT"),
+        *("OVARY", "PANCREAS", "PAROTID", "PATELLA", "PELVIS", "PENIS", "PHARYNX", "PROSTATE", "RADIUS", "RECTUM", "RETINA"),
+        *("RIB", "SCALP", "SCAPULA", "SCROTUM", "SELLA", "SHOULDER", "SIJOINT", "SINUS", "SKULL", "SPINE", "SPLEEN"),
+        *("SSPINE", "STERNUM", "STOMACH", "TESTIS", "THIGH", "THUMB", "THYMUS", "THYROID", "TIBIAFIBULA", "TLSPINE", "TMJ"),
+        *("TOE", "TONGUE", "TRACHEA", "TSPINE", "ULNA", "UPPERLIMB", "URETER", "URETHRA", "UTERUS", "VAGINA", "WHOLEBODY"),
+        *("WRIST", "ZYGOMA"),
+    )
+)
+"""Body Part Examined as the standard writes it, that of images of people which hospitals take most."""
 
 VENDORS = (
     *("Agfa", "Bruker", "Canon", "Carestream", "Elekta", "Esaote", "Fuji", "Fujifilm", "GE", "Hitachi", "Hologic", "Kodak"),

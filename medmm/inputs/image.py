@@ -26,7 +26,7 @@ from medmm.readers.reading import AS_STORED, Reading
 from medmm.readers.resample import prepare_image
 from medmm.readers.slices import Slices
 from medmm.settings import Plain, Settings, named_choice
-from medmm.types import Array, Evidence, Study, Volume
+from medmm.types import Array, Evidence, Facts, Study, Volume
 
 if TYPE_CHECKING:
     from monai.transforms.compose import Compose
@@ -301,7 +301,11 @@ class ImageInput(Input[Image]):
                 return one.problem.at(f"{study.key}, input {self.name}")
         files = [one.series.files for one in taken]
         apart = self.settings.images > 1 and not self._flat
-        return Evidence(files=tuple(chain.from_iterable(files)), counts=tuple(map(len, files)) if apart else ())
+        return Evidence(
+            files=tuple(chain.from_iterable(files)),
+            counts=tuple(map(len, files)) if apart else (),
+            facts=facts_of([one.series for one in taken]),
+        )
 
     @property
     def _flat(self) -> bool:
@@ -321,6 +325,26 @@ class ImageInput(Input[Image]):
             files = tuple(files_in(path))
             return Evidence(files=files) if files else None
         return Evidence(files=(path,)) if path.is_file() else None
+
+
+def facts_of(series: Sequence[SeriesFound]) -> Facts:
+    """Give what the headers of series say together."""
+    parts = {" ".join(traits.body_part.upper().split()) for one in series for traits in one.traits}
+    thickness = [traits.thickness_mm for one in series for traits in one.traits if traits.thickness_mm is not None]
+    pixels = [edge for one in series for edge in one.pixel_mm or ()]
+    steps = [one.slice_mm for one in series if one.slice_mm is not None]
+    return Facts(
+        modalities=tuple(sorted({one.modality for one in series} - {""})),
+        body_parts=tuple(sorted(parts - {""})),
+        pixel_mm=_ends(pixels),
+        slice_mm=_ends(steps),
+        thickness_mm=_ends(thickness),
+        age_years=next((one.age_years for one in series if one.age_years is not None), None),
+    )
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float] | None:
+    return (min(values), max(values)) if values else None
 
 
 def random_transforms(settings: AugmentationSettings, size: Sequence[int]) -> "Compose | None":

@@ -53,10 +53,7 @@ def scored(package: Package) -> pa.Schema:
             ("patient_id", pa.string()),
             ("study_id", pa.string()),
             *((name, TYPES[kind]) for name, kind in answer_columns(package.target).items()),
-            *(
-                (name, TYPES[kind])
-                for name, kind in (package.references.columns(package.target) if package.references else {}).items()
-            ),
+            *((name, TYPES[kind]) for name, kind in package.doubt_columns().items()),
             *((f"raw_probability_{name}", pa.float64()) for name in package.target.names if package.rulebook().moves),
             ("inputs", pa.list_(pa.string())),
             *((name, TYPES[kind]) for name, kind in contribution_columns(package.target, package.inputs).items()),

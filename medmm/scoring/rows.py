@@ -72,12 +72,13 @@ def score_tile(
     batch = tile_of(package, [prepared for _, prepared in studies], tile)
     said = predict(package.model, [batch], to_ask(package) if contributions else [everything], tile=tile)
     raw = package.answer(said.logits[everything])  # (T, C)
-    copies = [studies[-1][0]] * (tile - len(studies))
-    answers, fired = book.answers([*(study for study, _ in studies), *copies], raw)  # (T, C)
-    cells: dict[str, Sequence[Cell]] = {**answer_cells(package.target, answers, package.thresholds)}
-    if package.references is not None:
-        found = package.references.cells(package.target, answers, said)
-        cells |= {name: [_finite(cell) for cell in of_studies] for name, of_studies in found.items()}
+    filled = [*(study for study, _ in studies), *[studies[-1][0]] * (tile - len(studies))]
+    answers, fired = book.answers(filled, raw)  # (T, C)
+    found = package.doubts(filled, answers, said)
+    cells: dict[str, Sequence[Cell]] = {
+        **answer_cells(package.target, answers, package.thresholds),
+        **{name: [_finite(cell) for cell in of_studies] for name, of_studies in found.items()},
+    }
     if contributions:
         cells |= contribution_cells(package, answers, said)
     scored_at = now()

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 
+from medmm.doubts import ABSTAIN
 from medmm.evaluation.chapter import Chapter
 from medmm.evaluation.conformal import ROUNDING, Conformal
 from medmm.evaluation.coverage import Covered, coverage, coverage_plot, coverage_table
@@ -12,7 +13,6 @@ from medmm.evaluation.decision import THRESHOLDED, decide
 from medmm.evaluation.grades import grade_of
 from medmm.evaluation.intervals import Estimate, interval
 from medmm.evaluation.metrics import share
-from medmm.references import References
 from medmm.types import Array, Scores
 
 from ..screen import Screen, with_interval
@@ -51,7 +51,7 @@ def conformal(subject: Subject, screen: Screen) -> Chapter:
             unit = f" {target.unit}" if target.unit else ""
             says.append(f"Every interval is {wide:.3g}{unit} wide, for the residuals are taken to spread alike everywhere.")
     else:
-        more, told = _answered(subject, references, fitted)
+        more, told = _answered(subject, fitted)
         measures |= more
         says += told
     says += _unequal(rows, fitted)
@@ -98,13 +98,13 @@ def _is_short(one: Estimate, fitted: Conformal) -> bool:
     return bool(one.value + slack < fitted.level)
 
 
-def _answered(subject: Subject, references: References, fitted: Conformal) -> tuple[dict[str, Estimate], list[str]]:
+def _answered(subject: Subject, fitted: Conformal) -> tuple[dict[str, Estimate], list[str]]:
     """Say how often the sets leave one answer, and what that is worth."""
     scores, resamples, target = subject.test.scores, subject.config.evaluation.resamples, subject.package.target
     size = fitted.sets(scores.predicted).sum(axis=2)  # (S, Q)
     undecided = np.asarray((size != 1).any(axis=1))
-    reasons = references.reasons(target, scores.predicted, references.novelty.of(subject.test))
-    abstained = np.array([why != "" for why in reasons], bool)
+    studies = [subject.studies[i] for i in subject.test.rows]
+    abstained = np.array(subject.package.doubts(studies, scores.predicted, subject.test)[ABSTAIN], bool)
 
     def mean(values: Array, keep: Array | None = None) -> Estimate:
         some = np.ones(len(values), bool) if keep is None else keep
@@ -114,7 +114,7 @@ def _answered(subject: Subject, references: References, fitted: Conformal) -> tu
     says = [
         f"A set holds {with_interval(measures['set_size'])} answers on average; with none or several the model abstains: in "
         f"{with_interval(measures['undecided'])} of the studies, and in {with_interval(measures['abstained'])} with those that "
-        f"are unlike the training studies (n = {len(abstained):,})."
+        f"are unlike the training studies or outside the intended use (n = {len(abstained):,})."
     ]
     if (~undecided).any():
         right = np.asarray(fitted.covered(scores).all(axis=1))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from medmm.doubts import ABSTAIN
 from medmm.evaluation.canvas import COLOURS, GREY, TEXT_POINTS, canvas, dress, entitle
 from medmm.evaluation.chapter import Chapter
 from medmm.evaluation.decision import decide
@@ -116,12 +117,13 @@ def groups(scores: Scores, task: Task, thresholds: tuple[float, ...]) -> Iterato
 def abstained(subject: Subject) -> Iterator[Group]:
     """Give the test studies for which the package gives no answer to rely on, from the least confident to the most."""
     scores, package = subject.test.scores, subject.package
-    if package.references is None:
+    studies = [subject.studies[i] for i in subject.test.rows]
+    silent = np.array(package.doubts(studies, scores.predicted, subject.test).get(ABSTAIN, ()), bool)
+    if not len(silent):
         return
-    silent = np.array(package.references.cells(package.target, scores.predicted, subject.test)["abstain"], bool)
     sure = confidence(scores.predicted, package.thresholds) if package.target.task in CLASS_TASKS else scores.predicted[:, -1]
     order = np.argsort(sure, kind="stable")
-    yield Group("abstained", "Abstained: novel, or not one answer is left", order[silent[order]])
+    yield Group("abstained", "Abstained: outside the intended use, novel, or not one answer is left", order[silent[order]])
 
 
 def confidence(probability: Array, thresholds: tuple[float, ...]) -> Array:
