@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import Hospital
-from test_exporting import COMBINATIONS, IMAGES, model_of, opened, spoken
+from test_exporting import COMBINATIONS, IMAGES, WIDTH, model_of, opened, spoken
 from torch import nn
 
+from medmm.encoders.attention import attend, blocks
 from medmm.encoders.tuning import Tuning, add_adapters
 from medmm.errors import ConfigError, DataError
 from medmm.exporting.samples import random_studies
@@ -25,8 +26,8 @@ from medmm.package import Package
 from medmm.predict import predict
 from medmm.scoring import int8, precision
 from medmm.scoring.int8 import CHUNK, Int8Linear, products_are_exact, quantise
-from medmm.scoring.precision import PRECISIONS, Effect, compare_answers, measure_effect, prepare_model
-from medmm.types import Batch
+from medmm.scoring.precision import PRECISIONS, Bfloat16, Effect, compare_answers, measure_effect, prepare_model
+from medmm.types import Batch, Tokens
 
 CPU = torch.device("cpu")
 REDUCED = ("bf16", "int8")
@@ -105,6 +106,27 @@ def test_bf16_computes_in_bfloat16_and_ends_in_32_bits(several: Inputs) -> None:
         assert all(one.values.dtype == torch.float32 for one in whole.encode(batch).values())
     plain = dtypes_of_products(model, lambda: spoken(model, batch))
     assert plain == {(torch.float32, torch.float32)}
+
+
+def test_bf16_reaches_into_blocks_that_torch_would_fuse() -> None:
+    torch.manual_seed(0)
+
+    class Attending(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.blocks = blocks(WIDTH, 1, 4, 0.0)
+
+        def forward(self, tokens: Tokens) -> Tokens:
+            return attend(self.blocks, tokens)
+
+    network = Attending().eval()  # watched by no hook: one would keep torch from fusing
+    tokens = Tokens(torch.randn(2, 5, WIDTH), torch.ones(2, 5, dtype=torch.bool))
+    with torch.inference_mode():
+        plain = network(tokens).values
+        made = Bfloat16(network, CPU)(tokens)
+    assert isinstance(made, Tokens)
+    assert made.values.dtype == torch.float32
+    assert 1e-4 < (made.values - plain).abs().max() < 0.1
 
 
 def test_int8_replaces_every_large_linear_layer_but_the_heads(several: Inputs) -> None:
@@ -237,6 +259,22 @@ def test_compiled_answers_nearly_the_same(several: Inputs) -> None:
     batch = random_studies({"labs": several["labs"]}, 6)
     np.testing.assert_allclose(spoken(whole, batch), spoken(model, batch), atol=1e-4)
     assert all(part._compiled_call_impl is None for part in (*model.encoders.values(), model.fusion))
+
+
+def test_a_network_that_cannot_be_compiled_is_refused_in_one_line(
+    package: Package, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = prepared(package.model, "bf16")
+
+    def predict_or_fail(model: DiagnosisModel, *given: object) -> object:
+        if model is whole:
+            raise torch._dynamo.exc.InternalTorchDynamoError("a page of text\nand more")
+        return predict(model, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(precision, "predict", predict_or_fail)
+    with pytest.raises(ConfigError, match=r"cannot be compiled \(InternalTorchDynamoError\): leave --compile out") as reason:
+        measure_effect(package, whole, [hospital.batch(hospital.studies[:2])])
+    assert "\n" not in str(reason.value)
 
 
 def test_without_a_compiler_one_line_says_the_repair() -> None:

@@ -37,9 +37,6 @@ class Bfloat16(nn.Module):
         super().__init__()
         self.network = network
         self.kind = device.type
-        for part in network.modules():
-            if isinstance(part, nn.TransformerEncoderLayer):
-                part.activation_relu_or_gelu = 0  # torch's fused block knows no autocast on the CPU: it would stay in 32 bits
 
     def forward(self, first: Any, *others: Any) -> Tokens | Fused:
         """Give the tokens, or what the fusion says, in 32 bits."""
@@ -102,7 +99,7 @@ def prepare_model(model: DiagnosisModel, precision: str, *, compiled: bool, devi
     Args:
         model: Loaded from a package.
         precision: One of `PRECISIONS`.
-        compiled: Compile encoders and fusion, which takes minutes at the first batches.
+        compiled: Compile encoders and fusion, which takes minutes at the first batch of each size; give all batches the same.
         device: Where it is to run.
 
     Raises:
@@ -117,7 +114,9 @@ def prepare_model(model: DiagnosisModel, precision: str, *, compiled: bool, devi
     change(made)
     if compiled:
         for part in (*made.encoders.values(), made.fusion):
-            part.compile()
+            part.compile(
+                dynamic=False
+            )  # else the size of one image makes that of another's encoder open, which Inductor fails at
     return made.eval()
 
 
@@ -202,11 +201,16 @@ def measure_effect(package: Package, model: DiagnosisModel, batches: Iterable[Ba
         batches: Studies.
 
     Raises:
+        ConfigError: The network was to be compiled, and cannot be.
         DataError: A logit is no number though it is one in 32 bits.
     """
     everything = frozenset(package.inputs)
     kept = list(batches)
-    ours, theirs = (predict(one, kept, [everything]).logits[everything] for one in (model, package.model))
+    theirs = predict(package.model, kept, [everything]).logits[everything]
+    try:
+        ours = predict(model, kept, [everything]).logits[everything]
+    except torch._dynamo.exc.TorchDynamoException as reason:  # a compiled network compiles at its first batch
+        raise ConfigError(f"this network cannot be compiled ({type(reason).__name__}): leave --compile out") from reason
     return compare_answers(package, ours, theirs)
 
 
