@@ -147,7 +147,7 @@ def root(hospital: Hospital, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("some") / "hospital"
     shutil.copytree(hospital.cohort.root, folder)
     table = pd.read_csv(folder / "studies.csv", dtype=str, keep_default_na=False).iloc[:STUDIES]
-    nothing = table.iloc[-1:].assign(study_id="900-nothing", study_uid="1.2.3")
+    nothing = table.iloc[-1:].assign(patient_id="90000", study_id="900-nothing", study_uid="1.2.3")
     pd.concat([table, nothing]).to_csv(folder / "studies.csv", index=False)
     return folder
 
