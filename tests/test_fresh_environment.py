@@ -47,34 +47,38 @@ import pandas as pd
 import medmm
 from mlflow.pyfunc.scoring_server import invocations
 
-model_path, root, out, chunk = sys.argv[1:]
-assert Path(sys.prefix) in Path(medmm.__file__).parents, "the installed package is asked, not the checkout"
-model = mlflow.pyfunc.load_model(model_path)
-params = {"root": root, "workers": 0}
-read = {"dtype": str, "keep_default_na": False}
-file = Path(root) / "studies.csv"
-table = pd.read_csv(file, **read)
+def main():
+    model_path, root, out, chunk = sys.argv[1:]
+    assert Path(sys.prefix) in Path(medmm.__file__).parents, "the installed package is asked, not the checkout"
+    model = mlflow.pyfunc.load_model(model_path)
+    params = {"root": root, "workers": 0}
+    read = {"dtype": str, "keep_default_na": False}
+    file = Path(root) / "studies.csv"
+    table = pd.read_csv(file, **read)
 
-def rows(frames):
-    return [row for frame in frames for row in frame.to_dict("records")]
+    def rows(frames):
+        return [row for frame in frames for row in frame.to_dict("records")]
 
-def asked(some):
-    data = json.dumps({"dataframe_split": some.to_dict("split"), "params": params})
-    answer = invocations(data, "application/json", model, model.metadata.get_input_schema())
-    assert answer.status == 200, answer.response
-    return answer.response
+    def asked(some):
+        data = json.dumps({"dataframe_split": some.to_dict("split"), "params": params})
+        answer = invocations(data, "application/json", model, model.metadata.get_input_schema())
+        assert answer.status == 200, answer.response
+        return answer.response
 
-def no_constant(word):
-    raise ValueError(f"{word} is no JSON")
+    def no_constant(word):
+        raise ValueError(f"{word} is no JSON")
 
-one_by_one = [table.iloc[[i]].reset_index(drop=True) for i in range(len(table))]
-said = {
-    "whole": rows([model.predict(table, params=params)]),
-    "chunks": rows(model.predict(some, params=params) for some in pd.read_csv(file, chunksize=int(chunk), **read)),
-    "online": rows(model.predict(some, params=params) for some in one_by_one),
-    "server": [row for some in one_by_one for row in json.loads(asked(some), parse_constant=no_constant)["predictions"]],
-}
-Path(out).write_text(json.dumps(said, allow_nan=False))
+    one_by_one = [table.iloc[[i]].reset_index(drop=True) for i in range(len(table))]
+    said = {
+        "whole": rows([model.predict(table, params=params)]),
+        "chunks": rows(model.predict(some, params=params) for some in pd.read_csv(file, chunksize=int(chunk), **read)),
+        "online": rows(model.predict(some, params=params) for some in one_by_one),
+        "server": [row for some in one_by_one for row in json.loads(asked(some), parse_constant=no_constant)["predictions"]],
+    }
+    Path(out).write_text(json.dumps(said, allow_nan=False))
+
+if __name__ == "__main__":
+    main()
 """
 
 
@@ -147,7 +151,7 @@ def root(hospital: Hospital, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("some") / "hospital"
     shutil.copytree(hospital.cohort.root, folder)
     table = pd.read_csv(folder / "studies.csv", dtype=str, keep_default_na=False).iloc[:STUDIES]
-    nothing = table.iloc[-1:].assign(study_id="900-nothing", study_uid="1.2.3")
+    nothing = table.iloc[-1:].assign(patient_id="90000", study_id="900-nothing", study_uid="1.2.3")
     pd.concat([table, nothing]).to_csv(folder / "studies.csv", index=False)
     return folder
 
