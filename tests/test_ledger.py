@@ -171,8 +171,11 @@ def test_rejected_studies_are_forgotten_on_request(opened: Open) -> None:
     ledger = opened()
     end(ledger, named(1))
     end(ledger, named(2), named(3), rejected=True)
-    assert ledger.forget_rejected() == 2
-    assert ledger.forget_rejected() == 0
+    assert ledger.forget_rejected(lambda _: False) == 0
+    assert ledger.forget_rejected(lambda key: key == named(2).key) == 1
+    assert said(ledger, rejected=True) == [(3, "sick")]
+    assert ledger.forget_rejected(lambda _: True) == 1
+    assert ledger.forget_rejected(lambda _: True) == 0
     assert ledger.known([named(2).key]) == {}
     assert said(ledger, rejected=True) == []
     assert claimed(ledger, named(1), named(2), named(3)) == [named(2).key, named(3).key]

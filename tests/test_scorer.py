@@ -18,6 +18,7 @@ from medmm.scoring.engine import Options
 from medmm.scoring.identity import Named, keys_of, study_digest
 from medmm.scoring.ledger import SqliteLedger
 from medmm.scoring.run import Scorer, model_key, score
+from medmm.scoring.shards import Shard
 from medmm.scoring.studies import find_studies
 from medmm.types import Evidence, Study
 from medmm.workflows.cli import app
@@ -91,6 +92,20 @@ def test_rejected_studies_are_tried_again_only_on_request(loaded: Package, studi
         again = scorer.retry_rejected()
         scorer.round(bad)
         assert scorer.export().now == again >= 2
+
+
+def test_a_shard_tries_its_own_rejected_studies_again(loaded: Package, studies: tuple[Study, ...], tmp_path: Path) -> None:
+    bad = [*empty(studies[:10]), *studies[10:]]
+    score(loaded, bad, tmp_path, ALONE)
+    rejected = len(codes(tmp_path))
+    again = 0
+    for number in (1, 2):  # the second one must not undo what the first has done
+        with Scorer(loaded, tmp_path, ALONE, shard=Shard(number, 2)) as scorer:
+            again += scorer.retry_rejected()
+            scorer.round(bad)
+            done = scorer.export()
+    assert (again, done.waits) == (rejected, ())
+    assert len(codes(tmp_path)) == rejected
 
 
 def test_a_study_that_changes_after_it_was_scored_is_scored_again_before_the_end(

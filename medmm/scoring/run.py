@@ -185,8 +185,8 @@ class Scorer:
         return Scored(total - counts.total(), dict(counts), dict(fired), self._kept, digest_of([{"digests": sums}]), waits)
 
     def retry_rejected(self) -> int:
-        """Let the next round try those again that were rejected, and give their number."""
-        return self._ledger.forget_rejected()
+        """Let the next round try those again that were rejected, and give their number; of a shard its own alone."""
+        return self._ledger.forget_rejected(self._shard.of if self._shard else lambda _: True)
 
     def _outdated(self, asked: "Sequence[_Asked]") -> "list[_Asked]":
         """Give the studies whose row is of what they are no longer, or is not there."""

@@ -71,8 +71,12 @@ class Ledger(Protocol):
     def rows(self, *, rejected: bool) -> Iterator[tuple[int, Row]]:
         """Give each row with the number of its study in the table that last named it, in the order of these."""
 
-    def forget_rejected(self) -> int:
-        """Forget which studies were rejected, so that they are tried again, and give their number."""
+    def forget_rejected(self, of: Callable[[str], bool]) -> int:
+        """Forget which studies were rejected, so that they are tried again, and give their number.
+
+        Args:
+            of: Tells by its key whether a study is one of those that are meant.
+        """
 
     def exporting(self, notice: Callable[[str], None]) -> AbstractContextManager[bool]:
         """Let one scorer write the results, where the disk's locks hold; gives what `ours` says then.

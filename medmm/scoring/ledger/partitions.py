@@ -152,7 +152,7 @@ class PartitionLedger:
             for handle in handles.values():
                 handle.close()
 
-    def forget_rejected(self) -> int:
+    def forget_rejected(self, of: Callable[[str], bool]) -> int:
         """Forget which studies were rejected, and give their number."""
         with self._turn:
             self._look()
@@ -160,7 +160,7 @@ class PartitionLedger:
             heads = [
                 (key, one.edition + 1, FORGOTTEN, origin, one.number, True)
                 for key, one in self._records.items()
-                if one.rejected and one.digest
+                if one.rejected and one.digest and of(key)
             ]
             self._write([_line(head, "") for head in heads])
         return len(heads)

@@ -152,10 +152,13 @@ class SqliteLedger:
             for number, cells in found:
                 yield number, json.loads(cells)
 
-    def forget_rejected(self) -> int:
+    def forget_rejected(self, of: Callable[[str], bool]) -> int:
         """Forget which studies were rejected, and give their number."""
         with self._transaction():
-            return self._base.execute("DELETE FROM rows WHERE model = ? AND rejected = 1", (self._model,)).rowcount
+            found = self._base.execute("SELECT study FROM rows WHERE model = ? AND rejected = 1", (self._model,)).fetchall()
+            keys = [(self._model, key) for (key,) in found if of(key)]
+            self._base.executemany("DELETE FROM rows WHERE model = ? AND study = ?", keys)
+        return len(keys)
 
     @contextmanager
     def exporting(self, notice: Callable[[str], None]) -> Iterator[bool]:
