@@ -365,6 +365,27 @@ def test_a_file_under_a_name_of_a_copy_is_waited_for_and_said(loaded: Package, s
     assert not any(uid in text for uid in files for text in said)
 
 
+def test_a_file_that_cannot_be_told_yet_holds_those_beside_it(loaded: Package, source: Path, tmp_path: Path) -> None:
+    """An empty file, then one of zeros, then the slice that it was to become."""
+    files = sort_by_study(loaded, source / "dicom")
+    paths = next(paths for paths in files.values() if len(paths) > 4)
+    for path in paths[:-1]:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    last = tmp_path / paths[-1].name
+    last.touch()
+
+    def happen(now: float) -> bool:
+        if now in {20, 40}:
+            last.write_bytes(bytes(100 * int(now)))
+        if now == 60:
+            last.write_bytes(paths[-1].read_bytes())
+        return now > 100
+
+    ((when, study),) = given(loaded, tmp_path, Clock(happen))
+    assert when == 90
+    assert sum(len(one.files) for one in study.evidence.values()) == len(paths)
+
+
 def test_a_table_that_is_being_written_holds_all_until_it_is_at_rest(loaded: Package, source: Path, tmp_path: Path) -> None:
     """A first look finds no table, then half of one; rows that come later are studies that come later."""
     place = tmp_path / "in"
@@ -379,6 +400,8 @@ def test_a_table_that_is_being_written_holds_all_until_it_is_at_rest(loaded: Pac
             (place / "studies.csv").write_text("".join(lines[:3])[:-4])
         if now == 40:
             (place / "studies.csv").write_text("".join(lines[:4]))
+        if now == 60:
+            (place / "studies.csv").write_text("".join(lines[:5]))
         if now == 100:
             (place / "studies.csv").write_text("".join(lines))
         return now > 200
@@ -386,7 +409,7 @@ def test_a_table_that_is_being_written_holds_all_until_it_is_at_rest(loaded: Pac
     said: list[str] = []
     found = [(when, study.study_id) for when, study in given(loaded, place, Clock(happen), said)]
     names = pd.read_csv(source / "studies.csv", dtype=str)["study_id"].tolist()
-    assert found == [*((70, name) for name in names[:3]), *((130, name) for name in names[3:])]
+    assert found == [*((90, name) for name in names[:4]), *((130, name) for name in names[4:])]
     assert sum("cannot be read yet" in text for text in said) == 2  # there is no table; a row of it is half
 
 
