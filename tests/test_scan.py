@@ -7,6 +7,7 @@ from PIL import Image
 from pydicom.uid import generate_uid
 from test_readers_dicom import FILM, save, save_enhanced, save_stack
 
+from medmm.cohort.persons import person_mark
 from medmm.cohort.scan import LooseImage, scan
 from medmm.errors import Code
 from medmm.readers.formats import Format
@@ -31,6 +32,16 @@ def test_a_study_is_found_series_by_series(tmp_path: Path) -> None:
     assert ct.transfer_syntax == "1.2.840.10008.1.2.1"
     assert ct.files == tuple(files)
     assert ct.problem is None
+
+
+def test_who_and_what_made_a_series_are_told_by_its_header(tmp_path: Path) -> None:
+    who = {"PatientName": "Müller^Greta", "PatientBirthDate": "19500203", "SpecificCharacterSet": "ISO_IR 192"}
+    save(tmp_path / "a", Manufacturer="Acme", ManufacturerModelName="Scan 3", **who, **FILM)
+    save(tmp_path / "b", PatientName="Müller^Greta", **{**FILM, "SeriesInstanceUID": generate_uid()})
+    known, nameless = scan(tmp_path).series
+    assert known.person == person_mark("Müller^Greta", "19500203") != ""
+    assert nameless.person == ""
+    assert known.scanner == "Acme Scan 3"
 
 
 @pytest.mark.parametrize(("heights", "code"), [([0, 2, 6], Code.GAP), ([0, 2, 2], Code.DUPLICATE)])

@@ -164,7 +164,10 @@ def test_the_scores_are_those_of_the_test_studies_in_the_words_of_the_task(run: 
     scores = pd.read_parquet(tmp_path / "scores.parquet").set_index("study_id")
     told = NAMES[run.task]
     beside = [*SETS[run.task], "novelty", "novelty_first", "novelty_second", "abstain", "abstain_why"]
-    assert [name for name in scores if name not in ("patient_id", "inputs", "conflict", "model_digest")] == [*told, *beside]
+    several = ["contribution_for"] if len(told) > 2 or run.task == "survival" else []
+    beside += [*several, "contribution_first", "contribution_second"]
+    always = ("patient_id", "inputs", "conflict", "model_digest", "scored_at")
+    assert [name for name in scores if name not in always] == [*told, *beside]
     numbers = scores[[name for name in told if not name.startswith(("decision_", "grade"))]]
     assert len(scores) + len(pd.read_parquet(tmp_path / "rejected.parquet")) == PATIENTS + 20
     if run.task != "regression":
