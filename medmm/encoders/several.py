@@ -45,8 +45,8 @@ class Several(nn.Module):
             values = self._whole(own, real)
         else:
             pieces = {name: values[real] for name, values in own.items()}  # (R, ...)
-            # Not in training, as many pieces at once as there are studies: what is said of one then hangs on no other's number.
-            said = self._pieces(pieces) if self.training else in_tiles(self._pieces, pieces, len(real))
+            # Without gradients as many at once as there are studies: what is said of one then hangs on no other's number.
+            said = self._pieces(pieces) if torch.is_grad_enabled() else in_tiles(self._pieces, pieces, len(real))
             pooled = said.values[:, 0]  # (R, D)
             if self.place is not None:
                 pooled = pooled + self.place.expand(len(real), -1, -1)[real]
