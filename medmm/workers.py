@@ -4,6 +4,7 @@ Each thread of a pool minds one process, hands it an item at a time and waits no
 item a process was lost with, nothing is done twice, and an item that hangs or kills holds up no process but its own.
 """
 
+import ctypes
 import multiprocessing
 import os
 import resource
@@ -51,6 +52,9 @@ STEP_SECONDS = 1.0
 
 PRELOADED = ["numpy", "pydicom"]
 """Loaded once, in the process from which all others are forked, and with it what makes the first of them ready."""
+
+PARENT_DEATH_SIGNAL = 1
+"""PR_SET_PDEATHSIG of sys/prctl.h."""
 
 CRASHED = 70
 """Exit status of a process that ends without a word; EX_SOFTWARE of sysexits.h."""
@@ -274,6 +278,7 @@ def _serve(line: Connection, setup: "Setup[Item, Answer]", limits: Limits) -> No
     """Answer items until the line ends: what a child does."""
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to a whole group; they are the parent's to handle
         signal.signal(number, signal.SIG_IGN)
+    _die_with_caller()
     work = setup()
     _limit(limits.memory_bytes)
     _fall_silent()
@@ -290,6 +295,21 @@ def _serve(line: Connection, setup: "Setup[Item, Answer]", limits: Limits) -> No
     except EOFError:
         return
     except BaseException:  # noqa: BLE001 - whatever it is, its text may hold a name
+        os._exit(CRASHED)
+
+
+def _die_with_caller() -> None:
+    """End this process when the caller ends, also in the middle of an item.
+
+    The process that all are forked from ends when nobody holds its line any more; each that it forks holds one too, to fork by
+    itself, which none here does. Its end is then this one's (prctl(2), PR_SET_PDEATHSIG).
+    """
+    server = forkserver._forkserver  # type: ignore[attr-defined]
+    if (line := getattr(server, "_forkserver_alive_fd", None)) is not None:
+        os.close(line)
+        server._forkserver_alive_fd = None
+    ctypes.CDLL(None, use_errno=True).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() == 1:  # it has ended already
         os._exit(CRASHED)
 
 

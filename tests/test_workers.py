@@ -4,6 +4,7 @@ import gc
 import os
 import resource
 import signal
+import subprocess
 import sys
 import time
 import warnings
@@ -200,3 +201,44 @@ def test_arrays_beyond_the_limit_never_reach_the_caller() -> None:
     found = [answer for _, answer in answers(sizes, giving_arrays, 1, limits)]
     assert [isinstance(answer, dict) for answer in found] == [True, False, True]
     assert found[1] is Code.MEMORY
+
+
+CALLER = """
+import os, sys, time
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from functools import partial
+from test_workers import told_and_stuck
+from medmm.workers import answers
+
+if __name__ == "__main__":
+    list(answers(["item"], partial(told_and_stuck, {told!r}), 1))
+"""
+
+
+def told_and_stuck(told: str) -> Callable[[str], object]:
+    def work(_item: str) -> object:
+        Path(told).write_text(str(os.getpid()))
+        time.sleep(600)
+        return None
+
+    return work
+
+
+def test_a_child_that_hangs_ends_with_a_caller_that_is_killed(tmp_path: Path) -> None:
+    told, script = tmp_path / "pid", tmp_path / "caller.py"
+    script.write_text(CALLER.format(tests=str(Path(__file__).parent), told=str(told)))
+    with subprocess.Popen([sys.executable, script]) as caller:
+        for _ in range(600):
+            if told.exists() and told.read_text():
+                break
+            time.sleep(0.1)
+        child = int(told.read_text())
+        assert Path(f"/proc/{child}").exists()
+        caller.kill()
+    for _ in range(100):
+        status = Path(f"/proc/{child}/status")
+        if not status.exists() or "State:\tZ" in status.read_text():  # ended, though nobody may have asked how
+            return
+        time.sleep(0.1)
+    raise AssertionError("the child outlived its caller")

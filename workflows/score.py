@@ -18,7 +18,6 @@ from medmm.scoring.shards import Shard
 from medmm.scoring.sinks import SINKS
 from medmm.scoring.studies import find_studies, open_incoming
 from medmm.scoring.violations import write_violations
-from medmm.signature import verify_signature
 from medmm.training.tracking import TrackingSettings
 from medmm.types import Study
 
@@ -81,9 +80,7 @@ def score_studies(
     SINKS.pick(manner.sink)
     screen.say("loading the model ...")
     with fetched(model, tracking) as folder:
-        if manner.key is not None:
-            verify_signature(folder, manner.key)
-        package, apart = make_ready(load_package(folder), options)
+        package, apart = make_ready(load_package(folder, manner.key), options)
         screen.say(f"the golden samples are answered as expected, apart by at most {apart:.2g}")
         found = None if in_rounds else _find(package, Path(studies), out, screen, manner.sink)
         with opened(folder, manner.cluster) as engine:
