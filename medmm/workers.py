@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Generic, TypeAlias, TypeVar, cast
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from medmm.errors import Code, MedmmError
 from medmm.exchange import pack, receive, send, size_of
@@ -304,7 +304,7 @@ def _die_with_caller() -> None:
     The process that all are forked from ends when nobody holds its line any more; each that it forks holds one too, to fork by
     itself, which none here does. Its end is then this one's (prctl(2), PR_SET_PDEATHSIG).
     """
-    server = forkserver._forkserver  # type: ignore[attr-defined]
+    server: Any = forkserver._forkserver
     if (line := getattr(server, "_forkserver_alive_fd", None)) is not None:
         os.close(line)
         server._forkserver_alive_fd = None
