@@ -24,6 +24,7 @@ from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.config import RunConfig, parse_config
 from medmm.fusion.late import Late
 from medmm.package import WEIGHTS, load_package
+from medmm.scoring.engine import Options
 from medmm.scoring.studies import find_studies
 from medmm.training.tracking import TrackingSettings
 from medmm.workflows.cli import app
@@ -191,7 +192,9 @@ def test_the_package_knows_what_it_is_made_for_from_its_training_studies_and_abs
     child.PatientAge, child.BodyPartExamined = "004Y", "HAND"
     (tmp_path / "one").mkdir()
     child.save_as(tmp_path / "one" / "film")
-    score_studies(run.trained.model, tmp_path / "one", tmp_path / "scores", run.config.tracking, SCREEN, workers=0)
+    score_studies(
+        run.trained.model, tmp_path / "one", tmp_path / "scores", run.config.tracking, SCREEN, Manner(Options(workers=0))
+    )
     (row,) = pd.read_parquet(tmp_path / "scores" / "scores.parquet").to_dict("records")
     assert row["abstain"]
     begins = [
@@ -214,7 +217,7 @@ def test_a_broken_study_is_left_out_of_training_by_its_code(run: Run) -> None:
 def test_every_study_is_scored_or_rejected_once_and_the_same_elsewhere(run: Run, export: Path, tmp_path: Path) -> None:
     tracking = TrackingSettings(uri=run.config.tracking.uri)
     done = [
-        score_studies("models:/small@champion", export, tmp_path / out, tracking, SCREEN, Manner(workers=workers))
+        score_studies("models:/small@champion", export, tmp_path / out, tracking, SCREEN, Manner(Options(workers=workers)))
         for out, workers in (("one", 2), ("two", 0))
     ]
     assert done[0] == done[1]
@@ -228,7 +231,7 @@ def test_every_study_is_scored_or_rejected_once_and_the_same_elsewhere(run: Run,
 
 
 def test_the_pyfunc_gives_the_scores_of_the_command(run: Run, export: Path, tmp_path: Path) -> None:
-    score_studies(str(run.trained.package), export, tmp_path, TrackingSettings(), SCREEN, Manner(workers=0))
+    score_studies(str(run.trained.package), export, tmp_path, TrackingSettings(), SCREEN, Manner(Options(workers=0)))
     mlflow.set_tracking_uri(run.config.tracking.uri)
     model = mlflow.pyfunc.load_model("models:/small@champion")
     table = pd.read_csv(export / "studies.csv", dtype=str, keep_default_na=False)
@@ -331,7 +334,7 @@ def test_a_run_that_names_no_network_gets_those_for_few_patients_and_scores(expo
     assert sorted(str(one.info.run_name) for one in children) == ["chest alone", "history alone", "labs alone"]
     assert isinstance(load_package(trained.package).model.fusion, Late)
     tracking = TrackingSettings(uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
-    score_studies(trained.model, export, tmp_path / "scores", tracking, SCREEN, Manner(workers=0))
+    score_studies(trained.model, export, tmp_path / "scores", tracking, SCREEN, Manner(Options(workers=0)))
     scores = pd.read_parquet(tmp_path / "scores" / "scores.parquet").set_index("study_id")["probability_pneumonia"]
     predictions = pd.read_csv(next((tmp_path / "mlartifacts").rglob("predictions.csv")))
     studies = pd.read_csv(export / "studies.csv", dtype=str)["study_id"]

@@ -29,7 +29,6 @@ from medmm.config import parse_config
 from medmm.dataset.cache import evidence_digests
 from medmm.doubts import doubt_cells, doubt_columns
 from medmm.errors import ConfigError, DataError
-from medmm.files import digest, digest_file
 from medmm.intended_limits import FEWEST, FEWEST_ABSENT, IntendedUseSettings, fit_intended_use
 from medmm.intended_use import IntendedUse, read_intended_use
 from medmm.package import FILES, SETTINGS, Package, card_text, load_package, save_package
@@ -39,7 +38,6 @@ from medmm.scoring.identity import study_digest
 from medmm.scoring.pyfunc import StudyModel
 from medmm.scoring.run import score
 from medmm.scoring.studies import find_studies
-from medmm.sealed import MANIFEST
 from medmm.types import Evidence, Facts, Study
 
 ADULT = Facts(("CR",), ("CHEST",), (0.2, 0.2), (2.0, 2.0), (2.5, 2.5), 40.0)
@@ -509,8 +507,7 @@ def test_a_package_of_a_hostile_intended_use_is_refused(intending: Path, tmp_pat
     settings = json.loads((tmp_path / "copy" / SETTINGS).read_text())
     settings["intended"]["age_years"] = {"low": 9, "high": 1, "patients": 1}
     (tmp_path / "copy" / SETTINGS).write_text(json.dumps(settings))
-    files = {name: digest_file(tmp_path / "copy" / name) for name in FILES}
-    (tmp_path / "copy" / MANIFEST).write_text(json.dumps({"files": files, "digest": digest(files)}))
+    seal(tmp_path / "copy", FILES)
     with pytest.raises(DataError, match="the intended use of the package is damaged"):
         load_package(tmp_path / "copy")
 

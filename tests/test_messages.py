@@ -9,7 +9,7 @@ from pathlib import Path
 from medmm.errors import Code, Rejected
 from medmm.scoring.messages import outcomes_of, outcomes_text, studies_of, studies_text
 from medmm.scoring.rows import Outcome
-from medmm.types import Evidence, Firing, Study
+from medmm.types import Evidence, Facts, Firing, Study
 
 REASON = Rejected(Code.GAP, "study in row 7, input ct", "a gap", "none", "export it")
 FULL = Study(
@@ -21,7 +21,11 @@ FULL = Study(
     groups={"site": "A"},
     cells={"crp": "1E5", "": " "},
     evidence={
-        "ct": Evidence(files=(Path("/a/1"), Path("b\udcff/ü")), counts=(1, 1)),
+        "ct": Evidence(
+            files=(Path("/a/1"), Path("b\udcff/ü")),
+            counts=(1, 1),
+            facts=Facts(("CT",), ("CHEST", "HEAD"), (0.1 + 0.2, 1.0), None, (1.0, 5.0), 0.5),
+        ),
         "labs": Evidence(cells={"crp": "007"}),
         "empty": Evidence(cells={}),
         "history": Evidence(text=""),

@@ -448,6 +448,7 @@ from medmm.package import load_package
 
 planted, good, *folders = sys.argv[1:]
 load_package(Path(good)).check_golden()  # whatever is imported only when it is needed
+import torch.distributed.elastic.multiprocessing.redirects  # which transformers loads, and which opens the C library
 own = tempfile.mkdtemp()
 tempfile.tempdir = own  # where golden samples become files
 seen = []

@@ -188,7 +188,7 @@ def test_a_rule_whose_column_the_studies_lack_is_named(ruled: Path, hospital: Ho
     studies = pd.read_csv(root / "studies.csv", dtype=str, keep_default_na=False).drop(columns=["sex"])
     studies.to_csv(root / "studies.csv", index=False)
     console = Console(record=True, quiet=False, file=io.StringIO(), width=200)
-    done = score_studies(str(ruled), root, tmp_path / "out", TrackingSettings(), Screen(console), Manner(workers=0))
+    done = score_studies(str(ruled), root, tmp_path / "out", TrackingSettings(), Screen(console), Manner(Options(workers=0)))
     assert "cannot tell, for it lacks them: sex" in console.export_text()
     assert done.fired["called"] == 0
 

@@ -15,6 +15,7 @@ from medmm.config import RunConfig, parse_config
 from medmm.errors import ConfigError
 from medmm.evaluation.recalibration import Recalibration, choose_recalibration
 from medmm.package import load_package
+from medmm.scoring.engine import Options
 from medmm.training.tracking import TrackingSettings
 from medmm.workflows.audit import CHECKS
 from medmm.workflows.audit.run import audit_model
@@ -160,7 +161,7 @@ def test_a_run_learns_and_is_recorded_by_the_headline_of_its_task(run: Run) -> N
 
 def test_the_scores_are_those_of_the_test_studies_in_the_words_of_the_task(run: Run, hospital: Path, tmp_path: Path) -> None:
     tracking = TrackingSettings(uri=run.config.tracking.uri)
-    score_studies(run.trained.model, hospital, tmp_path, tracking, SCREEN, Manner(workers=0))
+    score_studies(run.trained.model, hospital, tmp_path, tracking, SCREEN, Manner(Options(workers=0)))
     scores = pd.read_parquet(tmp_path / "scores.parquet").set_index("study_id")
     told = NAMES[run.task]
     beside = [*SETS[run.task], "novelty", "novelty_first", "novelty_second", "abstain", "abstain_why"]
@@ -301,7 +302,7 @@ def test_hazards_of_intervals_are_joined_late_and_scored(hospital: Path, tmp_pat
     assert edges == sorted(edges)
     assert len(edges) == 7
     score_studies(
-        trained.model, hospital, tmp_path / "out", TrackingSettings(uri=config.tracking.uri), SCREEN, Manner(workers=0)
+        trained.model, hospital, tmp_path / "out", TrackingSettings(uri=config.tracking.uri), SCREEN, Manner(Options(workers=0))
     )
     risks = pd.read_parquet(tmp_path / "out" / "scores.parquet")[NAMES["survival"]].to_numpy()
     assert (np.diff(risks, axis=1) >= 0).all()

@@ -1,13 +1,14 @@
 """Studies and outcomes as JSON text, for the way to another machine: plain data, every field of them, and nothing that runs."""
 
 import json
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
 from medmm.errors import Code, Rejected
 from medmm.scoring.rows import Outcome
 from medmm.settings import Plain
-from medmm.types import Evidence, Firing, Study
+from medmm.types import Evidence, Facts, Firing, Study
 
 
 def studies_text(studies: list[Study]) -> str:
@@ -65,11 +66,23 @@ def _study_of(plain: Plain) -> Study:
 
 def _evidence(one: Evidence) -> Plain:
     cells = None if one.cells is None else dict(one.cells)
-    return {"files": [str(file) for file in one.files], "counts": list(one.counts), "cells": cells, "text": one.text}
+    return {
+        "files": [str(file) for file in one.files],
+        "counts": list(one.counts),
+        "cells": cells,
+        "text": one.text,
+        "facts": None if one.facts is None else asdict(one.facts),
+    }
 
 
 def _evidence_of(plain: Plain) -> Evidence:
-    return Evidence(tuple(Path(file) for file in plain["files"]), tuple(plain["counts"]), plain["cells"], plain["text"])
+    files = tuple(Path(file) for file in plain["files"])
+    facts = None if plain["facts"] is None else Facts(**{name: _as_fact(value) for name, value in plain["facts"].items()})
+    return Evidence(files, tuple(plain["counts"]), plain["cells"], plain["text"], facts)
+
+
+def _as_fact(value: Plain) -> Plain:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _rejected(reason: Rejected) -> Plain:
