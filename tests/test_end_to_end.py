@@ -240,7 +240,7 @@ def test_the_pyfunc_gives_the_scores_of_the_command(run: Run, export: Path, tmp_
     assert (answers["code"] == "E_TRUNCATED").sum() == 2
     scores = pd.read_parquet(tmp_path / "scores.parquet").set_index("study_id")["probability_pneumonia"]
     good = answers[answers["code"] == ""].set_index("study_id")["probability_pneumonia"]
-    pd.testing.assert_series_equal(good, scores, rtol=1e-6)
+    pd.testing.assert_series_equal(good.astype(float), scores, check_exact=True)
 
 
 def test_a_packaged_model_is_evaluated_with_its_own_threshold(run: Run, tmp_path: Path) -> None:

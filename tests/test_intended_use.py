@@ -38,6 +38,7 @@ from medmm.scoring.identity import study_digest
 from medmm.scoring.pyfunc import StudyModel
 from medmm.scoring.run import score
 from medmm.scoring.studies import find_studies
+from medmm.sealed import seal
 from medmm.types import Evidence, Facts, Study
 
 ADULT = Facts(("CR",), ("CHEST",), (0.2, 0.2), (2.0, 2.0), (2.5, 2.5), 40.0)
