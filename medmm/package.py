@@ -84,6 +84,7 @@ class Package:
         references: What is known of training and validation studies; None for a model that makes no decisions.
         golden: Samples with the answers of the machine that saved it; None before it is saved.
         golden_of: Digest of the model that gave these answers.
+        computed_in: In what numbers its model computes, where it was made ready to score; no part of what is saved.
         intended: On which studies it may be relied on; None for a model that makes no decisions.
         tile: Studies that the network sees at once at scoring, in which it is exact (`medmm.exact`).
     """
@@ -103,6 +104,7 @@ class Package:
     references: References | None = None
     golden: Golden | None = None
     golden_of: str = ""
+    computed_in: str = "fp32"
     intended: IntendedUse | None = None
     tile: int = 1
 

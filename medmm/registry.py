@@ -192,6 +192,7 @@ def _signature(package: Package) -> "ModelSignature":
     outputs += [ColSpec(kind, name, required=False) for name, kind in said.items()]  # null of a rejected study
     lists = ("inputs", *(TRACE if package.rules else ()))
     outputs += [ColSpec(Array(DataType.string), name, required=False) for name in lists]
+    outputs += [ColSpec("string", "computed_in", required=False)]
     outputs += [ColSpec("string", name) for name in ("model_digest", "scored_at", "code", "reason")]
     params = ParamSchema([ParamSpec("root", "string", "."), ParamSpec("workers", "long", 0)])
     given = [ColSpec("string", name) for name in dict.fromkeys(columns)]

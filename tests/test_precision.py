@@ -22,11 +22,22 @@ from medmm.exporting.samples import random_studies
 from medmm.fusion import FUSIONS
 from medmm.inputs import Inputs
 from medmm.model import DiagnosisModel
-from medmm.package import Package
+from medmm.package import Package, load_package
 from medmm.predict import predict
 from medmm.scoring import int8, precision
+from medmm.scoring.engine import Options, score_stream
 from medmm.scoring.int8 import CHUNK, Int8Linear, products_are_exact, quantise
-from medmm.scoring.precision import PRECISIONS, Bfloat16, Effect, compare_answers, measure_effect, prepare_model
+from medmm.scoring.precision import (
+    GOLDEN_TOLERANCES,
+    PRECISIONS,
+    Bfloat16,
+    Effect,
+    compare_answers,
+    make_ready,
+    measure_effect,
+    prepare_model,
+)
+from medmm.scoring.run import model_key
 from medmm.types import Batch, Tokens
 
 CPU = torch.device("cpu")
@@ -308,3 +319,26 @@ def test_a_batch_of_every_number_of_studies_is_taken(several: Inputs) -> None:
             )
             np.testing.assert_allclose(spoken(whole, first), spoken(whole, batch)[:1], atol=0.02)
     assert precision.PRECISIONS.keys() == {"fp32", "bf16", "int8"}
+
+
+@pytest.mark.parametrize(("numbers", "plainly"), [("fp32", True), ("bf16", False)])
+def test_rows_say_in_what_numbers_they_were_computed(saved: Path, hospital: Hospital, numbers: str, plainly: bool) -> None:
+    package = load_package(saved)
+    options = Options(workers=0, precision=numbers)
+    ready, apart = make_ready(package, options)
+    assert apart < GOLDEN_TOLERANCES.get(numbers, 1e-4)
+    studies = [study for study in hospital.studies if study.evidence][:5]
+    rows, plain = (
+        [one.row for some in score_stream(given, studies, Options(workers=0)) for one in some] for given in (ready, package)
+    )
+    assert {row["computed_in"] for row in rows} == {numbers}
+    assert ([row["probability_pneumonia"] for row in rows] == [row["probability_pneumonia"] for row in plain]) == plainly
+    assert model_key(package, options) == (package.digest if plainly else f"{package.digest}, in {numbers}")
+
+
+def test_a_machine_that_computes_something_else_is_refused(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = load_package(saved)
+    with torch.no_grad():
+        package.model.head.bias += 0.01
+    with pytest.raises(DataError, match="computes something else"):
+        make_ready(package, Options())

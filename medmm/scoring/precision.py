@@ -132,7 +132,8 @@ def make_ready(package: Package, options: Options) -> tuple[Package, float]:
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = prepare_model(package.model, options.precision, compiled=options.compiled, device=device)
-    ready = replace(package, model=model)
+    computed_in = f"{options.precision}, compiled" if options.compiled else options.precision
+    ready = replace(package, model=model, computed_in=computed_in)
     return ready, ready.check_golden(GOLDEN_TOLERANCES.get(options.precision))
 
 

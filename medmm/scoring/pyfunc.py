@@ -11,6 +11,7 @@ from medmm.errors import DataError
 from medmm.inputs import gather
 from medmm.package import Package, load_package
 from medmm.scoring.engine import Options, score_stream
+from medmm.scoring.precision import make_ready
 from medmm.scoring.results import scored
 from medmm.scoring.sinks.base import Row
 
@@ -63,5 +64,6 @@ def _frame(rows: Sequence[Row], columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _load_pyfunc(path: str) -> StudyModel:
-    """Load the package in a folder; called by MLflow."""
-    return StudyModel(load_package(Path(path)))
+    """Load the package in a folder, and have this machine answer its golden samples; called by MLflow."""
+    package, _ = make_ready(load_package(Path(path)), Options())
+    return StudyModel(package)

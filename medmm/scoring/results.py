@@ -60,6 +60,7 @@ def scored(package: Package) -> pa.Schema:
             ("conflict", pa.float64()),  # between the inputs, in [0, 1]; null where the fusion cannot tell
             *((name, pa.list_(pa.string())) for name in TRACE if package.rules),
             ("model_digest", pa.string()),
+            ("computed_in", pa.string()),
             (SCORED_AT, pa.string()),
         ]
     )

@@ -98,6 +98,7 @@ def score_tile(
                 "conflict": None if said.conflict is None else float(said.conflict[i]),
                 **(traced(fired[i]) if book.rules else {}),
                 "model_digest": package.digest,
+                "computed_in": package.computed_in,
                 "scored_at": scored_at,
             },
         )
