@@ -65,16 +65,17 @@ def first_commit(begun: float) -> None:
     from medmm.scoring.ledger.sqlite import SqliteLedger
     from medmm.workflows import cli
 
-    commit: Callable[..., None] = SqliteLedger.commit
+    commit: Callable[..., int] = SqliteLedger.commit
     told = []
 
-    def timed(self: SqliteLedger, *rows: object) -> None:
-        commit(self, *rows)
+    def timed(self: SqliteLedger, *rows: object) -> int:
+        kept = commit(self, *rows)
         if not told:
             told.append(time.time() - begun)
             sys.stderr.write(f"first {told[0]} {time.process_time()}\n")
+        return kept
 
-    SqliteLedger.commit = timed  # type: ignore[method-assign, assignment]
+    SqliteLedger.commit = timed  # type: ignore[method-assign]
     sys.argv[0] = "medmm"
     cli.main()
 
