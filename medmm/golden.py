@@ -16,12 +16,12 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from medmm.errors import DataError, Rejected
 from medmm.files import write_bytes
 from medmm.inputs import Inputs
+from medmm.sealed import read_arrays
 from medmm.settings import Plain
 from medmm.types import Array, Evidence, Study
 
@@ -172,10 +172,7 @@ def unpack(content: bytes, plain: Plain, inputs: Sequence[str], answers: int, ou
     Raises:
         DataError: They are not what `pack` gives for such a model.
     """
-    try:
-        arrays = load(content)
-    except (SafetensorError, ValueError, KeyError, TypeError) as reason:
-        raise DataError(f"the golden samples of the package are no safetensors: {REPAIR}") from reason
+    arrays = read_arrays(content, "the golden samples of the package", REPAIR)
     _check(isinstance(plain, dict) and set(plain) == FACTS and isinstance(plain["made_on"], str))
     _check(isinstance(plain["samples"], list) and len(plain["samples"]) == SAMPLES)
     _check(_is_number(plain["tolerance"]) and 0 < plain["tolerance"] <= TOLERANCE)

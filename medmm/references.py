@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from medmm.cohort.target import TargetSettings
 from medmm.errors import DataError
@@ -22,6 +21,7 @@ from medmm.evaluation.conformal import Conformal, fit_conformal, questions
 from medmm.evaluation.drift import DIRECTIONS, QUANTILES, SAMPLE, Drift, fit_drift
 from medmm.evaluation.novelty import Embedded, Novelty, fit_novelty, whole
 from medmm.evaluation.settings import EvaluationSettings
+from medmm.sealed import read_arrays
 from medmm.settings import Plain
 from medmm.types import CLASS_TASKS, Array, Scores, Task
 
@@ -211,10 +211,7 @@ def unpack(content: bytes, plain: Plain, inputs: Sequence[str], target: TargetSe
     Raises:
         DataError: They are not what `pack` gives for such a model.
     """
-    try:
-        arrays = load(content)
-    except (SafetensorError, ValueError, KeyError, TypeError) as reason:
-        raise DataError(f"the references of the package are no safetensors: {REPAIR}") from reason
+    arrays = read_arrays(content, "the references of the package", REPAIR)
     if plain is None and not arrays:
         return None
     names = tuple(sorted(inputs))

@@ -10,9 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
 from medmm.errors import DataError
 from medmm.files import digest, digest_file, json_text, write_bytes
 from medmm.settings import Plain
+from medmm.types import Array
 
 MANIFEST = "manifest.json"
 
@@ -111,3 +115,15 @@ def _bytes(path: Path, what: str, repair: str) -> bytes:
             return file.read()
     except OSError as reason:
         raise DataError(f"a file of the {what} cannot be read ({type(reason).__name__}): {repair}") from reason
+
+
+def read_arrays(content: bytes, what: str, repair: str) -> dict[str, Array]:
+    """Read arrays that came as safetensors, with whatever names, shapes and kinds: the caller checks these.
+
+    Raises:
+        DataError: They are no safetensors.
+    """
+    try:
+        return load(content)
+    except (SafetensorError, ValueError, KeyError, TypeError) as reason:
+        raise DataError(f"{what} are no safetensors: {repair}") from reason
