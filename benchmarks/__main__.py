@@ -11,6 +11,7 @@ from importlib import import_module
 from benchmarks.measure import ROOT, machine, touch_memory
 
 NAMES = (
+    "accelerator",
     "backbone",
     "cases",
     "coverage",
@@ -30,6 +31,8 @@ NAMES = (
     "torture",
     "training",
 )
+ON_REQUEST = {"accelerator"}
+"""Needs a GPU."""
 README = ROOT / "benchmarks" / "README.md"
 BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
 
@@ -37,7 +40,9 @@ BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmarks and print their tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed beside rival and limit, as ratios.")
-    parser.add_argument("names", nargs="*", metavar="|".join(NAMES), help="which to run; all where left out")
+    parser.add_argument(
+        "names", nargs="*", metavar="|".join(NAMES), help=f"which to run; all but {', '.join(ON_REQUEST)} where left out"
+    )
     parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/README.md")
     asked = parser.parse_args(arguments)
     unknown = set(asked.names) - set(NAMES)
@@ -47,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     warnings.filterwarnings("ignore")  # of the rivals
     logging.getLogger("monai").setLevel(logging.ERROR)  # about optional packages that are not installed
     touch_memory()
-    for name in asked.names or NAMES:
+    for name in asked.names or [one for one in NAMES if one not in ON_REQUEST]:
         measured = f"{datetime.now(UTC):%Y-%m-%d}, {machine()}."
         text = "\n\n".join([measured, *(result.markdown() for result in import_module(f"benchmarks.{name}").run())])
         print(f"{text}\n", flush=True)

@@ -139,6 +139,7 @@ def package_of(settings: Mapping[str, Mapping[str, object]]) -> Package:
 
 def measure(network: Network, package: Package, folder: Path) -> Ways:
     """Run every way on the same studies, all of which have all inputs."""
+    torch.compiler.reset()  # the networks before would be forms of this one
     batch = some(random_studies(package.inputs, max(2, network.batch)), network.batch)
     one = some(batch, 1)
     ways = ways_of(package, folder)

@@ -52,7 +52,7 @@ def _measure(what: str, size: Sequence[int], modality: str, slices: int, side: i
             make_ct(folder, slices, side)
             if modality == "CR":
                 _make_film(folder)
-        package = _package(size, modality)
+        package = package_of(size, modality)
         studies = [
             Study(row, f"P{row}", f"S{row}", evidence={"image": Evidence(files=tuple(sorted(folder.iterdir())))})
             for row, folder in enumerate(islice(cycle(folders), count), 1)
@@ -113,14 +113,15 @@ def _ask(package: Package, images: torch.Tensor) -> torch.Tensor:
     return logits
 
 
-def _package(size: Sequence[int], modality: str) -> Package:
+def package_of(size: Sequence[int], modality: str, channels: int = 8) -> Package:
+    """Put fresh weights behind one image: speed does not depend on what they have learned."""
     image = {
         "kind": "image",
         "path": "dicom",
         "modality": [modality],
         "size": list(size),
         "window": list(WINDOW),
-        "encoder": {"name": "resnet18", "channels": 8},
+        "encoder": {"name": "resnet18", "channels": channels},
     }
     inputs = {"image": INPUTS.pick("image").model_validate(image).open("image").fit([])}
     settings = ModelSettings()

@@ -75,7 +75,7 @@ def predict(
         tokens = model.encode(batch.to(device), tile)
         for name, own in means.items():
             own.append(pooled(tokens[name]).float().cpu().numpy())
-        present.append(np.stack([batch.present[name].numpy() for name in sorted(batch.present)], axis=1))
+        present.append(np.stack([batch.present[name].cpu().numpy() for name in sorted(batch.present)], axis=1))
         said: dict[Subset, Said] = {}
         for some in keep:
             parts = []

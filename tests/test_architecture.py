@@ -49,10 +49,12 @@ RANKS = {
     "medmm.package": 14,
     "medmm.registry": 15,
     "medmm.start": 15,
-    "medmm.scoring": 15,
+    "medmm.privacy": 8,
+    "medmm.scoring": 16,
+    "medmm.monitoring": 17,
     "medmm.explanation": 15,
     "medmm.exporting": 15,
-    "medmm.workflows": 16,
+    "medmm.workflows": 18,
 }
 """Layer -> rank; a module imports from smaller ranks, or from its own layer."""
 

@@ -23,7 +23,7 @@ from medmm.fusion import FUSIONS
 from medmm.inputs import Inputs
 from medmm.model import DiagnosisModel
 from medmm.package import Package, load_package
-from medmm.predict import predict
+from medmm.predict import predict, subsets
 from medmm.scoring import int8, precision
 from medmm.scoring.engine import Options, score_stream
 from medmm.scoring.int8 import CHUNK, Int8Linear, products_are_exact, quantise
@@ -272,6 +272,32 @@ def test_compiled_answers_nearly_the_same(several: Inputs) -> None:
     assert all(part._compiled_call_impl is None for part in (*model.encoders.values(), model.fusion))
 
 
+def test_every_subset_of_inputs_is_compiled_in_every_thread(
+    package: Package, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.compiler.reset()
+    monkeypatch.setattr(torch._dynamo.config._config["recompile_limit"], "default", 2)  # type: ignore[attr-defined]
+    forms: list[int] = []
+
+    def counted(graph: torch.fx.GraphModule, _: object) -> Callable[..., object]:
+        forms.append(len(graph.graph.nodes))
+        return graph.forward
+
+    true = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda part, **how: true(part, backend=counted, **how))
+    monkeypatch.setattr(precision, "check_compiler", lambda device: None)
+    model = prepare_model(package.model, "fp32", compiled=True, device=CPU)
+    ready = replace(package, model=model, tile=2)
+    asked = {frozenset(one) for one in subsets(list(package.inputs))}
+    studies = [study for study in hospital.studies if frozenset(study.evidence) in asked][:16]
+    fused = {some & frozenset(study.evidence) for some in asked for study in studies}
+    assert len(fused) > 6
+    outcomes = [one for some in score_stream(ready, studies, Options(workers=0, compiled=True)) for one in some]
+    assert not any(one.reason for one in outcomes)
+    assert len(forms) >= len(fused)
+    torch.compiler.reset()
+
+
 def test_a_network_that_cannot_be_compiled_is_refused_in_one_line(
     package: Package, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,7 +318,7 @@ def test_without_a_compiler_one_line_says_the_repair() -> None:
     code = (
         "import torch\n"
         "from medmm.errors import ConfigError\n"
-        "from medmm.scoring.precision import check_compiler\n"
+        "from medmm.scoring.compiling import check_compiler\n"
         "try:\n    check_compiler(torch.device('cpu'))\n"
         "except ConfigError as reason:\n    print(reason)\n"
     )

@@ -1,7 +1,8 @@
 """One scorer beside others: what it waits for, what it says, when it stops, and the options of the command."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -19,7 +20,9 @@ from medmm.scoring.identity import Named, keys_of, study_digest
 from medmm.scoring.ledger import SqliteLedger
 from medmm.scoring.run import Scorer, model_key, score
 from medmm.scoring.shards import Shard
+from medmm.scoring.sinks.base import Row
 from medmm.scoring.studies import find_studies
+from medmm.tables import Table
 from medmm.types import Evidence, Study
 from medmm.workflows.cli import app
 
@@ -161,3 +164,47 @@ def test_the_command_scores_in_shards_and_says_which_are_not_there(command: Call
     assert f"{rejected} studies that were rejected are tried again" in command("--retry-rejected")
     assert "has a ledger of the kind partitions: leave out --ledger" in command("--ledger", "sqlite", status=1)
     assert "give 3/8 for the third of eight" in command("--shard", "third", status=1)
+
+
+class Recorder:
+    """A report that remembers what it was told, and when it is whole."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, object, Study | None]] = []
+        self.whole = False
+
+    @contextmanager
+    def open(self, out: Path, package: Package) -> Iterator["Recorder"]:
+        self.told, self.whole = [], False
+        yield self
+        self.whole = True
+
+    def scored(self, row: Row, study: Study | None) -> None:
+        self.told.append(("scored", row["study_id"], study))
+
+    def rejected(self, row: Row, study: Study | None) -> None:
+        self.told.append(("rejected", row["study_id"], study))
+
+
+def test_a_report_sees_every_row_with_its_study_and_changes_no_digest(
+    loaded: Package, studies: tuple[Study, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder()
+    monkeypatch.setattr(run, "REPORTS", Table("report", {"recorder": recorder}))
+    some = [*studies[:6], *empty(studies)[:2]]
+    plain = score(loaded, some, tmp_path / "plain")
+    found = score(loaded, some, tmp_path / "told", also=["recorder"])
+    assert recorder.whole
+    assert found.digest == plain.digest
+    by_id = {study.study_id: study for study in some}
+    rows = {
+        name: pq.read_table(tmp_path / "told" / f"{name}.parquet")["study_id"].to_pylist() for name in ("scores", "rejected")
+    }
+    expected = [("scored", one, by_id[one]) for one in rows["scores"]] + [
+        ("rejected", one, by_id[one]) for one in rows["rejected"]
+    ]
+    assert recorder.told == expected
+    assert rows["rejected"]
+    with Scorer(loaded, tmp_path / "told", also=["recorder"]) as scorer:  # a row whose study it was not asked for
+        scorer.export()
+    assert {study for _, _, study in recorder.told} == {None}

@@ -19,7 +19,7 @@ from medmm.inputs.base import Fields
 from medmm.inputs.text import TextInput
 from medmm.package import Package, load_package
 from medmm.scoring.compute import Compute, largest_tile
-from medmm.scoring.engine import Options, score_stream
+from medmm.scoring.engine import UNDER_WAY, Options, score_stream
 from medmm.scoring.rows import Outcome, score_tile
 from medmm.types import Evidence, Study, Tokens
 from medmm.workers import Limits
@@ -151,12 +151,12 @@ def test_a_study_that_hangs_holds_up_no_other(poisoned: Package) -> None:
 
 
 def test_decoding_goes_on_while_the_network_computes(package: Package, hospital: Hospital) -> None:
-    """The studies of the next tile are drawn before the outcomes of this one are there."""
+    """The studies of the next tiles are drawn before the outcomes of the first are there, but no more than that."""
     drawn = 0
 
     def source() -> Iterator[Study]:
         nonlocal drawn
-        for study in [one for one in hospital.studies if one.evidence][:12]:
+        for study in [one for one in hospital.studies if one.evidence][:20]:
             drawn += 1
             yield study
 
@@ -173,8 +173,8 @@ def test_decoding_goes_on_while_the_network_computes(package: Package, hospital:
         outcomes = [one for some in score_stream(package, source(), Options(tile=4, workers=0)) for one in some]
     finally:
         object.__delattr__(package.model, "encode")
-    assert len(outcomes) == 12
-    assert started[0] == 8, "the next tile was not decoded while the network computed"
+    assert len(outcomes) == 20
+    assert started[0] == 4 * (UNDER_WAY + 1), "the next tiles were not decoded while the network computed"
 
 
 class Memory:

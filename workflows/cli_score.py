@@ -34,6 +34,10 @@ def score(
         str,
         typer.Option("--format", help="parquet, or csv without a cell that a spreadsheet computes.", rich_help_panel=MANNER),
     ] = "parquet",
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="A report beside the tables; may be given several times.", rich_help_panel=MANNER),
+    ] = None,
     contributions: Annotated[
         bool,
         typer.Option(
@@ -146,6 +150,7 @@ def score(
             tile=tile_asked(batch_size), workers=workers, contributions=contributions, precision=precision, compiled=compiled
         ),
         sink=format_,
+        also=tuple(dict.fromkeys(also or ())),
         key=key,
         engine=engine,
         cluster=Cluster(ray_address, ray_actors),

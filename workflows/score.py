@@ -1,5 +1,6 @@
 """`medmm score`: a packaged model on a folder of studies, a manifest, or a DICOMweb server."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from medmm.scoring.precision import make_ready
 from medmm.scoring.ray_cluster import Cluster
 from medmm.scoring.run import Scored, Scorer, model_key
 from medmm.scoring.shards import Shard
-from medmm.scoring.sinks import SINKS
+from medmm.scoring.sinks import REPORTS, SINKS
 from medmm.scoring.studies import find_studies, open_incoming
 from medmm.scoring.violations import write_violations
 from medmm.training.tracking import TrackingSettings
@@ -34,6 +35,7 @@ class Manner:
     Attributes:
         options: What an engine is told.
         sink: Format of the results.
+        also: Reports beside them, names in `REPORTS`.
         key: Public key (PEM) of who must have signed the package; None asks for no signature.
         engine: A name in `ENGINES`.
         cluster: Where Ray scores.
@@ -46,6 +48,7 @@ class Manner:
 
     options: Options = AS_USUAL
     sink: str = "parquet"
+    also: Sequence[str] = ()
     key: Path | None = None
     engine: str = "local"
     cluster: Cluster = HERE
@@ -78,6 +81,8 @@ def score_studies(
     shard = Shard.parse(manner.shard) if manner.shard else None
     opened = ENGINES.pick(manner.engine)
     SINKS.pick(manner.sink)
+    for name in manner.also:
+        REPORTS.pick(name)
     screen.say("loading the model ...")
     with fetched(model, tracking) as folder:
         package, apart = make_ready(load_package(folder, manner.key), options)
@@ -90,6 +95,7 @@ def score_studies(
                 out,
                 options,
                 sink=manner.sink,
+                also=manner.also,
                 ledger=ledger,
                 stops=not manner.accept_rejects,
                 shard=shard,

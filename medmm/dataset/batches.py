@@ -175,20 +175,26 @@ def gathered(prepared: PreparedInput, rows: Array) -> tuple[dict[str, torch.Tens
     return {name: torch.from_numpy(values) for name, values in fields.items()}, torch.from_numpy(shards != ABSENT)
 
 
-def stack(found: Sequence[Mapping[str, Array] | None]) -> dict[str, torch.Tensor]:
+def stack(found: Sequence[Mapping[str, Array] | None], *, pinned: bool = False) -> dict[str, torch.Tensor]:
     """Gather the fields of some studies into one tensor a field: (B, ...), float16 as float32, zeros where absent.
 
     Gives no field where no study has the input.
+
+    Args:
+        found: The fields of each.
+        pinned: In memory from which a GPU fetches by itself, and as narrow as they are: `Batch.to` widens them there.
     """
     first = next((fields for fields in found if fields is not None), None)
     if first is None:
         return {}
     stacked: dict[str, torch.Tensor] = {}
     for name, example in first.items():
-        kind = np.dtype(np.float32) if example.dtype == np.float16 else example.dtype
-        whole = np.zeros((len(found), *example.shape), kind)
+        kind = np.dtype(np.float32) if example.dtype == np.float16 and not pinned else example.dtype
+        whole = torch.empty((len(found), *example.shape), dtype=torch.from_numpy(np.empty(0, kind)).dtype, pin_memory=pinned)
         for row, fields in enumerate(found):
-            if fields is not None:
-                whole[row] = fields[name]
-        stacked[name] = torch.from_numpy(whole)
+            if fields is None:
+                whole[row].zero_()
+            else:  # torch widens with the processor's own instruction, ten times as fast as NumPy
+                whole[row].copy_(torch.from_numpy(np.require(fields[name], requirements="W")))
+        stacked[name] = whole
     return stacked

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from threading import Lock
 from typing import TypeAlias
 
 import torch
@@ -32,7 +33,7 @@ class Compute:
     """Gives the outcomes of prepared studies, each of which has one, whatever the network does.
 
     Where memory runs out, tiles are halved, for the rest of the scoring. A study on which the network fails, or of which it
-    says no number, is rejected, and the others go on.
+    says no number, is rejected, and the others go on. Several threads may call it at once.
 
     Args:
         package: The model.
@@ -46,6 +47,7 @@ class Compute:
         self._package = package
         self._score = score
         self._say = say
+        self._lock = Lock()
 
     def __call__(self, studies: Sequence[Ready]) -> list[Outcome]:
         """Give the outcomes of any number of studies, in their order.
@@ -53,8 +55,8 @@ class Compute:
         Raises:
             torch.AcceleratorError: The GPU is lost, and with it all that would come after.
         """
+        tile = self.tile
         try:
-            tile = self.tile
             parts = (studies[at : at + tile] for at in range(0, len(studies), tile))
             return [self._checked(outcome) for part in parts for outcome in self._score(part, tile)]
         except torch.AcceleratorError:
@@ -64,11 +66,8 @@ class Compute:
         # Outside of the handler, for the fault holds on to all memory of the tile that failed.
         if short:
             _give_back()
-            if self.tile > 1:
-                self.tile //= 2
-                self._say(
-                    f"memory ran out: the network now sees {self.tile} studies at once; --batch-size {self.tile} starts so"
-                )
+            if tile > 1:
+                self._step_down(tile)
                 return self(studies)
         if len(studies) > 1:
             return [outcome for one in studies for outcome in self([one])]
@@ -77,6 +76,15 @@ class Compute:
             found = ("more memory than there is", "a study that fits", "score on a machine with more memory")
             return [reject(study, Rejected(Code.MEMORY, f"{study.key}, model", *found), self._package)]
         return [self._failed(study, f"a {kind} in the model")]
+
+    def _step_down(self, tile: int) -> None:
+        """Halve the tile that memory did not hold, unless another thread has done so already."""
+        with self._lock:
+            if self.tile == tile:
+                self.tile //= 2
+                self._say(
+                    f"memory ran out: the network now sees {self.tile} studies at once; --batch-size {self.tile} starts so"
+                )
 
     @cached_property
     def _numbers(self) -> list[str]:

@@ -1,7 +1,9 @@
 """Studies to outcomes: worker processes decode while the model computes; a bad study costs one row."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Protocol, TypeAlias
@@ -13,6 +15,7 @@ from medmm.errors import Code, Rejected
 from medmm.inputs.tabular import TabularInput, with_checked_cells
 from medmm.package import Package
 from medmm.rules.book import Rulebook
+from medmm.scoring.compiling import allow_shapes
 from medmm.scoring.compute import Compute, Ready, largest_tile
 from medmm.scoring.rows import Outcome, reject, score_tile
 from medmm.types import Study
@@ -20,6 +23,9 @@ from medmm.workers import AHEAD, Limits, cores
 
 Tile: TypeAlias = int | Literal["auto"] | None
 """Studies that the network sees at once: so many, as many as the memory of a GPU holds, or as many as the package says."""
+
+UNDER_WAY = 2
+"""Tiles under way at a time: while one is in the network, the next is put together and the rows of the last are made."""
 
 
 def unheard(_: str) -> None:
@@ -59,7 +65,7 @@ class Engine(Protocol):
 def score_stream(package: Package, studies: Iterable[Study], options: Options | None = None) -> Iterator[list[Outcome]]:
     """Give the outcomes of studies, some at a time, as they come: a study that takes its time holds up no other.
 
-    While a tile is in the network, studies are drawn and decoded for the next one.
+    While tiles are in the network, studies are drawn and decoded for the next one.
 
     Args:
         package: The model.
@@ -74,14 +80,14 @@ def score_stream(package: Package, studies: Iterable[Study], options: Options | 
     book = package.rulebook()
     compute = Compute(package, partial(score_tile, package, book, contributions=options.contributions), tile, options.say)
     workers = cores() if options.workers is None else options.workers
-    ahead = max(AHEAD * workers, tile + 2 * workers)  # a whole tile decodes while another is in the network
+    ahead = max(AHEAD * workers, tile + 2 * workers)  # a whole tile decodes while others are in the network
     stream = prepare_studies(
         _before(book, package, studies), package.inputs, workers, options.limits, ahead=ahead, ordered=False
     )
     good: list[Ready] = []
     bad: list[Outcome] = []
-    running: Future[list[Outcome]] | None = None
-    with ThreadPoolExecutor(1) as network:
+    running: deque[Future[list[Outcome]]] = deque()
+    with _cores_shared(), ThreadPoolExecutor(UNDER_WAY, initializer=_begin, initargs=(options,)) as network:
         for study, prepared in stream:
             if isinstance(prepared, Rejected):
                 bad.append(reject(study, prepared, package))
@@ -96,18 +102,37 @@ def score_stream(package: Package, studies: Iterable[Study], options: Options | 
             if len(good) == tile and largest:
                 tile, largest = largest_tile(package, good), False
                 compute.tile = tile
-            if running is not None and (running.done() or len(good) == tile):
-                yield running.result()
-                running = None
+            while running and (running[0].done() or (len(good) == tile and len(running) == UNDER_WAY)):
+                yield running.popleft().result()
             if len(good) == tile:
-                running, good = network.submit(compute, good), []
+                running.append(network.submit(compute, good))
+                good = []
             if len(bad) == package.tile:
                 yield bad
                 bad = []
-        if running is not None:
-            yield running.result()
-        if good or bad:
-            yield [*(compute(good) if good else []), *bad]
+        while running:
+            yield running.popleft().result()
+    if good or bad:
+        yield [*(compute(good) if good else []), *bad]
+
+
+@contextmanager
+def _cores_shared() -> Iterator[None]:
+    """Share out the cores among the tiles under way; a network that asks for all of them waits for those that decode."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // UNDER_WAY))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _begin(options: Options) -> None:
+    """Make a thread ready to compute: on a GPU in a queue of its own, so that a tile travels there while another computes."""
+    if torch.cuda.is_available():
+        torch.cuda.set_stream(torch.cuda.Stream())  # type: ignore[no-untyped-call]
+    if options.compiled:
+        allow_shapes()
 
 
 def _before(book: Rulebook, package: Package, studies: Iterable[Study]) -> Iterable[Study]:

@@ -18,7 +18,7 @@ from medmm.fusion.base import Fused
 from medmm.model import DiagnosisModel
 from medmm.package import Package
 from medmm.predict import predict
-from medmm.quiet import quietly
+from medmm.scoring.compiling import check_compiler, compile_parts
 from medmm.scoring.engine import Options
 from medmm.scoring.int8 import products_are_exact, quantise
 from medmm.tables import Table
@@ -113,10 +113,7 @@ def prepare_model(model: DiagnosisModel, precision: str, *, compiled: bool, devi
     made = deepcopy(model).to(device).eval()
     change(made)
     if compiled:
-        for part in (*made.encoders.values(), made.fusion):
-            part.compile(
-                dynamic=False
-            )  # else the size of one image makes that of another's encoder open, which Inductor fails at
+        compile_parts(made)
     return made.eval()
 
 
@@ -135,24 +132,6 @@ def make_ready(package: Package, options: Options) -> tuple[Package, float]:
     computed_in = f"{options.precision}, compiled" if options.compiled else options.precision
     ready = replace(package, model=model, computed_in=computed_in)
     return ready, ready.check_golden(GOLDEN_TOLERANCES.get(options.precision))
-
-
-def check_compiler(device: torch.device) -> None:
-    """Compile next to nothing, to find out whether this machine can.
-
-    Raises:
-        ConfigError: It cannot.
-    """
-    try:
-        with quietly():
-            torch.compile(lambda values: values * 2 + 1)(torch.ones(8, device=device))
-    except Exception as reason:  # torch's backends raise of many classes
-        needs = (
-            "a C++ compiler and the headers of Python: apt-get install g++ python3-dev" if device.type == "cpu" else "Triton"
-        )
-        raise ConfigError(
-            f"torch.compile does not work on this machine ({type(reason).__name__}); it needs {needs}, or leave --compile out"
-        ) from reason
 
 
 @dataclass(frozen=True)

@@ -38,15 +38,16 @@ class Outcome:
 
 
 def tile_of(package: Package, studies: Sequence[Mapping[str, Fields]], tile: int) -> Batch:
-    """Give prepared studies, at least one and at most T, as a batch of T: copies of the last one fill it up."""
+    """Give prepared studies, at least one and at most T, as a batch of T where the model is; copies of the last fill it up."""
+    device = next(package.model.parameters()).device
     found = {name: [prepared.get(name) for prepared in studies] for name in sorted(package.inputs)}
     batch = Batch(
-        inputs={name: stack(fields) for name, fields in found.items()},
+        inputs={name: stack(fields, pinned=device.type == "cuda") for name, fields in found.items()},
         present={name: torch.tensor([one is not None for one in fields]) for name, fields in found.items()},
         target=None,
         rows=torch.arange(len(studies)),
     )
-    return filled_batch(batch, tile)
+    return filled_batch(batch.to(device), tile)
 
 
 def score_tile(

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,8 +21,8 @@ from medmm.scoring.ledger.base import Entry, Ledger
 from medmm.scoring.results import digest_of, rejected, scored
 from medmm.scoring.rows import Outcome, reject
 from medmm.scoring.shards import Shard, unfinished
-from medmm.scoring.sinks import SINKS
-from medmm.scoring.sinks.base import Row
+from medmm.scoring.sinks import REPORTS, SINKS
+from medmm.scoring.sinks.base import Row, Writer
 from medmm.types import Study
 
 AT_ONCE = 32
@@ -76,6 +77,7 @@ class Scorer:
         out: The output folder.
         options: How the engine works.
         sink: Format of the results.
+        also: Reports beside them, names in `REPORTS`.
         ledger: Where rows are kept; the usual one of the output folder where left out.
         stops: Whether to end where many of the first studies are rejected.
         shard: Which studies are scored; all where left out.
@@ -90,6 +92,7 @@ class Scorer:
         options: Options | None = None,
         *,
         sink: str = "parquet",
+        also: Sequence[str] = (),
         ledger: Ledger | None = None,
         stops: bool = True,
         shard: Shard | None = None,
@@ -97,6 +100,7 @@ class Scorer:
         engine: Engine = score_stream,
     ) -> None:
         self._sink = SINKS.pick(sink)
+        self._reports = [REPORTS.pick(name) for name in also]
         self._package = package
         self._out = out
         self._options = options or Options()
@@ -105,6 +109,7 @@ class Scorer:
         self._shard = shard
         self._notice = notice
         self._asked: list[_Asked] = []
+        self._known: dict[int, Study] = {}
         self._kept = 0
         self._engine = engine
         self._ended = 0
@@ -130,6 +135,8 @@ class Scorer:
         """
         assert len({study.row for study in studies}) == len(studies)
         self._asked = [_Asked(study, key) for study, key in zip(studies, keys_of(studies), strict=True)]
+        if self._reports:
+            self._known |= {study.row: study for study in studies}
         mine = [one for one in self._asked if self._shard is None or self._shard.of(one.key)]
         left, looks, before = mine, 0, self._ended
         patient_until = time.monotonic() + PATIENCE_SECONDS
@@ -166,22 +173,32 @@ class Scorer:
         schemas = {"scores": scored(self._package), "rejected": rejected(self._package)}
         waits = unfinished(self._ledger, self._asked, self._shard.count) if self._shard else ()
 
-        def told(rows: Iterator[tuple[int, Row]]) -> Iterator[Row]:
+        def told(rows: Iterator[tuple[int, Row]], keep: Callable[[Row, Study | None], None]) -> Iterator[Row]:
             nonlocal total
             for number, row in rows:
                 total += 1
                 fired.update(fired_of(row))
                 if "code" in row:
                     counts[Code(str(row["code"]))] += 1
-                yield _renumbered(row, number)
+                numbered = _renumbered(row, number)
+                keep(numbered, self._known.get(number))
+                yield numbered
 
         with self._ledger.exporting(self._notice) as ours, ExitStack() as files:
             if not ours:
                 raise DataError(TAKEN_OVER)
             sums = []
-            for name, schema in schemas.items():  # both take their names when both are whole
-                write = files.enter_context(self._sink.open(self._out, name, schema)).write if not waits else _nowhere
-                sums.append(digest_of(_passed_on(told(self._ledger.rows(rejected=name == "rejected")), write)))
+            reports = [files.enter_context(one.open(self._out, self._package)) for one in ([] if waits else self._reports)]
+            for name, schema in schemas.items():  # all take their names when all are whole
+                is_rejected = name == "rejected"
+                writes: list[Callable[[Row, Study | None], None]] = [
+                    one.rejected if is_rejected else one.scored for one in reports
+                ]
+                if not waits:
+                    table = files.enter_context(self._sink.open(self._out, name, schema))
+                    writes.append(partial(_write, table))
+                rows = told(self._ledger.rows(rejected=is_rejected), partial(_to_all, writes))
+                sums.append(digest_of(rows))
         return Scored(total - counts.total(), dict(counts), dict(fired), self._kept, digest_of([{"digests": sums}]), waits)
 
     def retry_rejected(self) -> int:
@@ -293,15 +310,13 @@ class _Pass:
             yield from (one.study for one in claimed.mine)
 
 
-def _nowhere(_rows: Sequence[Row]) -> None:
-    """Take rows of results that are not written yet."""
+def _write(table: Writer, row: Row, _: Study | None) -> None:
+    table.write([row])
 
 
-def _passed_on(rows: Iterator[Row], write: Callable[[Sequence[Row]], None]) -> Iterator[Row]:
-    """Give rows as they are written."""
-    for row in rows:
-        write([row])
-        yield row
+def _to_all(writes: Sequence[Callable[[Row, Study | None], None]], row: Row, study: Study | None) -> None:
+    for write in writes:
+        write(row, study)
 
 
 def _renumbered(row: Row, number: int) -> Row:
@@ -319,6 +334,7 @@ def score(
     options: Options | None = None,
     *,
     sink: str = "parquet",
+    also: Sequence[str] = (),
     progress: Progress | None = None,
     engine: Engine = score_stream,
 ) -> Scored:
@@ -330,9 +346,10 @@ def score(
         out: Folder of the results.
         options: How the engine works.
         sink: Format of the results.
+        also: Reports beside them, names in `REPORTS`.
         progress: Told how many studies are done.
         engine: What computes.
     """
-    with Scorer(package, out, options, sink=sink, engine=engine) as scorer:
+    with Scorer(package, out, options, sink=sink, also=also, engine=engine) as scorer:
         scorer.round(studies, progress)
         return scorer.export()

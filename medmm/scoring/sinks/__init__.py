@@ -1,6 +1,6 @@
 """Formats of results by name."""
 
-from medmm.scoring.sinks.base import Sink
+from medmm.scoring.sinks.base import Report, Sink
 from medmm.scoring.sinks.csv import Csv
 from medmm.scoring.sinks.parquet import Parquet
 from medmm.tables import Table
@@ -12,3 +12,7 @@ SINKS: Table[Sink] = Table(
         "csv": Csv(),
     },
 )
+
+
+REPORTS: Table[Report] = Table("report", {})
+"""What `medmm score --also` names."""

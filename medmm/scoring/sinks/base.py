@@ -1,11 +1,20 @@
-"""What a sink owes: rows in, one standard format out, whole or not at all."""
+"""What a sink owes: rows in, one standard format out, whole or not at all.
+
+There are two kinds. A table takes rows of any schema; a report is for people and systems of a clinic, and sees each row with
+the study that it speaks of.
+"""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import pyarrow as pa
+
+from medmm.types import Study
+
+if TYPE_CHECKING:
+    from medmm.package import Package
 
 Row: TypeAlias = Mapping[str, object]
 
@@ -22,3 +31,25 @@ class Sink(Protocol):
 
     def open(self, folder: Path, name: str, schema: pa.Schema) -> AbstractContextManager[Writer]:
         """Start the result `name` in a folder. It appears when the block ends well, and not at all otherwise."""
+
+
+class Reporter(Protocol):
+    """Takes rows of a scoring at its end, in the order of the studies, the scored ones first."""
+
+    def scored(self, row: Row, study: Study | None) -> None:
+        """Take a row of `scores`.
+
+        Args:
+            row: As in the table.
+            study: What it speaks of; None where this scoring was not asked for it and only its row is known.
+        """
+
+    def rejected(self, row: Row, study: Study | None) -> None:
+        """Take a row of `rejected`."""
+
+
+class Report(Protocol):
+    """A format for a clinic: files of its own beside the tables."""
+
+    def open(self, out: Path, package: "Package") -> AbstractContextManager[Reporter]:
+        """Start the report in the output folder. It appears, or replaces an older one, when the block ends well."""

@@ -1,0 +1,1 @@
+"""A model in use, held against what it saw before it left: drift, rates, calibration."""
