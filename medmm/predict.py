@@ -102,8 +102,8 @@ def predict(
 def _device(model: DiagnosisModel) -> torch.device:
     """Give where a model runs, and have a GPU compute there what a CPU does.
 
-    By default it does not. cuDNN convolves in TF32, which keeps 10 of 23 bits; and in the fast path of a transformer block a GPU
-    computes GELU by its tanh formula (Hendrycks & Gimpel 2016), which moved a probability by 6e-4, as it does on a CPU.
+    By default it does not. cuDNN convolves in TF32, which keeps 10 of 23 bits; and in the fast path of a transformer block it
+    computes GELU by its tanh formula (Hendrycks & Gimpel 2016), which moved a probability by 6e-4, as that does on a CPU.
     """
     device = next(model.parameters()).device
     if device.type == "cuda":
