@@ -35,6 +35,8 @@ tr.LEAK td { background: #ffebe9; } tr.waived td { background: #fff3d6; }
 NOT_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 """Characters that no XML may hold (XML 1.0, section 2.2): with one of them, a browser shows no picture at all."""
 
+CLOSING = "\n</body></html>\n"
+
 COLOURED = frozenset({"LEAK", "waived"})
 """What in the last cell of a row colours it."""
 
@@ -64,11 +66,15 @@ def page(title: str, facts: str, body: Sequence[str]) -> str:
 
 def document(title: str, style: str, body: Sequence[str]) -> str:
     """Give the file around what stands on a page as HTML."""
+    return opening(title, style) + "\n".join(body) + CLOSING
+
+
+def opening(title: str, style: str) -> str:
+    """Give what stands before the content of a page, for one that is written piece by piece; `CLOSING` stands behind it."""
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{plain(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><style>{style}</style></head>\n'
-        "<body>" + "\n".join(body) + "\n</body></html>\n"
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><style>{style}</style></head>\n<body>'
     )
 
 
