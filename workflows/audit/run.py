@@ -12,6 +12,7 @@ from medmm.config import RunConfig
 from medmm.errors import ConfigError
 from medmm.evaluation.chapter import Chapter
 from medmm.files import write_json, write_text
+from medmm.inert import csv_text
 from medmm.settings import Plain
 from medmm.tables import nearest
 from medmm.training.tracking import connect, open_record
@@ -86,7 +87,7 @@ def audit_model(model: str, config: RunConfig, waive: Mapping[str, str], screen:
         record.document(content, "audit.json")
         page = record.address()
     write_json(config.folder / "audit.json", content)
-    write_text(config.folder / "audit.csv", chapter.tables["checks"].to_csv(index=False))
+    write_text(config.folder / "audit.csv", csv_text(chapter.tables["checks"]))
     write_text(config.folder / PAGE, report)
     return AuditReport(findings, idle, subject.package.digest, subject.manifest.digest, config.folder, page)
 
