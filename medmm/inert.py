@@ -1,4 +1,4 @@
-"""Texts of a table that no spreadsheet computes, and from which nothing is lost.
+"""Texts that do nothing: cells that no spreadsheet computes, and from which nothing is lost; lines that only show.
 
 Where a spreadsheet would start to compute, an apostrophe is put in front: at the start of a text, and after each character in
 it by which some spreadsheet may split it, for one whose list separator is the semicolon does not see our quotes. An apostrophe
@@ -60,6 +60,11 @@ def _is_live(text: str, start: int) -> bool:
 @cache
 def _is_passed_over(letter: str) -> bool:
     return letter.isspace() or letter in QUOTES or unicodedata.category(letter) in {"Cc", "Cf"}
+
+
+def visible(text: object) -> str:
+    """Give a text on one line, without what is not seen, moves a cursor or turns the text around: for screens and pages."""
+    return "".join(one if one.isprintable() else " " if one.isspace() else "\N{REPLACEMENT CHARACTER}" for one in str(text))
 
 
 def csv_text(table: pd.DataFrame) -> str:

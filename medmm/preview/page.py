@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from medmm.inert import visible
 from medmm.preview.sheet import POLICY
 
 STYLE = """
@@ -80,8 +81,7 @@ def opening(title: str, style: str) -> str:
 
 def plain(text: object) -> str:
     """Give a text that a page shows as it is: escaped, and without signs that are not seen or turn the text around."""
-    shown = "".join(one if one.isprintable() else " " if one.isspace() else "\N{REPLACEMENT CHARACTER}" for one in str(text))
-    return escape(shown)
+    return escape(visible(text))
 
 
 def picture(svg: str, said: str) -> str:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from rich.markup import escape
 
 from medmm.config import RunConfig
 from medmm.errors import ConfigError
@@ -155,10 +154,10 @@ def show_audit(report: AuditReport, screen: Screen) -> None:
     screen.table("Audit, with 95 % intervals by patient; what each number is stands in audit.csv", CHECK_COLUMNS, rows)
     for one in report.findings:
         if one.verdict != "pass":
-            screen.say(escape(f"{one.check}: {one.verdict}: {one.evidence}"))
+            screen.say(f"{one.check}: {one.verdict}: {one.evidence}")
     for name in report.idle:
         why = "it does not fail" if name in CHECKS else f"no check is called that: {nearest(name, CHECKS)}"
-        screen.say(escape(f"the waiver of {name} lets nothing pass: {why}"))
+        screen.say(f"the waiver of {name} lets nothing pass: {why}")
     counts = _counts(report.findings)
     screen.say(", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count))
     if report.failed:
