@@ -35,11 +35,13 @@ class Wanted:
         files: Of the image.
         reading: What of DICOM is turned into something else, as in the run.
         most: Pictures of it at most.
+        name: Stands in their captions.
     """
 
     files: tuple[Path, ...]
     reading: Reading = AS_STORED
     most: int = 1
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,5 +116,6 @@ def _draw(wanted: Wanted) -> tuple[Thumbnail, ...]:
         content = io.BytesIO()
         Image.fromarray(picture.pixels).save(content, "JPEG", quality=JPEG_QUALITY)
         rows, columns = picture.pixels.shape[:2]
-        ready.append(Thumbnail(content.getvalue(), (columns, rows), picture.caption, picture.sides))
+        caption = ": ".join(filter(None, [wanted.name, picture.caption]))
+        ready.append(Thumbnail(content.getvalue(), (columns, rows), caption, picture.sides))
     return tuple(ready)

@@ -170,7 +170,7 @@ def _card(place: int, one: Entry, pictures: Sequence[Thumbnail], missing: str, u
     facts = [("Alerts", one.alerts), ("Inputs", one.inputs), ("Absent", one.absent)]
     listed = [(name, "; ".join(texts)) for name, texts in facts if texts]
     if one.remaining:
-        listed.insert(0, ("Cannot be ruled out", one.remaining))
+        listed.insert(0, ("Still possible", one.remaining))
     if one.why:
         listed.insert(0, ("Why", "; ".join(one.why)))
     facts_said = "".join(f"<dt>{name}</dt><dd>{_cut(text, MOST_SENTENCE)}</dd>" for name, text in listed)
@@ -262,8 +262,8 @@ def _figure(one: Thumbnail) -> str:
     )
     content = base64.b64encode(one.jpeg).decode("ascii")
     columns, rows = one.size
-    image = f'<img alt="{plain(one.caption)}" width="{columns}" height="{rows}" src="data:image/jpeg;base64,{content}">'
-    return f"<figure><div>{image}{marks}</div><figcaption>{plain(one.caption)}</figcaption></figure>"
+    image = f'<img alt="{_cut(one.caption)}" width="{columns}" height="{rows}" src="data:image/jpeg;base64,{content}">'
+    return f"<figure><div>{image}{marks}</div><figcaption>{_cut(one.caption)}</figcaption></figure>"
 
 
 def _row(place: int, one: Entry) -> str:

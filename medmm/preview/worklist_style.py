@@ -18,8 +18,8 @@ p { margin: 0; } a { color: var(--link); text-underline-offset: 2px; }
 .banner { padding: 9px 14px; background: var(--warn-bg); color: var(--warn); border: 1px solid currentColor;
   border-radius: 8px; }
 .counts { display: flex; flex-wrap: wrap; gap: 12px; margin: 18px 0 0; }
-.counts > div { display: flex; flex-direction: column-reverse; flex: 1 1 170px; padding: 12px 16px; background: var(--card);
-  border: 1px solid var(--line); border-radius: 10px; }
+.counts > div { display: flex; flex-direction: column-reverse; justify-content: flex-end; flex: 1 1 170px; padding: 12px 16px;
+  background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
 .counts dt { color: var(--soft); } .counts dd { margin: 0; font-size: 28px; line-height: 1.2; font-weight: 650;
   font-variant-numeric: tabular-nums; }
 .says ul { margin: 0; padding-left: 20px; } .says li { margin: 0 0 5px; max-width: 96ch; }

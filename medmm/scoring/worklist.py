@@ -96,6 +96,7 @@ def how_to_read(package: Package) -> list[str]:
         *_thresholds(package),
         *_base_rates(package),
         *_quality(package),
+        *_sets(package),
         "A study with no answer to rely on keeps its place, but is to be read as if there were no model: why stands beside it.",
         "What an input adds speaks for the answer (orange, above 0) or against it (blue, below 0). It says what the answer "
         "rests on, not what the patient has.",
@@ -173,7 +174,10 @@ def _thresholds(package: Package) -> list[str]:
         return ["The likeliest class is said; there is no threshold."] if package.target.task == "multiclass" else []
     said = ", ".join(f"{name} from {share(limit)} on" for name, limit in pairs[:MOST_NAMED])
     more = f", and {len(pairs) - MOST_NAMED} more" if len(pairs) > MOST_NAMED else ""
-    return [f"The model says {said}{more}. These limits were chosen on studies apart from those it was tested on."]
+    return [
+        f"The model says {said}{more}. The mark across a bar shows the limit, which was chosen on studies apart "
+        "from those that it was tested on."
+    ]
 
 
 def _base_rates(package: Package) -> list[str]:
@@ -210,6 +214,16 @@ def _quality(package: Package) -> list[str]:
             f"pairs (95 % interval {share(low)} to {share(high)}; {studies:,.0f} test studies of {patients:,.0f} patients)."
         )
     return told[:MOST_LINES]
+
+
+def _sets(package: Package) -> list[str]:
+    sets = package.references.conformal if package.references is not None else None
+    if sets is None:
+        return []
+    return [
+        f"Still possible is what cannot be ruled out. It holds the truth for at least {share(sets.level)} of studies that are like "
+        f"those it was made from ({sets.studies:,} of {sets.patients:,} patients)."
+    ]
 
 
 def _column(package: Package, name: str) -> str:

@@ -167,14 +167,14 @@ def _is_said(entry: Entry) -> bool:
 
 def _wanted(study: Study | None, settings: Mapping[str, object]) -> tuple[list[Wanted], bool]:
     """Give the images of a study of which pictures are to be drawn, and whether there are more."""
-    images: list[tuple[tuple[Path, ...], ImageSettings]] = []
+    images: list[tuple[str, tuple[Path, ...], ImageSettings]] = []
     for name, own in sorted(settings.items()):
         evidence = study.evidence.get(name) if study is not None else None
         if evidence is None or not isinstance(own, ImageSettings) or not evidence.files:
             continue
         apart = own.images > 1 and not evidence.counts  # each file is an image
         files = [(file,) for file in evidence.files[: own.images]] if apart else evidence.images()
-        images += [(one, own) for one in files]
+        images += [(name, one, own) for one in files]
     some = images[:MOST_PICTURES]
     each = MOST_PICTURES // max(1, len(some))
-    return [Wanted(files, own.reading, each) for files, own in some], len(images) > len(some)
+    return [Wanted(files, own.reading, each, name) for name, files, own in some], len(images) > len(some)
