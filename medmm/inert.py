@@ -68,11 +68,14 @@ def visible(text: object) -> str:
 
 
 def csv_text(table: pd.DataFrame) -> str:
-    """Give a table as CSV whose texts and names of columns are inert; a NUL becomes `NUL`, half a surrogate pair its escape."""
+    """Give a table as CSV whose texts and names of columns are inert; a NUL becomes `NUL`, half a surrogate pair its escape.
+
+    Lines end in CR LF, for else the writer puts no quotes around a text with a CR, at which a reader would end the line.
+    """
     quiet = table.copy()
     for name in table.select_dtypes(exclude=["number", "bool"]):
         quiet[name] = table[name].astype(object).map(_cell)
-    return str(quiet.rename(columns=_cell).to_csv(index=False))
+    return str(quiet.rename(columns=_cell).to_csv(index=False, lineterminator="\r\n"))
 
 
 def _cell(cell: object) -> object:

@@ -61,7 +61,7 @@ class Grid:
 
 def page(title: str, facts: str, body: Sequence[str]) -> str:
     """Give the page: a headline, a sentence below it, and what follows as HTML."""
-    parts = [f"<h1>{escape(title)}</h1><p>{escape(facts)}</p>", *body, "<p>Research software, not a medical device.</p>"]
+    parts = [f"<h1>{plain(title)}</h1><p>{plain(facts)}</p>", *body, "<p>Research software, not a medical device.</p>"]
     return document(title, STYLE, parts)
 
 
@@ -95,14 +95,14 @@ def grid(one: Grid) -> str:
     rows = []
     for row in one.rows:
         colour = f"{row[-1]} begins" if row[-1] in COLOURED else "begins"
-        rows.append(f'<tr class="{colour}">' + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>")
-    note = f"<p>{escape(one.note)}</p>" if one.note else ""
-    return f"<h2>{escape(one.title)}</h2>{note}" + (framed(one.columns, rows) if rows else "")
+        rows.append(f'<tr class="{colour}">' + "".join(f"<td>{plain(str(cell))}</td>" for cell in row) + "</tr>")
+    note = f"<p>{plain(one.note)}</p>" if one.note else ""
+    return f"<h2>{plain(one.title)}</h2>{note}" + (framed(one.columns, rows) if rows else "")
 
 
 def framed(columns: Sequence[str], rows: Sequence[str], kind: str = "") -> str:
     """Give a table of rows that are HTML already, which scrolls where it is too wide."""
-    heads = "".join(f"<th>{escape(column)}</th>" for column in columns)
+    heads = "".join(f"<th>{plain(column)}</th>" for column in columns)
     return (
         f'<div class="wide"><table class="{kind}"><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
     )

@@ -127,9 +127,9 @@ def worklist_page(
         refused_note: How many by code, in a sentence.
         made: How it was made, in a line at its end.
     """
-    yield opening(head.title, STYLE)
+    yield opening(head.title[:MOST_LETTERS], STYLE)
     yield f'<p class="banner" role="note"><strong>Research use only.</strong> {plain(BANNER)}</p>'
-    yield f'<header><h1>{_cut(head.title)}</h1><p class="soft">{plain(head.facts)}</p></header>{_counts(head)}'
+    yield f'<header><h1>{_cut(head.title)}</h1><p class="soft">{_cut(head.facts, MOST_SENTENCE)}</p></header>{_counts(head)}'
     says = "".join(f"<li>{_cut(one, MOST_SENTENCE)}</li>" for one in head.says)
     yield f'<section class="says"><h2 id="reading">How to read this page</h2><ul>{says}</ul></section>'
     yield '<main><section aria-labelledby="studies"><h2 id="studies">Studies, the highest risk first</h2><ol class="cards">'
@@ -139,7 +139,7 @@ def worklist_page(
     yield "</ol>" + ("" if place else "<p>No study was scored.</p>") + "</section>"
     if listed or cut:
         yield '<section aria-labelledby="further"><h2 id="further">Further studies, in the same order</h2>'
-        yield _table(("place", "study", "patient", "answer", "said", "may it be relied on?", "inputs"), "further")
+        yield _table(("place", "study", "patient", "answer", "said", "abstains", "inputs"), "further")
         for place, entry in enumerate(listed, place + 1):  # noqa: B020
             yield _row(place, entry)
         yield f"</tbody></table></div>{_note(cut)}</section>"
@@ -151,7 +151,7 @@ def worklist_page(
             texts = (_cut(one.reason, MOST_SENTENCE), _cut(one.repair, MOST_SENTENCE))
             yield _cells(cells[0], (*cells[1:], *texts))
         yield "</tbody></table></div></section>"
-    yield f"</main><footer><p>{plain(made)}</p><p>{plain(BANNER)}</p></footer>" + CLOSING
+    yield f"</main><footer><p>{_cut(made, MOST_SENTENCE)}</p><p>{plain(BANNER)}</p></footer>" + CLOSING
 
 
 def _counts(head: Head) -> str:
@@ -166,7 +166,7 @@ def _card(place: int, one: Entry, pictures: Sequence[Thumbnail], missing: str, u
     first = one.lines[0]
     kind = "study abstains" if one.abstains else "study said" if first.decided else "study"
     figures = "".join(_figure(picture) for picture in pictures)
-    word = f'<p class="none">{plain(missing)}</p>' if missing else ""
+    word = f'<p class="none">{_cut(missing)}</p>' if missing else ""
     facts = [("Alerts", one.alerts), ("Inputs", one.inputs), ("Absent", one.absent)]
     listed = [(name, "; ".join(texts)) for name, texts in facts if texts]
     if one.remaining:
@@ -191,10 +191,10 @@ def _verdict(one: Entry) -> str:
     if one.abstains:
         verdict = '<span class="tag warn">No answer to rely on</span>'
     words = {None: "", True: ": yes", False: ": no"}
-    rest = "".join(f"<li>{_cut(line.name)} <b>{plain(line.value)}</b>{words[line.decided]}</li>" for line in others)
+    rest = "".join(f"<li>{_cut(line.name)} <b>{_cut(line.value)}</b>{words[line.decided]}</li>" for line in others)
     rest += f"<li>and {one.more} more</li>" if one.more else ""
     beside = f'<span class="soft">{"the model says for " if one.abstains else ""}{_cut(first.name)}</span>'
-    return f'<p class="value"><span class="big">{plain(first.value)}</span> {beside}</p>{_scale(first)}<p>{verdict}</p>' + (
+    return f'<p class="value"><span class="big">{_cut(first.value)}</span> {beside}</p>{_scale(first)}<p>{verdict}</p>' + (
         f'<ul class="others">{rest}</ul>' if rest else ""
     )
 
@@ -256,7 +256,7 @@ def _bar(share: float) -> str:
 
 def _figure(one: Thumbnail) -> str:
     marks = "".join(
-        f'<b class="{side}">{plain(letters)}</b>'
+        f'<b class="{side}">{_cut(letters)}</b>'
         for side, letters in zip(("left", "right", "top", "bottom"), one.sides, strict=True)
         if letters
     )
@@ -269,9 +269,9 @@ def _figure(one: Thumbnail) -> str:
 def _row(place: int, one: Entry) -> str:
     first = one.lines[0]
     said = "" if first.decided is None else "yes" if first.decided else "no"
-    relied = f"no: {'; '.join(one.why)}" if one.abstains else "yes"
-    answer = f"{first.value} {first.name[:MOST_LETTERS]}"
-    texts = (str(place), _id(one.patient), plain(answer), said, _cut(relied, MOST_SENTENCE), _cut(", ".join(one.inputs)))
+    abstains = f"yes: {'; '.join(one.why)}" if one.abstains else "no"
+    answer = f"{_cut(first.value)} {_cut(first.name)}"
+    texts = (str(place), _id(one.patient), answer, said, _cut(abstains, MOST_SENTENCE), _cut(", ".join(one.inputs)))
     return _cells(_id(one.study), texts[1:], texts[0], "abstains" if one.abstains else "")
 
 

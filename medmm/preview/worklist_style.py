@@ -69,7 +69,8 @@ td.number { text-align: right; white-space: nowrap; }
 .wide { overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 6px 16px; }
 .rows { width: 100%; } .rows th, .rows td { padding: 5px 18px 5px 0; text-align: left; vertical-align: top; font-weight: 400;
   border-bottom: 1px solid var(--line); } .rows thead th { font-weight: 600; border-bottom: 1.5px solid var(--text); }
-.rows tbody tr:last-child > * { border-bottom: 0; } .rows td { min-width: 7ch; } .rows tbody th { min-width: 12ch; }
+.rows tbody tr:last-child > * { border-bottom: 0; } .rows td { min-width: 7ch; }
+.rows .id { display: inline-block; min-width: 11ch; }
 .rows tr.abstains > * { color: var(--warn); }
 .note { margin: 10px 0; max-width: 96ch; }
 code { font: 13px/1.4 ui-monospace, "SF Mono", Menlo, Consolas, monospace; white-space: nowrap; }

@@ -221,8 +221,8 @@ def _sets(package: Package) -> list[str]:
     if sets is None:
         return []
     return [
-        f"Still possible is what cannot be ruled out. It holds the truth for at least {share(sets.level)} of studies that are like "
-        f"those it was made from ({sets.studies:,} of {sets.patients:,} patients)."
+        f"Still possible is what is not ruled out. It holds the truth for at least {share(sets.level)} of studies like those "
+        f"it was made from ({sets.studies:,} of {sets.patients:,} patients)."
     ]
 
 
