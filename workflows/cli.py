@@ -14,6 +14,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from medmm.errors import MedmmError
+from medmm.inert import visible
 
 from .arguments import ModelArgument, TrackingOption
 from .cli_score import score
@@ -43,7 +44,7 @@ class _Commands(TyperGroup):
                 raise
             cause = reason.strerror or type(reason).__name__  # never the path: it may hold a name
             text, status = f"the system refused a file or a connection ({cause}): check space, rights and address", REPAIRABLE
-        sys.stderr.write(f"medmm: {text}\n")
+        sys.stderr.write(f"medmm: {visible(text)}\n")
         raise typer.Exit(status)
 
 
@@ -288,7 +289,7 @@ def compare_runs(
     except MedmmError as reason:
         if os.environ.get(TRACEBACK):
             raise
-        sys.stderr.write(f"medmm: {reason}\n")
+        sys.stderr.write(f"medmm: {visible(reason)}\n")
         raise typer.Exit(WRONG_USAGE) from None
     show_compared_runs(compared, screen)
     if html is not None:

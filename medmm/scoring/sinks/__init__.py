@@ -3,6 +3,7 @@
 from medmm.scoring.sinks.base import Report, Sink
 from medmm.scoring.sinks.csv import Csv
 from medmm.scoring.sinks.parquet import Parquet
+from medmm.scoring.sinks.worklist import Worklist
 from medmm.tables import Table
 
 SINKS: Table[Sink] = Table(
@@ -14,5 +15,10 @@ SINKS: Table[Sink] = Table(
 )
 
 
-REPORTS: Table[Report] = Table("report", {})
+REPORTS: Table[Report] = Table(
+    "report",
+    {
+        "worklist": Worklist(),
+    },
+)
 """What `medmm score --also` names."""
