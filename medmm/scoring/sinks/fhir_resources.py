@@ -47,6 +47,9 @@ SAID = {True: ("POS", "Positive"), False: ("NEG", "Negative"), None: ("IND", "In
 """Decision -> HL7 v3 ObservationInterpretation; None where the model abstains."""
 
 
+UNSURE = " (not to be relied on)"
+
+
 class Resources:
     """Says in FHIR what a model said.
 
@@ -98,25 +101,19 @@ class Resources:
         left = {name: cell for name, cell in row.items() if name not in ELSEWHERE}
         answers, said = [], []
         for name in self._target.names:
-            column = f"{self._prefix}_{name}"
             cells = self._take(left, name, row)
             answers.append(self._answer(row, name, common, cells, doubt))
-            said.append(
-                f"{_words(column)}: {self._cells.shown(cast(float, row[column]))}{_decided(cells.get(f'decision_{name}'))}"
-            )
+            said.append(self._said(row, name, doubt))
         if row.get(GRADE):
-            said.append(f"Grade: {row[GRADE]}")
+            said.append(f"Grade: {row[GRADE]}{UNSURE if doubt is not None else ''}")
         whole: Element = {
             "resourceType": "Observation",
             "id": self._id(row, "Observation", ""),
             "meta": MARKED,
             **common,
             "code": concept(coding(OWN, "scoring"), text=self._title),
-            "hasMember": [reference("Observation", str(one["id"])) for one in answers],
         }
-        if uids:
-            whole["derivedFrom"] = [imaging_study(uid) for uid in uids]
-        observations = [_with_components(whole, self._cells.components(left, row)), *answers]
+        observations = [self._whole(whole, answers, self._cells.components(left, row), uids), *answers]
         return self._reported(row, "preliminary", shared, observations, [*notes, *said], uids)
 
     def rejected(self, row: Row, study: Study | None, uids: Sequence[str], copy: int) -> list[Element]:
@@ -130,21 +127,24 @@ class Resources:
         """
         shared = self._shared(row, study)
         reason = f"Not scored: {row['reason']}"
-        observation: Element = {
-            "resourceType": "Observation",
-            "id": self._id(row, "Observation", "", copy),
-            "meta": MARKED,
-            "status": "cancelled",
-            **shared,
-            "code": concept(coding(OWN, "scoring"), text=self._title),
-            **absent("not-performed", coding(OWN, str(row["code"])), text=str(row["reason"])),
-            "note": [{"text": RESEARCH}],
-        }
-        if uids:
-            observation["derivedFrom"] = [imaging_study(uid) for uid in uids]
         left = {name: cell for name, cell in row.items() if name not in ELSEWHERE}
-        whole = _with_components(observation, self._cells.components(left, row))
-        return self._reported(row, "cancelled", shared, [whole], [RESEARCH, reason], uids, copy)
+        columns = [f"{self._prefix}_{name}" for name in self._target.names]
+        codes = [concept(coding(OWN, "scoring"), text=self._title), *(self._code(column) for column in columns)]
+        whole, *answers = [
+            {
+                "resourceType": "Observation",
+                "id": self._id(row, "Observation", what, copy),
+                "meta": MARKED,
+                "status": "cancelled",
+                **shared,
+                "code": code,
+                **absent("not-performed", coding(OWN, str(row["code"])), text=str(row["reason"])),
+                "note": [{"text": RESEARCH}],
+            }
+            for what, code in zip(["", *columns], codes, strict=True)
+        ]
+        whole = self._whole(whole, answers, self._cells.components(left, row), uids)
+        return self._reported(row, "cancelled", shared, [whole, *answers], [RESEARCH, reason], uids, copy)
 
     def key(self, row: Row) -> str:
         """Give what tells the study of a row from others."""
@@ -178,7 +178,7 @@ class Resources:
             "id": self._id(row, "Observation", column),
             "meta": MARKED,
             **common,
-            "code": concept(coding(OWN, column), text=_words(column)),
+            "code": self._code(column),
         }
         components = self._cells.components(cells, row)
         if doubt is None:
@@ -189,7 +189,25 @@ class Resources:
         if doubt is not None or self._target.task in CLASS_TASKS:
             decision = None if doubt is not None else bool(row[f"decision_{name}"])
             found["interpretation"] = [concept(coding(INTERPRETATION, *SAID[decision]))]
-        return _with_components(found, components)
+        return found | _some(component=components)
+
+    def _said(self, row: Row, name: str, doubt: str | None) -> str:
+        """Say an answer to a person."""
+        column = f"{self._prefix}_{name}"
+        decision = row.get(f"decision_{name}")
+        decided = "" if decision is None else f", {SAID[bool(decision)][1].lower()}"
+        return f"{_words(column)}: {self._cells.shown(cast(float, row[column]))}{decided if doubt is None else UNSURE}"
+
+    def _code(self, column: str) -> Element:
+        return concept(coding(OWN, column), text=_words(column))
+
+    def _whole(self, whole: Element, answers: Sequence[Element], components: Sequence[Element], uids: Sequence[str]) -> Element:
+        """Give the Observation of a study with what it is made of."""
+        return whole | _some(
+            hasMember=[reference("Observation", str(one["id"])) for one in answers],
+            derivedFrom=[imaging_study(uid) for uid in uids],
+            component=components,
+        )
 
     def _take(self, left: dict[str, object], name: str, row: Row) -> Row:
         """Take out of the columns of a row those that speak of one answer, without the answer itself."""
@@ -227,10 +245,9 @@ class Resources:
             "result": [reference("Observation", str(one["id"])) for one in observations],
             "conclusion": plain("\n".join(said)),
         }
-        if own:
-            report["identifier"] = [{"use": "secondary", **one} for one in own]
-        if uids:
-            report["imagingStudy"] = [imaging_study(uid) for uid in uids]
+        report |= _some(
+            identifier=[{"use": "secondary", **one} for one in own], imagingStudy=[imaging_study(uid) for uid in uids]
+        )
         sources = [*({"identifier": one} for one in own), *map(imaging_study, uids)]
         provenance: Element = {
             "resourceType": "Provenance",
@@ -242,13 +259,13 @@ class Resources:
                 {"type": concept(coding(PARTICIPANT, "author", "Author")), "who": reference("Device", self._device)},
             ],
         }
-        if sources:
-            provenance["entity"] = [{"role": "source", "what": one} for one in sources]
+        provenance |= _some(entity=[{"role": "source", "what": one} for one in sources])
         return [*observations, report, provenance]
 
 
-def _with_components(observation: Element, components: Sequence[Element]) -> Element:
-    return observation | ({"component": list(components)} if components else {})
+def _some(**lists: Sequence[Element]) -> Element:
+    """Give the lists that are not empty, for FHIR has no empty list."""
+    return {name: list(items) for name, items in lists.items() if items}
 
 
 def _words(column: str) -> str:
@@ -257,7 +274,3 @@ def _words(column: str) -> str:
 
 
 WORDS: Mapping[str, str] = {"probability": "Probability of", "predicted": "Predicted", "risk": "Risk of"}
-
-
-def _decided(decision: object) -> str:
-    return "" if decision is None else f", {SAID[bool(decision)][1].lower()}"
