@@ -2,6 +2,7 @@
 
 from medmm.scoring.sinks.base import Report, Sink
 from medmm.scoring.sinks.csv import Csv
+from medmm.scoring.sinks.fhir import Fhir
 from medmm.scoring.sinks.parquet import Parquet
 from medmm.scoring.sinks.worklist import Worklist
 from medmm.tables import Table
@@ -19,6 +20,7 @@ REPORTS: Table[Report] = Table(
     "report",
     {
         "worklist": Worklist(),
+        "fhir": Fhir(),
     },
 )
 """What `medmm score --also` names."""
