@@ -2,6 +2,7 @@
 
 from medmm.scoring.sinks.base import Report, Sink
 from medmm.scoring.sinks.csv import Csv
+from medmm.scoring.sinks.dicom_sr import DicomSr
 from medmm.scoring.sinks.parquet import Parquet
 from medmm.tables import Table
 
@@ -14,5 +15,10 @@ SINKS: Table[Sink] = Table(
 )
 
 
-REPORTS: Table[Report] = Table("report", {})
+REPORTS: Table[Report] = Table(
+    "report",
+    {
+        "dicom-sr": DicomSr(),
+    },
+)
 """What `medmm score --also` names."""
