@@ -31,6 +31,9 @@ LAYOUT = 1
 IDENTIFIERS = ("patient_id", "study_id")
 """Columns of whose study it is, which the header says better."""
 
+FOLDERS = {"sr": "dicom_sr", "saliency": "dicom_saliency"}
+"""Kind -> folder for objects of it, in that of the results."""
+
 WARNING = "research use only"
 
 UTF_8 = "ISO_IR 192"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from medmm.files import write_bytes, writing_folder
 from medmm.package import Package
 from medmm.scoring.sinks.base import Reporter, Row
-from medmm.scoring.sinks.dicom_object import complete, content_of, evidence_of, object_uid, series_uid, writer_of_dicom
+from medmm.scoring.sinks.dicom_object import FOLDERS, complete, content_of, evidence_of, object_uid, series_uid, writer_of_dicom
 from medmm.scoring.sinks.dicom_source import Source, recall_source, remember_sources
 from medmm.scoring.sinks.dicom_sr_content import measurement_report
 from medmm.types import Study
@@ -25,7 +25,7 @@ from medmm.types import Study
 if TYPE_CHECKING:
     from highdicom.sr import EnhancedSR
 
-FOLDER = "dicom_sr"
+FOLDER = FOLDERS["sr"]
 SERIES_NUMBER = 9901
 """High, so that no series of a scanner has it."""
 
