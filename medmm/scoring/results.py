@@ -9,12 +9,9 @@ import pyarrow as pa
 from medmm.evaluation.answers import answer_columns, contribution_columns
 from medmm.package import Package
 from medmm.rules.trace import RULES, TRACE
-from medmm.scoring.sinks.base import Row
+from medmm.scoring.sinks.base import SCORED_AT, Row
 
 TYPES = {"double": pa.float64(), "boolean": pa.bool_(), "string": pa.string()}
-
-SCORED_AT = "scored_at"
-"""Column of the time (UTC) at which a study ended; the only one that another scoring of the same study changes."""
 
 REJECTED = pa.schema(
     [

@@ -2,6 +2,7 @@
 
 from medmm.scoring.sinks.base import Report, Sink
 from medmm.scoring.sinks.csv import Csv
+from medmm.scoring.sinks.dicom_sr import DicomSr
 from medmm.scoring.sinks.fhir import Fhir
 from medmm.scoring.sinks.parquet import Parquet
 from medmm.scoring.sinks.worklist import Worklist
@@ -21,6 +22,7 @@ REPORTS: Table[Report] = Table(
     {
         "worklist": Worklist(),
         "fhir": Fhir(),
+        "dicom-sr": DicomSr(),
     },
 )
 """What `medmm score --also` names."""
