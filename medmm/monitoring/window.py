@@ -56,7 +56,7 @@ class Window:
         batch: What is compared.
         abstain: (N,) whether no answer should be relied on; None for a model that never says so.
         rejected: Code -> studies, of those that were rejected.
-        rejected_patients: Whose they are.
+        refused: (M,) whose each of them is.
         first, last: When the first and the last study ended; "" where there is none.
     """
 
@@ -65,7 +65,7 @@ class Window:
     batch: Batch
     abstain: Array | None
     rejected: Mapping[str, int]
-    rejected_patients: int
+    refused: Array
     first: str
     last: str
 
@@ -122,7 +122,7 @@ def read_window(folder: Path, package: Package, span: Span) -> Window:
         batch,
         np.array(table.column(ABSTAIN).to_pylist(), bool) if ABSTAIN in table.column_names else None,
         dict(sorted(Counter(refused.column("code").to_pylist()).items())),
-        len(set(refused.column("patient_id").to_pylist())),
+        _texts(refused, "patient_id"),
         moments[0] if moments else "",
         moments[-1] if moments else "",
     )
