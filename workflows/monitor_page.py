@@ -10,6 +10,7 @@ from medmm import __version__
 from medmm.evaluation.calibration_curve import curve_plot, smooth_curve
 from medmm.evaluation.canvas import counts, svg_of
 from medmm.evaluation.intervals import Estimate, sample_and_resamples
+from medmm.evaluation.novelty import JOINT
 from medmm.monitoring.drift_tests import Finding
 from medmm.monitoring.pictures import answers_plot, presence_plot, representations_plot
 from medmm.monitoring.quality import LEAST_OUTCOME, Quality
@@ -100,7 +101,13 @@ def _tests(answer: Monitored) -> Part:
         says = [f"No verdict: {answer.no_verdict}."]
     elif answer.window.batch.embedding is None:
         says.append("The scores hold no projections, for an older version wrote them: representations are not compared.")
+    elif left := [name for name in (JOINT, *answer.references.drift.inputs) if name not in _represented(answer)]:
+        says.append(f"Too few studies have these inputs to compare what they look like: {', '.join(left)}.")
     return Part("tests", "Tests of drift", says, sheets=[Sheet("", columns, rows, folded=False)], lead=False, across=True)
+
+
+def _represented(answer: Monitored) -> set[str]:
+    return {one.name for one in answer.findings if one.what == "representation"}
 
 
 def _pictured(answer: Monitored, what: str) -> Part:
@@ -133,7 +140,7 @@ def _rates(answer: Monitored) -> Part:
         "Rejected studies and abstentions",
         [
             "The package does not say how many were rejected or abstained of its validation studies, so these shares are "
-            f"given with their intervals and without a test. More than {MOST_REJECTED:.0%} rejected is an alarm, as for a scoring."
+            f"given with intervals and without a test. More than {MOST_REJECTED:.0%} rejected is an alarm, as for a scoring."
         ],
         sheets=[
             Sheet("Shares, with 95 % intervals by patient", ("share", "value", "studies", "patients"), rows, folded=False),
