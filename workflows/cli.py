@@ -1,7 +1,7 @@
 """The command `medmm`: reads arguments, calls one function a job, says where the result lies.
 
 Exit status: 0 done, 1 an error that the user can repair or a check that fails, 2 wrong usage, 130 interrupted. Of
-`compare-runs` 1 where the answer is no, 2 for every error.
+`compare-runs` 1 where the answer is no, of `monitor` 1 on alarm, and 2 for every error.
 """
 
 import os
@@ -17,6 +17,7 @@ from medmm.errors import MedmmError
 from medmm.inert import visible
 
 from .arguments import ModelArgument, TrackingOption
+from .cli_monitor import monitor
 from .cli_score import score
 from .screen import Screen, with_interval
 
@@ -409,6 +410,7 @@ def verify(
 
 
 app.command()(score)
+app.command()(monitor)
 
 
 @app.command()
