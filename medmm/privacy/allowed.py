@@ -120,7 +120,7 @@ def _groups() -> Iterator[tuple[Action, str, str, frozenset[str]]]:
     yield Action.WORDS, "choice of series", "SeriesDescription StudyDescription ProtocolName", DESCRIPTIONS
     yield Action.WORDS, "whether a contrast agent was given", "ContrastBolusAgent", DESCRIPTIONS
     yield Action.DEVICE, "what the model is made for; a make, not a machine", "Manufacturer ManufacturerModelName", none
-    yield Action.DEVICE, "choice of series", "ConvolutionKernel FilterType ReconstructionAlgorithm", none
+    yield Action.DEVICE, "choice of series", "ConvolutionKernel", none
     yield Action.CODE, "what is seen, and in what units", (
         "AnatomicRegionSequence AnatomicRegionModifierSequence ViewCodeSequence ViewModifierCodeSequence "
         "MeasurementUnitsCodeSequence RadionuclideCodeSequence RadiopharmaceuticalCodeSequence ContrastBolusAgentSequence "

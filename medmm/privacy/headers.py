@@ -148,7 +148,7 @@ class _Cleaner:
                 made.add(DataElement(element.tag, "SQ", items))
             return
         value = self._value(element, rule)
-        made.add(DataElement(element.tag, element.VR, value, already_converted=True))
+        made.add(DataElement(element.tag, element.VR, value, already_converted=value is element.value))
 
     def _value(self, element: DataElement, rule: Allowed) -> object:
         """Give what stands in the place of a value.
