@@ -457,7 +457,11 @@ def test_images_that_are_no_dicom_lose_their_texts_and_keep_their_pixels(tmp_pat
 
 
 PERSON = KnownValues(
-    ("Zqfam^Zqgiv", "Zqfam", "Zqgiv Zqfam", "山田"), ("AB-4711-9", "88173645"), ("1931-03-14",), ("Main St 12",), ("555-1234",)
+    ("Zqfam^Zqgiv", "Zqfam", "Zqgiv Zqfam", "山田", "Müñoz"),
+    ("AB-4711-9", "88173645"),
+    ("1931-03-14",),
+    ("Main St 12",),
+    ("555-1234",),
 )
 
 
@@ -469,6 +473,8 @@ PERSON = KnownValues(
         "山田".encode(),
         "山田".encode("iso2022_jp"),
         "山田".encode("utf-16-le"),
+        "MÜÑOZ".encode("latin-1"),
+        "Mu\u0308n\u0303oz".encode(),
         "Zqgiv Zqfam".encode("utf-16-be"),
         b"AB-4711-9",
         b"id=88173645;",

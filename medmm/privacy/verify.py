@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -159,7 +160,8 @@ class _Searched:
             elif re.search(rb"(?<![0-9a-z])" + re.escape(value.lower().encode()) + rb"(?![0-9a-z])", place):
                 return True
         else:
-            forms = [value.encode(encoding).lower() for encoding in ENCODINGS if _fits(value, encoding)]
+            spellings = {value, value.upper(), value.lower(), value.casefold(), unicodedata.normalize("NFD", value)}
+            forms = [one.encode(encoding).lower() for one in spellings for encoding in ENCODINGS if _fits(one, encoding)]
         return any(form in place for form in forms) or any(form in self.whole for form in in_base64(value))
 
 
