@@ -17,6 +17,7 @@ from medmm.errors import MedmmError
 from medmm.inert import visible
 
 from .arguments import ModelArgument, TrackingOption
+from .cli_deidentify import deidentify
 from .cli_monitor import monitor
 from .cli_score import score
 from .screen import Screen, with_interval
@@ -411,6 +412,8 @@ def verify(
 
 app.command()(score)
 app.command()(monitor)
+
+app.command()(deidentify)
 
 
 @app.command()
