@@ -1,7 +1,7 @@
 """Dates as people write them: found in a text or a cell, and moved by a number of days in the form in which they stand.
 
-A date that could be two days (03/04/2021) is read month first after a slash or dash and day first after a point, where the other
-dates of its column or note do not tell; it is written back the same way, so that intervals stay as they would be read.
+A date that could be two days (03/04/2021) is read month first after a slash or dash and day first after a point, where
+the other dates of its column or note do not tell; it is written back the same way, so that intervals stay as they would be read.
 """
 
 import re
@@ -152,7 +152,7 @@ def _written(form: str, match: re.Match[str], day_first: bool | None) -> Written
     year = match["y"].lstrip("'")
     two = len(year) == 2
     if two:
-        start, end = match.span("y")
+        end = match.end("y")
         parts["y"] = (end - 2, end)
     number = int(year) + (0 if not two else 2000 if int(year) <= PIVOT else 1900)
     if form == "numbers":
