@@ -1,7 +1,7 @@
-"""Names and places of anybody, told by what stands before or after them: "Dr.", "daughter", "signed by", "lives in", "Hospital".
+"""Names and places of anybody, told by the words around them: "Dr.", "daughter", "signed by", "lives in", "Hospital".
 
-After a title or "name:" a word goes whatever it is, so a surgeon called Foley goes too; after other cues it stays where it is a word
-of clinical notes or an eponym.
+After a title or "name:" a word goes whatever it is, so a surgeon called Foley goes too; after other cues it stays where it is a
+word of clinical notes or an eponym.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from medmm.privacy.eponyms import EPONYMS, GIVEN_NAMES, PHRASES
 from medmm.privacy.folded import Folded, Span
-from medmm.privacy.struck import NAME, PLACE
+from medmm.privacy.struck import LETTERS, NAME, PLACE
 from medmm.privacy.vocabulary import is_word
 
 TITLES = (
@@ -38,118 +38,133 @@ LABELS = (
 WORD = r"[^\W\d_]+(?:['\-][^\W\d_]+)*"
 PARTICLES = r"(?:(?:von|van|de|der|den|del|della|la|le|di|da|du|el|al|bin|ibn|zu|zur|st\.?|o'|mc|mac)\s){0,3}"
 NEXT = re.compile(rf"(?P<sep>[ \t]?[.,]?[ \t]{{0,3}}|[ \t]?\n[ \t]?)(?P<word>{PARTICLES}{WORD})\.?", re.IGNORECASE)
-GAP = r"[.:]{0,2}[ \t]{0,3}\n?[ \t]{0,3}"
 
 TITLE = re.compile(
-    rf"(?<![^\W_])(?:{TITLES})(?![^\W_])\.?[ \t]{{0,3}}(?:(?:{TITLES}|med)\.?[ \t]{{1,3}}){{0,2}}", re.IGNORECASE
+    rf"(?<![^\W_])(?P<title>{TITLES})(?![^\W_])\.?[ \t]{{0,3}}(?:(?:{TITLES}|med)\.?[ \t]{{1,3}}){{0,2}}", re.IGNORECASE
 )
-LABEL = re.compile(rf"(?<![^\W_])(?:{LABELS})(?:[ \t]{{0,3}}[:=]|[ \t])[ \t]{{0,3}}", re.IGNORECASE)
+LABEL = re.compile(rf"(?<![^\W_])(?:{LABELS})(?:[ \t]{{0,3}}(?P<mark>[:=])|[ \t])[ \t]{{0,3}}", re.IGNORECASE)
 CUE = re.compile(
     rf"(?<![^\W_])(?:(?:{RELATIONS}|{PEOPLE})(?![^\W_])(?:[ \t]{{0,2}}[,(:])?(?:\s(?:is|was|named|called|name\sis|name))?"
-    rf"|(?:{ACTS})(?:[ \t]{{1,2}}(?:by|with|to|from|von|mit|electronically|over\sthe\sphone)){{1,2}}(?:[ \t]the)?(?:[ \t](?:{PEOPLE}))?(?![^\W_]))[ \t]{{0,2}}:?[ \t]{{0,3}}",
+    rf"|(?:{ACTS})(?:[ \t]{{1,2}}(?:by|with|to|from|von|mit|electronically|over\sthe\sphone)){{1,2}}(?:[ \t]the)?"
+    rf"(?:[ \t](?:{PEOPLE}))?(?![^\W_]))[ \t]{{0,2}}:?[ \t]{{0,3}}",
     re.IGNORECASE,
 )
 CREDENTIALS = re.compile(
-    rf"(?P<name>(?:[A-Z][\w'\-]{{0,30}}\.?\s){{0,2}}[A-Z][\w'\-]{{1,30}}),?\s(?:M\.?D\.?|D\.?O\.?|R\.?N\.?|Ph\.?D\.?|NP|PA-C|FRCR|FRCS|FRCP|FACR|MBBS|MBChB|MRCP|BSN|CRNP|LPN|RT|DDS|PharmD|Esq|Jr|Sr)(?![\w])\.?"
+    r"(?P<name>(?:[A-Z][\w'\-]{0,30}\.?\s){0,2}[A-Z][\w'\-]{1,30}),?\s"
+    r"(?:M\.?D\.?|D\.?O\.?|R\.?N\.?|Ph\.?D\.?|NP|PA-C|FRCR|FRCS|FRCP|FACR|MBBS|MBChB|MRCP|BSN|CRNP|LPN|RT|DDS|PharmD|Esq|Jr|Sr)"
+    r"(?![\w])\.?"
 )
 PLACES = re.compile(
-    r"(?<![^\W_])(?:liv(?:es?|ed|ing)|resid(?:es?|ed|ing)|resident|native|inhabitant|citizen|comes?|came|mov(?:ed|ing)|travel(?:s|led|ed|ling|ing)?|trip"
-    r"|flew|visit(?:s|ed|ing)?|return(?:ed|ing)?|born|grew\sup|emigrated|immigrated|transferred|transfer|admitted|discharged|referred|employed|works?"
-    r"|worked|working|retired|stay(?:ed|ing)?|wohnhaft|wohnt|lebt|stammt|geboren|works)[ \t]{1,2}(?:(?:back|alone|home|here|with\s\w{3,12})[ \t]{1,2})?"
+    r"(?<![^\W_])(?:liv(?:es?|ed|ing)|resid(?:es?|ed|ing)|resident|native|inhabitant|citizen|comes?|came|mov(?:ed|ing)"
+    r"|travel(?:s|led|ed|ling|ing)?|trip|flew|visit(?:s|ed|ing)?|return(?:ed|ing)?|born|grew\sup|emigrated|immigrated|transferred"
+    r"|transfer|admitted|discharged|referred|employed|works?|worked|working|retired|stay(?:ed|ing)?|wohnhaft|wohnt|lebt|stammt"
+    r"|geboren)[ \t]{1,2}(?:(?:back|alone|home|here|with\s\w{3,12})[ \t]{1,2})?"
     r"(?:in|of|at|to|from|near|for|around|outside|aus|nach|bei)[ \t]{1,2}(?:the[ \t])?",
     re.IGNORECASE,
 )
 WHENCE = re.compile(
-    r"(?<![^\W_])(?:from|near|hometown|city|town|county|village|address|home\saddress|wohnort|adresse|anschrift|ort)(?:[ \t]{0,2}:|[ \t](?:of[ \t])?)[ \t]{0,2}(?:the[ \t])?",
-    re.I,
+    r"(?<![^\W_])(?:from|near|hometown|city|town|county|village|address|home\saddress|wohnort|adresse|anschrift|ort)"
+    r"(?:[ \t]{0,2}:|[ \t](?:of[ \t])?)[ \t]{0,2}(?:the[ \t])?",
+    re.IGNORECASE,
 )
 FACILITY = re.compile(
-    r"(?<![^\W_])(?P<place>(?:(?:St\.?|[A-Z][\w'\-]{0,30}\.?)[ \t](?:of[ \t]|and[ \t]|&[ \t])?){1,5}(?:Hospitals?|Clinic|Medical\sCent(?:er|re)|Infirmary|Klinikum|Krankenhaus"
-    r"|University|College|School|Nursing\sHome|Care\sHome|Hospice|Church|Prison|Health\s(?:Center|Centre|System)|Inc|Ltd|LLC|GmbH|AG|Corp|Company))(?![^\W_])"
+    r"(?<![^\W_])(?P<place>(?:(?:St\.?|[A-Z][\w'\-]{0,30}\.?)[ \t](?:of[ \t]|and[ \t]|&[ \t])?){1,5}"
+    r"(?:Hospitals?|Clinic|Medical\sCent(?:er|re)|Infirmary|Klinikum|Krankenhaus|University|College|School|Nursing\sHome|Care\sHome"
+    r"|Hospice|Church|Prison|Health\s(?:Center|Centre|System)|Inc|Ltd|LLC|GmbH|AG|Corp|Company))(?![^\W_])"
 )
 FACILITY_AFTER = re.compile(
-    r"(?<![^\W_])(?:University|Universitatsklinikum|Universitat|Klinikum|Krankenhaus|Hospital)[ \t](?:of[ \t])?(?P<place>[A-Z][\w'\-]{2,30})"
+    r"(?<![^\W_])(?:University|Universitatsklinikum|Universitat|Klinikum|Krankenhaus|Hospital)[ \t](?:of[ \t])?"
+    r"(?P<place>[A-Z][\w'\-]{2,30})"
 )
 GIVEN = re.compile(r"(?<![^\W_])(?P<given>[A-Z][a-z]{1,14}|[A-Z]{2,14})(?P<rest>(?:[ \t][A-Z]\.?){0,2}[ \t][A-Z][\w'\-]{1,30})")
 SURNAME_FIRST = re.compile(
-    r"(?<![^\W_])(?P<rest>[A-Z][\w'\-]{1,30}),[ \t]?(?P<given>[A-Z][a-z]{1,14}|[A-Z]{2,14})(?![^\W_])(?:[ \t][A-Z]\.?(?![^\W_]))?"
+    r"(?<![^\W_])(?P<rest>[A-Z][\w'\-]{1,30}),[ \t]?(?P<given>[A-Z][a-z]{1,14}|[A-Z]{2,14})(?![^\W_])"
+    r"(?:[ \t][A-Z]\.?(?![^\W_]))?"
 )
+TITLES_THAT_ARE_WORDS = frozenset(
+    ("father", "lady", "nurse", "judge", "doctor", "sir", "lord", "fr", "ms", "col", "lt", "captain")
+)
+"""After them, a word without a capital letter is none of a name."""
+
 LONGEST_NAME = 4
 
 
 def cue_spans(folded: Folded) -> Iterator[Span]:
     """Find names and places of anybody by the words around them; the cue itself stays."""
-    text = folded.plain
-    for cue, boldly in ((TITLE, True), (LABEL, True), (CUE, False)):
-        for match in cue.finditer(text):
-            if boldly and cue is LABEL and ":" not in match[0] and "=" not in match[0]:
-                span = _named(text, match.end(), False)
-            else:
-                span = _named(
-                    text,
-                    match.end(),
-                    boldly,
-                    lower=cue is TITLE
-                    and not match[0]
-                    .casefold()
-                    .startswith(("father", "lady", "nurse", "judge", "doctor", "sir ", "lord", "fr", "ms", "col", "lt")),
-                )
-            if span:
-                yield folded.span(*span, NAME)
+    for start, end in _names(folded.plain):
+        yield folded.span(start, end, NAME)
+    for start, end in _places(folded.plain):
+        yield folded.span(start, end, PLACE)
+
+
+def _names(text: str) -> Iterator[tuple[int, int]]:
+    for match in TITLE.finditer(text):
+        yield from _named(text, match.end(), True, match["title"].casefold() not in TITLES_THAT_ARE_WORDS)
+    for match in LABEL.finditer(text):
+        yield from _named(text, match.end(), bool(match["mark"]), bool(match["mark"]))
+    for match in CUE.finditer(text):
+        yield from _named(text, match.end(), False)
     for match in CREDENTIALS.finditer(text):
-        if not all(is_word(word) for word in re.findall(WORD, match["name"])):
-            yield folded.span(*match.span("name"), NAME)
-    for cue in (PLACES, WHENCE):
-        for match in cue.finditer(text):
-            if span := _named(text, match.end(), False):
-                yield folded.span(*span, PLACE)
-    for match in FACILITY.finditer(text):
-        if not all(is_word(word) for word in re.findall(WORD, match["place"])):
-            yield folded.span(*match.span("place"), PLACE)
-    for match in FACILITY_AFTER.finditer(text):
-        if not is_word(match["place"]):
-            yield folded.span(*match.span("place"), PLACE)
+        if not _all_words(match["name"]):
+            yield match.span("name")
     for pattern in (GIVEN, SURNAME_FIRST):
         for match in pattern.finditer(text):
-            if match["given"].casefold() in GIVEN_NAMES and not _is_phrase(text, match.start()):
-                rest = re.findall(r"[^\W\d_]+", match["rest"])[-1]
-                if not is_word(rest):
-                    yield folded.span(*match.span(), NAME)
+            last = LETTERS.findall(match["rest"])[-1]
+            if match["given"].casefold() in GIVEN_NAMES and not is_word(last) and not is_phrase(text, match.start()):
+                yield match.span()
 
 
-def _named(text: str, start: int, boldly: bool, lower: bool = False) -> tuple[int, int] | None:
-    """Give where a name stands that begins here; None where none does.
+def _places(text: str) -> Iterator[tuple[int, int]]:
+    for cue in (PLACES, WHENCE):
+        for match in cue.finditer(text):
+            yield from _named(text, match.end(), False)
+    for pattern in (FACILITY, FACILITY_AFTER):
+        for match in pattern.finditer(text):
+            if not _all_words(match["place"]):
+                yield match.span("place")
+
+
+def _named(text: str, start: int, boldly: bool, lower: bool = False) -> Iterator[tuple[int, int]]:
+    """Give where a name stands that begins here, if one does.
 
     Args:
         text: In plain letters.
         start: Where it would begin.
         boldly: Whether its first word is one whatever it is.
-        lower: Whether the first word may be without a capital letter.
+        lower: Whether its words may be without a capital letter.
     """
-    first = end = None
-    at, number = start, 0
-    while number < LONGEST_NAME and (match := NEXT.match(text, at)):
-        word = match["word"].split()[-1]
-        if number == 0 and match["sep"].strip():
-            break
-        if number and (
-            "\n" in match["sep"] or ("." in match["sep"] and len(word) > 1 and len(text[first:end].split()[-1]) > 2)
-        ):
-            break
-        initial = len(word) == 1 and word.isupper()
-        capital = word[0].isupper()
-        known = is_word(word) or (word.casefold().removesuffix("'s") in EPONYMS and not boldly)
-        fits = (number == 0 and boldly and (capital or (lower and not is_word(word)))) or (capital and (initial or not known))
-        if not fits or (number and "," in match["sep"] and (not boldly or known)):
+    end, at, last = start, start, ""
+    first = None
+    for number in range(LONGEST_NAME):
+        match = NEXT.match(text, at)
+        if match is None or not _goes_on(match, number, last, boldly, lower):
             break
         first = match.start("word") if first is None else first
-        end = match.end("word")
-        at, number = match.end(), number + 1
-    if first is None or end is None:
-        return None
-    only_initial = end - first == 1
-    return None if only_initial and not boldly else (first, end)
+        last = match["word"].split()[-1]
+        end, at = match.end("word"), match.end()
+    if first is not None and (boldly or end - first > 1):
+        yield first, end
 
 
-def _is_phrase(text: str, start: int) -> bool:
-    return any(text[start : start + 24].casefold().replace("-", " ").startswith(phrase) for phrase in PHRASES)
+def _goes_on(match: re.Match[str], number: int, last: str, boldly: bool, lower: bool) -> bool:
+    """Tell whether a word belongs to a name of which `number` words came before it."""
+    word, between = match["word"].split()[-1], match["sep"]
+    known = is_word(word) or (word.casefold().removesuffix("'s") in EPONYMS and not boldly)
+    if not number:
+        if between.strip():
+            return False
+        return (boldly and (word[0].isupper() or (lower and not known))) or (word[0].isupper() and not known)
+    if "\n" in between or ("." in between and len(last) > 2 and len(word) > 1):
+        return False
+    if "," in between and (known or not boldly):
+        return False
+    return (word[0].isupper() and (len(word) == 1 or not known)) or (lower and not known and len(word) > 1)
+
+
+def is_phrase(text: str, start: int) -> bool:
+    """Tell whether an eponym with a given name in it begins here."""
+    return text[start : start + 24].casefold().replace("-", " ").startswith(PHRASES)
+
+
+def _all_words(text: str) -> bool:
+    return all(map(is_word, LETTERS.findall(text)))

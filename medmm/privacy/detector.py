@@ -6,8 +6,10 @@ It sees the note with every date that was moved written as [DATE], so that any o
 import re
 from collections.abc import Collection
 from enum import StrEnum
+from itertools import pairwise
 
-from medmm.privacy.eponyms import EPONYMS, GIVEN_NAMES, PHRASES
+from medmm.privacy.cues import is_phrase
+from medmm.privacy.eponyms import EPONYMS, GIVEN_NAMES
 from medmm.privacy.folded import fold
 from medmm.privacy.struck import Known, one_apart
 from medmm.privacy.vocabulary import is_word
@@ -40,15 +42,18 @@ class Trip(StrEnum):
 
 
 TOKENS = re.compile(r"\[(?:NAME|ID|DATE|PLACE|CONTACT)\]")
-CAPITAL = re.compile(r"(?<![^\W_])[A-Z][^\W\d_]*(?:'[^\W\d_]+)?")
-UNITS = r"\s{0,2}(?:/\s?(?:u|mu|micro)?l\b|/\s?mm|per\b|cells?\b|copies\b|iu\b|i\.u\.|units?\b|u\b|ml\b|mg\b|g\b|mcg\b|x\s?10|\*\s?10|/hpf|/cmm|/cumm|platelets|leu[ck]o)"
+CAPITAL = re.compile(r"(?<![^\W_])[A-Z][^\W\d_]*(?:'[^\W\d_]+)?(?![^\W_])")
+UNITS = (
+    r"\s{0,2}(?:/\s?(?:u|mu|micro)?l\b|/\s?mm|per\b|cells?\b|copies\b|iu\b|i\.u\.|units?\b|u\b|ml\b|mg\b|g\b|mcg\b|x\s?10|\*\s?10"
+    r"|/hpf|/cmm|/cumm|platelets|leu[ck]o)"
+)
 DIGITS = re.compile(rf"(?<![\d.])\d{{5,}}(?!{UNITS})(?!\d)|(?<![\d.])\d(?:[ \-]\d|\d){{7,}}(?!{UNITS})(?!\d)", re.IGNORECASE)
 DATES = re.compile(
     rf"(?<!\d)\d{{1,4}}[./\-]\d{{1,2}}[./\-]\d{{2,4}}(?!\d)|(?<!\w)\d{{1,2}}(?:st|nd|rd|th)?[ .\-](?:of )?(?:{WORD})(?![^\W_])"
     rf"|(?<![^\W_])(?:{WORD.title()}|{WORD.upper()})[ .\-]{{1,2}}\d{{1,4}}(?![\w/%.]|\s?(?:mg|ml))",
 )
 CONTACTS = re.compile(r"@|https?:|www\.|://|\.com\b|\(at\)", re.IGNORECASE)
-CODE = re.compile(r"(?=[A-Za-z\d]*\d)(?=[A-Za-z\d]*[A-Z])[A-Z\d]{8,}")
+CODE = re.compile(r"(?<![A-Za-z\d])(?=[A-Z]{0,40}\d)(?=\d{0,40}[A-Z])[A-Z\d]{8,}")
 LEAST_NAME, LEAST_DIGITS = 4, 6
 TWO_APART = 8
 """Letters of a name from which on two may be wrong."""
@@ -102,7 +107,7 @@ def _is_known(text: str, words: list[str], known: Known) -> bool:
 def _is_other(words: list[str], others: Collection[tuple[str, str]]) -> bool:
     """Look for somebody else's first and last name beside each other."""
     low = [word.casefold() for word in words]
-    return bool(others) and any((min(pair), max(pair)) in others for pair in zip(low, low[1:], strict=False))
+    return bool(others) and any((min(pair), max(pair)) in others for pair in pairwise(low))
 
 
 def _is_clinical(word: str) -> bool:
@@ -130,10 +135,9 @@ def _has_name(text: str) -> bool:
         given = word.casefold() in GIVEN_NAMES and not is_word(word) and word.casefold() not in EPONYMS
         if given or (unknown and joined and last_unknown and not acronym):
             return True
-        if word.casefold() in GIVEN_NAMES and re.match(r"[ -][A-Z][a-z]+", text[match.end() : match.end() + 20]):
-            phrase = text[match.start() : match.start() + 24].casefold().replace("-", " ")
-            if not phrase.startswith(PHRASES):
-                return True
+        begins = word.casefold() in GIVEN_NAMES and re.match(r"[ -][A-Z][a-z]+", text[match.end() : match.end() + 20])
+        if begins and not is_phrase(text, match.start()):
+            return True
         if unknown and not acronym and len(word) > 2 and _within_sentence(text, match.start()):
             return True
         last_end, last_unknown = match.end(), unknown

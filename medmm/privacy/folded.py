@@ -145,7 +145,8 @@ def _plain(letter: str) -> str:
 
 def _joined(folded: Folded) -> Folded:
     """Leave out a dash and the line end after it, where letters stand on both sides."""
-    plain, keep, at = folded.plain, [], 0
+    plain, at = folded.plain, 0
+    keep: list[int] = []
     while at < len(plain):
         end = at + 1
         if plain[at] == "-" and at and plain[at - 1].isalpha():

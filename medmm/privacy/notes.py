@@ -1,4 +1,4 @@
-"""A note without identifiers: what is known of its patient struck, what looks like an identifier struck, dates moved, looked at again."""
+"""A note without identifiers: what is known of its patient and what looks like one struck, dates moved, all looked at again."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field

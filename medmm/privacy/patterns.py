@@ -1,7 +1,7 @@
-"""What the identifiers of 45 CFR 164.514(b)(2) look like where nobody knows whose they are: numbers, addresses of every kind, ages.
+"""What the identifiers of 45 CFR 164.514(b)(2) look like, whoever they are of: numbers, addresses of every kind, ages.
 
-Names and places by what stands before them are in `cues.py`, dates in `written_dates.py`. Every repetition has a limit, so that no
-text takes longer than its length.
+Names and places by what stands before them are in `cues.py`, dates in `written_dates.py`. Every repetition has a limit, so that
+no text takes much longer than its length.
 
 Source:
     45 CFR 164.514(b)(2)(i), (A) to (R).
@@ -17,7 +17,8 @@ from medmm.privacy.written_dates import WORD
 AGE = "90"
 """Instead of an age above 89."""
 
-STREETS = "street|st|avenue|ave|road|rd|lane|ln|drive|boulevard|blvd|court|ct|way|place|square|sq|terrace|highway|hwy|parkway|pkwy|close|crescent"
+STREETS = "street|st|avenue|ave|road|rd|lane|ln|drive|boulevard|blvd|court|ct|way|place|square|sq|terrace"
+    "|highway|hwy|parkway|pkwy|close|crescent"
 TENS = r"(?:ninety(?:[\s-](?:one|two|three|four|five|six|seven|eight|nine))?|(?:one|a)\shundred(?:\s(?:and\s)?\w{3,6})?)"
 STATES = "A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY]"
 
@@ -30,7 +31,8 @@ CUED = (
 )
 MARK = r"(?:\s{0,3}(?:numbers?|num|nummer|no|nr|code|id|ending(?:\sin)?|is|was)\b\.?|\s{0,3}[#:=]){1,4}"
 CUE_VALUE = re.compile(
-    rf"(?<![^\W_])(?:{CUED})(?P<mark>{MARK})?(?P<gap>[\s.:#=]{{0,4}})(?P<value>[a-z0-9][a-z0-9\-./]{{0,40}})(?:\s(?P<more>\d{{2,8}}))?",
+    rf"(?<![^\W_])(?:{CUED})(?![^\W_])(?=(?P<mark>{MARK})?(?P<gap>[\s.:#=]{{0,4}})"
+    r"(?P<value>[a-z0-9][a-z0-9\-./]{0,40})(?:\s(?P<more>\d{2,8}))?)",
     re.IGNORECASE,
 )
 
@@ -74,7 +76,7 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (PLACE, re.compile(rf"(?<![\w.])\d{{1,6}}[a-z]?\s{{1,3}}(?:[A-Z][\w.'\-]{{0,30}}\s{{1,3}}){{1,4}}(?i:{STREETS})\b\.?")),
     (
         PLACE,
-        re.compile(rf"(?<![\w.])\d{{1,6}}\s{{1,3}}(?:[a-z'\-]{{2,30}}\s{{1,3}}){{1,2}}(?:street|avenue|road|lane|boulevard)\b"),
+        re.compile(r"(?<![\w.])\d{1,6}\s{1,3}(?:[a-z'\-]{2,30}\s{1,3}){1,2}(?:street|avenue|road|lane|boulevard)\b"),
     ),
     (
         PLACE,
@@ -99,7 +101,8 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         PLACE,
         re.compile(
-            r"(?<![^\W_])(?:zip|zip\s?code|postal\s?code|postcode|plz)\b[\s.:#]{0,4}(?:is\s)?(?P<value>[a-z0-9]{2,5}(?:[- ][a-z0-9]{3,4})?)",
+            r"(?<![^\W_])(?:zip|zip\s?code|postal\s?code|postcode|plz)\b[\s.:#]{0,4}(?:is\s)?"
+            r"(?P<value>[a-z0-9]{2,5}(?:[- ][a-z0-9]{3,4})?)",
             re.IGNORECASE,
         ),
     ),

@@ -30,7 +30,7 @@ NOT_IN_ADDRESS = frozenset(
 LEAST_TYPO = 5
 """Letters of a name of which one may be wrong: among shorter ones too many other words are so near."""
 
-LEAST_SPACED, LEAST_PAIRED, LEAST_ALONE = 4, 3, 4
+LEAST_SPACED, LEAST_PAIRED, LEAST_ALONE, LEAST_BARE = 4, 3, 4, 5
 SPACES = r"[\s.\-_/]"
 LETTERS = re.compile(r"[^\W\d_]+")
 LONGEST_NAMES = 200
@@ -65,12 +65,23 @@ class Known:
     def numbers(self) -> tuple[str, ...]:
         """Identifiers, letters and digits only, in lower case; also without the zeros before them."""
         plain = {re.sub(r"[\W_]", "", plain_letters(value)) for value in self.values.identifiers}
+        plain |= {bare for one in plain if len(bare := re.sub(r"^[^\W\d_]+", "", one)) >= LEAST_BARE}
         return tuple(sorted({form for one in plain for form in (one, one.lstrip("0")) if form}, key=len, reverse=True))
 
     @cached_property
     def patterns(self) -> tuple[tuple[str, re.Pattern[str]], ...]:
         """What is looked for as a whole: identifiers, telephone numbers, addresses, and names in unusual forms."""
         found = [(NUMBER, number_pattern(number)) for number in self.numbers]
+        for born in self.values.birth_dates:
+            year, month, day = born.split("-")
+            forms = [
+                f"{day}{month}{year}",
+                f"{month}{day}{year}",
+                f"{day}{month}{year[2:]}",
+                f"{month}{day}{year[2:]}",
+                f"{year[2:]}{month}{day}",
+            ]
+            found.append((DATE, re.compile(rf"(?<!\d)(?:{'|'.join(forms)})(?!\d)")))
         for phone in self.values.phones:
             digits = re.sub(r"\D", "", phone)
             forms = {digits, digits.lstrip("0"), re.sub(r"^(?:00)?(?:1|49|44|43|41|33)", "", digits)}
