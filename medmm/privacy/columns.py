@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from medmm.privacy.folded import plain_letters
-from medmm.privacy.vocabulary import is_word
+from medmm.privacy.vocabulary import is_word, word_set
 from medmm.privacy.written_dates import parse_date
 
 
@@ -62,52 +62,64 @@ class Facts:
 
 
 PATIENTS = (
-    "patientid patient_id pid subjectid personid patientidentifier patientnumber patientennummer patientenid patid patient subject"
-    " medicalrecordnumber mrn"
-).split()  # noqa: SIM905
+    "patientid",
+    "pid",
+    "subjectid",
+    "personid",
+    "patientidentifier",
+    "patientnumber",
+    "patientennummer",
+    "patientenid",
+    "patid",
+    "patient",
+    "subject",
+    "medicalrecordnumber",
+    "mrn",
+)
 """Names of the column that says whose a row is, the likeliest first; without separators, in lower case."""
 
-NAMES = frozenset(
-    """name names surname forename firstname lastname fullname maiden vorname nachname familienname mother father spouse guardian
-    nextofkin physician doctor surgeon radiologist referrer referring reader operator reporter author signed signature dictated
-    technologist nurse attending consultant requester performer performed employer contact initials alias username user""".split()  # noqa: SIM905
+NAMES = word_set(
+    """name names surname forename firstname lastname fullname maiden vorname nachname familienname mother father spouse
+    guardian nextofkin physician doctor surgeon radiologist referrer referring reader operator reporter author signed
+    signature dictated technologist nurse attending consultant requester performer performed employer contact initials
+    alias username user"""
 )
-NAMED = frozenset(
+NAMED = word_set(
     """drug test analyte code lab column medication procedure diagnosis variable unit series protocol study body part class
-    display site device model manufacturer organism file path image table item event concept""".split()  # noqa: SIM905
+    display site device model manufacturer organism file path image table item event concept"""
 )
 """Before "name" they say that it is a thing's."""
 
-ADDRESSES = frozenset(
-    "address street strasse city town county village suburb ort wohnort anschrift adresse residence home".split()
-)  # noqa: SIM905
-PHONES = frozenset("phone telephone telefon tel mobile cell handy fax pager".split())  # noqa: SIM905
-CONTACTS = frozenset("email mail url website web ip mac hostname host facebook twitter".split())  # noqa: SIM905
-NUMBERS = frozenset(
-    """ssn insurance insured policy account acct licence license passport plate vehicle vin serial certificate beneficiary medicare
-    medicaid tax iban biometric fingerprint photo npi dea""".split()  # noqa: SIM905
+ADDRESSES = word_set("address street strasse city town county village suburb ort wohnort anschrift adresse residence home")
+PHONES = word_set("phone telephone telefon tel mobile cell handy fax pager")
+CONTACTS = word_set("email mail url website web ip mac hostname host facebook twitter")
+NUMBERS = word_set(
+    """ssn insurance insured policy account acct licence license passport plate vehicle vin serial certificate beneficiary
+    medicare medicaid tax iban biometric fingerprint photo npi dea"""
 )
-IDENTIFIERS = frozenset("id ids identifier accession mrn uid uuid guid key nummer".split())  # noqa: SIM905
-BIRTHS = frozenset("birth birthdate birthday dob born geburt geburtsdatum geburtstag geboren".split())  # noqa: SIM905
-DATES = frozenset(
-    """date dates datum datetime time timestamp day recorded issued onset death died dod admission discharge admitted discharged
-    visit start end begin year month collected performed authored zeitpunkt zeit""".split()  # noqa: SIM905
+IDENTIFIERS = word_set("id ids identifier accession mrn uid uuid guid key nummer")
+BIRTHS = word_set("birth birthdate birthday dob born geburt geburtsdatum geburtstag geboren")
+DATES = word_set(
+    """date dates datum datetime time timestamp day recorded issued onset death died dod admission discharge admitted
+    discharged visit start end begin year month collected performed authored zeitpunkt zeit"""
 )
 ZIPS, OTHER_ZIPS = frozenset(("zip", "zipcode")), frozenset(("postal", "postcode", "postalcode", "plz", "postleitzahl"))
 AGES = frozenset(("age", "ages", "alter", "aged"))
-NOTES = frozenset(
-    """text note notes report reports finding findings impression comment comments history narrative remark remarks description
-    summary conclusion indication free freetext anamnesis anamnese befund beurteilung letter request reason""".split()  # noqa: SIM905
+NOTES = word_set(
+    """text note notes report reports finding findings impression comment comments history narrative remark remarks
+    description summary conclusion indication free freetext anamnesis anamnese befund beurteilung letter request reason"""
 )
-CATEGORIES = frozenset(
-    """sex gender site diagnosis code unit units modality view kind type status value category class label outcome laterality race
-    ethnicity result grade stage system severity medication drug drugs icd snomed loinc test analyte series sequence protocol part
-    manufacturer model scanner finding split group arm ward department absent broken survival laboratory labs measurement
-    state country marker layout token field variable column smoking license licence body position projection views""".split()  # noqa: SIM905
+CATEGORIES = word_set(
+    """sex gender site diagnosis code unit units modality view kind type status value category class label outcome
+    laterality race ethnicity result grade stage system severity medication drug drugs icd snomed loinc test analyte
+    series sequence protocol part manufacturer model scanner finding split group arm ward department absent broken
+    survival laboratory labs measurement state country marker layout token field variable column smoking license licence
+    body position projection views"""
 )
 NULLS = frozenset(("", "na", "n/a", "nan", "null", "none", "-", "--", "?", ".", "unknown", "missing"))
 NUMBER = re.compile(r"[<>=≤≥~]{0,2}\s?[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?\s?%?")
 UID = re.compile(r"[012](?:\.\d+){4,}")
+FILE = re.compile(r"[^\s]*/[^\s]*|[\w.\- /]+\.(?:dcm|png|jpe?g|nii|gz|txt|edf|hea|dat|wav)")
 STANDARD_UID = "1.2.840.10008."
 """What DICOM itself names: no identifier (PS3.6)."""
 
@@ -244,8 +256,5 @@ def _are_times(words: list[str], filled: Sequence[str]) -> bool:
 
 def _are_paths(words: list[str], filled: Sequence[str]) -> bool:
     named = bool({"path", "file", "filename", "filepath", "folder", "directory"} & set(words))
-    pathlike = sum(
-        re.fullmatch(r"[^\s]*/[^\s]*|[\w.\- /]+\.(?:dcm|png|jpe?g|nii|gz|txt|edf|hea|dat|wav)", cell) is not None
-        for cell in filled
-    )
+    pathlike = sum(FILE.fullmatch(cell) is not None for cell in filled)
     return (named and pathlike > 0) or (pathlike == len(filled) and any("/" in cell and cell.count(".") for cell in filled))

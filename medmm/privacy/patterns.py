@@ -17,8 +17,10 @@ from medmm.privacy.written_dates import WORD
 AGE = "90"
 """Instead of an age above 89."""
 
-STREETS = "street|st|avenue|ave|road|rd|lane|ln|drive|boulevard|blvd|court|ct|way|place|square|sq|terrace"
+STREETS = (
+    "street|st|avenue|ave|road|rd|lane|ln|drive|boulevard|blvd|court|ct|way|place|square|sq|terrace"
     "|highway|hwy|parkway|pkwy|close|crescent"
+)
 TENS = r"(?:ninety(?:[\s-](?:one|two|three|four|five|six|seven|eight|nine))?|(?:one|a)\shundred(?:\s(?:and\s)?\w{3,6})?)"
 STATES = "A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY]"
 

@@ -9,21 +9,21 @@ from functools import cached_property
 from medmm.privacy.eponyms import EPONYMS
 from medmm.privacy.folded import Folded, Span, plain_letters
 from medmm.privacy.known import KnownValues
-from medmm.privacy.vocabulary import is_word
+from medmm.privacy.vocabulary import is_word, word_set
 
 NAME, NUMBER, DATE, PLACE, CONTACT = "[NAME]", "[ID]", "[DATE]", "[PLACE]", "[CONTACT]"
 
-NO_NAMES = frozenset(
-    """dr mr mrs ms miss prof professor herr frau md phd med dipl jr sr ii iii iv von van de der den del della la le di da du el al bin
-    ibn zu zum zur and und y anon anonym anonymous anonymized anonymised name none patient removed test unknown unbekannt male female
-    nn na null nan""".split()  # noqa: SIM905
+NO_NAMES = word_set(
+    """dr mr mrs ms miss prof professor herr frau md phd med dipl jr sr ii iii iv von van de der den del della la le di da
+    du el al bin ibn zu zum zur and und y anon anonym anonymous anonymized anonymised name none patient removed test
+    unknown unbekannt male female nn na null nan"""
 )
 """Parts of a name that are on their own nobody's."""
 
-NOT_IN_ADDRESS = frozenset(
-    """street st str strasse road rd avenue ave lane ln drive dr court ct way place pl square north south east west n s e w apt suite
-    unit floor no nr the of am an der die das in im upper lower main high long park church hill new old united states usa uk us
-    germany deutschland england""".split()  # noqa: SIM905
+NOT_IN_ADDRESS = word_set(
+    """street st str strasse road rd avenue ave lane ln drive dr court ct way place pl square north south east west n s e w
+    apt suite unit floor no nr the of am an der die das in im upper lower main high long park church hill new old united
+    states usa uk us germany deutschland england"""
 )
 """Parts of an address that stand in notes for other things."""
 
@@ -74,14 +74,9 @@ class Known:
         found = [(NUMBER, number_pattern(number)) for number in self.numbers]
         for born in self.values.birth_dates:
             year, month, day = born.split("-")
-            forms = [
-                f"{day}{month}{year}",
-                f"{month}{day}{year}",
-                f"{day}{month}{year[2:]}",
-                f"{month}{day}{year[2:]}",
-                f"{year[2:]}{month}{day}",
-            ]
-            found.append((DATE, re.compile(rf"(?<!\d)(?:{'|'.join(forms)})(?!\d)")))
+            short = year[2:]
+            orders = (day + month + year, month + day + year, day + month + short, month + day + short, short + month + day)
+            found.append((DATE, re.compile(rf"(?<!\d)(?:{'|'.join(orders)})(?!\d)")))
         for phone in self.values.phones:
             digits = re.sub(r"\D", "", phone)
             forms = {digits, digits.lstrip("0"), re.sub(r"^(?:00)?(?:1|49|44|43|41|33)", "", digits)}

@@ -324,6 +324,11 @@ CLINICAL_ENDINGS = (
 LEAST_STEM = 5
 
 
+def word_set(words: str) -> frozenset[str]:
+    """Give the words of a text with space between them."""
+    return frozenset(words.split())
+
+
 def is_word(word: str) -> bool:
     """Tell whether a word, in plain letters, is one of a note and nobody's name as far as is known."""
     low = word.casefold()
