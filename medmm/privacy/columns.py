@@ -216,9 +216,9 @@ def _is_persons(words: list[str], held: set[str]) -> bool:
 
 
 def _kind(words: list[str]) -> str:
-    """Give what an identifier is of: study for study_id and StudyID, accession for accession_number."""
-    if "accession" in words:
-        return "accession"
+    """Give what an identifier is of: study for study_id and accession_number, which is how images say it."""
+    if {"accession", "study"} & set(words):
+        return "study"
     left = [word for word in words if word not in IDENTIFIERS and word not in ("number", "no", "nr")]
     return " ".join(left) or "row"
 

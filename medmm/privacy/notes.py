@@ -34,7 +34,7 @@ class Cleaned:
     """A note, cleaned.
 
     Attributes:
-        text: Without identifiers; "" where `trip` says why.
+        text: Without what was found; not to be shown where `trip` says why.
         struck: Pieces that were replaced.
         shifted: Dates that were moved.
         trip: Why the note stays behind; None where it need not.
@@ -64,7 +64,7 @@ def clean_note(text: str, known: Known, days: int | None, cohort: Cohort | None 
     cohort = cohort or Cohort()
     new, masked, struck, shifted = struck_text(text, known, days, cohort)
     trip = find_trip(masked, known, cohort.names)
-    return Cleaned("" if trip else new, struck, shifted, trip)
+    return Cleaned(new, struck, shifted, trip)
 
 
 def struck_text(text: str, known: Known, days: int, cohort: Cohort) -> tuple[str, str, int, int]:

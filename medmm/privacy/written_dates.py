@@ -1,7 +1,8 @@
 """Dates as people write them: found in a text or a cell, and moved by a number of days in the form in which they stand.
 
 A date that could be two days (03/04/2021) is read month first after a slash or dash and day first after a point, where
-the other dates of its column or note do not tell; it is written back the same way, so that intervals stay as they would be read.
+the other dates of its column or note do not tell; it is written back the same way, so that intervals stay as they would
+be read.
 """
 
 import re
