@@ -21,7 +21,8 @@ from medmm.evaluation.answers import answer_columns
 from medmm.evaluation.drift import DIRECTIONS, PROJECTION
 from medmm.monitoring.drift_tests import Batch
 from medmm.package import Package
-from medmm.scoring.results import SCORED_AT, rejected, scored
+from medmm.scoring.results import rejected, scored
+from medmm.scoring.sinks.base import SCORED_AT
 from medmm.scoring.sinks.csv import read_csv
 from medmm.types import Array
 
