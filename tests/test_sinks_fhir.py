@@ -534,7 +534,7 @@ def test_a_resource_that_is_none_is_refused_and_named_to_nobody(
     with pytest.raises(DataError, match="became a Observation") as caught:
         written(tmp_path, model(package, "binary"), [row(package)])
     assert "SECRET" not in str(caught.value)
-    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
     assert not list(tmp_path.iterdir())
 
 
