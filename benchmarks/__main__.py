@@ -16,6 +16,7 @@ NAMES = (
     "cases",
     "coverage",
     "data",
+    "drift",
     "evidence",
     "exports",
     "fhir",

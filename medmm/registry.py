@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from medmm.errors import ConfigError
 from medmm.evaluation.answers import answer_columns, contribution_columns
+from medmm.evaluation.drift import PROJECTION
 from medmm.files import write_text
 from medmm.package import Package
 from medmm.rules.trace import TRACE
@@ -192,6 +193,8 @@ def _signature(package: Package) -> "ModelSignature":
     outputs += [ColSpec(kind, name, required=False) for name, kind in said.items()]  # null of a rejected study
     lists = ("inputs", *(TRACE if package.rules else ()))
     outputs += [ColSpec(Array(DataType.string), name, required=False) for name in lists]
+    if package.references is not None:
+        outputs += [ColSpec(Array(DataType.double), PROJECTION, required=False)]
     outputs += [ColSpec("string", "computed_in", required=False)]
     outputs += [ColSpec("string", name) for name in ("model_digest", "scored_at", "code", "reason")]
     params = ParamSchema([ParamSpec("root", "string", "."), ParamSpec("workers", "long", 0)])

@@ -1,5 +1,6 @@
 """A small DICOMweb server in a thread, which misbehaves on request."""
 
+import email
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -28,6 +29,19 @@ class Answer(BaseHTTPRequestHandler):
         self.pacs.headers.append(dict(self.headers))
         if self.pacs.fault is None or not self.pacs.fault(self, self.path):
             self.pacs.answer(self)
+
+    def do_POST(self) -> None:
+        """Take instances by STOW-RS, and say what became of each."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.pacs.headers.append(dict(self.headers))
+        message = email.message_from_bytes(b"Content-Type: %b\r\n\r\n%b" % (self.headers["Content-Type"].encode(), body))
+        assert message.get_content_type() == "multipart/related"
+        boundary = message.get_boundary()
+        assert boundary is not None
+        parts = body.split(b"--" + boundary.encode())[1:-1]
+        self.pacs.posted.append([part.removeprefix(b"\r\n").partition(b"\r\n\r\n")[2].removesuffix(b"\r\n") for part in parts])
+        if self.pacs.fault is None or not self.pacs.fault(self, self.path):
+            self.give(b'{"00081199": {"vr": "SQ", "Value": []}}')
 
     def give(self, body: bytes, kind: str = "application/dicom+json", status: int = 200, **headers: str) -> None:
         self.send_response(status)
@@ -61,6 +75,7 @@ class Pacs:
         fault: Called with each request; gives whether it has answered.
         page: Most results that it gives at a time.
         asked: Paths of the requests.
+        posted: Instances of each request that came to be stored.
     """
 
     def __init__(self) -> None:
@@ -70,6 +85,7 @@ class Pacs:
         self.page = 1000
         self.asked: list[str] = []
         self.headers: list[dict[str, str]] = []
+        self.posted: list[list[bytes]] = []
         self.url = ""
 
     def store(self, file: Path | bytes) -> None:

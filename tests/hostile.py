@@ -1,5 +1,6 @@
 """Texts that try to be more than text, and a reader of pages that tells whether one of them succeeded."""
 
+from collections.abc import Collection
 from html.parser import HTMLParser
 
 HOSTILE = (
@@ -35,6 +36,17 @@ HOSTILE = (
     "\u202egnp.exe\u2066 \u200b\u2028next",
     "[red]markup[/red] | **bold** `code` [x](javascript:alert(1))",
     "<math><mtext><script>alert(1)</script></mtext></math>",
+    "\x1b]8;;https://example.org\x1b\\here\x1b]8;;\x1b\\",
+    "\x9b31mred\x9d0;title\x9c",
+    "+ADw-script+AD4-alert(1)+ADw-/script+AD4-",
+    "<svg><script>alert(1)</script></svg>",
+    "<img src=x onerror=&#97;lert(1)>",
+    "<details open ontoggle=alert(1)>",
+    "<noscript><p title='</noscript><img src=x onerror=alert(1)>'>",
+    "a\r\nE_GAP: a line\rof one's own\b\b",
+    "@import 'https://example.org/x.css';",
+    "url(https://example.org/x.png)",
+    ":smile: [/] [link=https://example.org]x[/link]",
 )
 ALONE = {"meta", "br", "img"}
 WORDS = """html head title style body header section div h1 h2 h3 p dl dt dd ul li nav ol a span main figure
@@ -43,10 +55,16 @@ KNOWN = ALONE | set(WORDS.split())
 
 
 class Seen(HTMLParser):
-    """Reads a page: its tags with the names of their attributes, its texts, its links, and the words for its pictures."""
+    """Reads a page: its tags with the names of their attributes, its texts, its links, and the words for its pictures.
 
-    def __init__(self, page: str) -> None:
+    Args:
+        page: Its HTML.
+        more: Tags that it has beside those of the report.
+    """
+
+    def __init__(self, page: str, more: Collection[str] = ()) -> None:
         super().__init__(convert_charrefs=True)
+        self._known = KNOWN | set(more)
         self.tags: list[tuple[str, tuple[str, ...]]] = []
         self.texts: list[str] = []
         self.links: list[str] = []
@@ -58,7 +76,7 @@ class Seen(HTMLParser):
         assert not self.open, f"never closed: {self.open}"
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert tag in KNOWN, f"a tag that no page of ours has: {tag}"
+        assert tag in self._known, f"a tag that no page of ours has: {tag}"
         found = {name: value or "" for name, value in attrs}
         assert not [name for name in found if name.startswith("on") or name == "style"]
         self.tags.append((tag, tuple(found)))

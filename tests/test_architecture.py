@@ -18,6 +18,7 @@ RANKS = {
     "medmm.workers": 2,
     "medmm.bounded": 1,
     "medmm.quiet": 1,
+    "medmm.inert": 1,
     "medmm.strict_yaml": 1,
     "medmm.settings": 2,
     "medmm.files": 3,

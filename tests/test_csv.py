@@ -13,11 +13,12 @@ from conftest import Hospital
 from hostile import HOSTILE
 from typer.testing import CliRunner
 
+from medmm.inert import as_it_was, inert
 from medmm.package import Package
 from medmm.scoring.engine import Options
 from medmm.scoring.results import VIOLATIONS, rejected, scored
 from medmm.scoring.run import score
-from medmm.scoring.sinks.csv import Csv, as_it_was, inert, read_csv
+from medmm.scoring.sinks.csv import Csv, read_csv
 from medmm.workflows.cli import app
 
 SCHEMA = pa.schema(

@@ -50,3 +50,26 @@ def test_fewer_studies_than_directions_are_padded() -> None:
     drift = fit_drift(said(3, rng), said(4, rng), np.zeros((4, 1)), np.arange(4))
     assert drift.direction.shape == (3, 12, DIRECTIONS)
     assert (drift.direction[:, :, 12:] == 0).all()
+
+
+def test_the_cells_of_a_study_are_its_row_of_the_sample_in_whatever_company() -> None:
+    rng = np.random.default_rng(0)
+    known = said(64, rng)
+    drift = fit_drift(known, known, rng.random((64, 1)), np.arange(64))
+    cells = drift.cells(known)
+    assert np.array_equal(np.array(cells, np.float16).reshape(64, 3, DIRECTIONS), drift.embedding)
+    assert max(len(str(one)) for row in cells for one in row) <= 10
+    for start in (0, 16, 33):
+        some = slice(start, start + 16)
+        pooled = {name: one[some] for name, one in known.pooled.items()}
+        part = known._replace(joint=known.joint[some], pooled=pooled, present=known.present[some])
+        assert drift.cells(part) == cells[some]
+
+
+def test_an_embedding_that_overflowed_lies_at_the_edge() -> None:
+    rng = np.random.default_rng(0)
+    known = said(64, rng)
+    drift = fit_drift(known, known, rng.random((64, 1)), np.arange(64))
+    broken = known._replace(joint=np.full_like(known.joint, np.nan))
+    cells = np.array(drift.cells(broken), np.float16)[:, :DIRECTIONS]
+    assert (cells[:, :12] == np.finfo(np.float16).max).all()

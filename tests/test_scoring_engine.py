@@ -5,8 +5,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from medmm.inputs.base import Fields
 from medmm.inputs.text import TextInput
 from medmm.package import Package, load_package
 from medmm.scoring.compute import Compute, largest_tile
-from medmm.scoring.engine import UNDER_WAY, Options, score_stream
+from medmm.scoring.engine import Options, score_stream
 from medmm.scoring.rows import Outcome, score_tile
 from medmm.types import Evidence, Study, Tokens
 from medmm.workers import Limits
@@ -174,7 +176,7 @@ def test_decoding_goes_on_while_the_network_computes(package: Package, hospital:
     finally:
         object.__delattr__(package.model, "encode")
     assert len(outcomes) == 20
-    assert started[0] == 4 * (UNDER_WAY + 1), "the next tiles were not decoded while the network computed"
+    assert started[0] == 12, "the next tiles were not decoded while the network computed"
 
 
 class Memory:
@@ -219,6 +221,24 @@ def test_where_memory_runs_out_tiles_are_halved_for_good_and_the_user_hears_of_i
     compute(studies[:3])
     assert memory.sizes[5:] == [4]
     assert len(memory.said) == 2
+
+
+def test_two_tiles_that_memory_cannot_hold_at_once_are_halved_once(package: Package) -> None:
+    together = Barrier(2, timeout=30)
+
+    class Both(Memory):
+        def score(self, studies: Sequence[tuple[Study, Mapping[str, Fields]]], tile: int) -> list[Outcome]:
+            if tile == 16:
+                together.wait()  # neither fails before the other has begun
+            return super().score(studies, tile)
+
+    memory = Both(package, 8, torch.OutOfMemoryError("CUDA out of memory"))
+    compute = memory.compute(16)
+    with ThreadPoolExecutor(2) as network:
+        both = list(network.map(compute, [ready(package, 8), ready(package, 8)]))
+    assert [len(outcomes) for outcomes in both] == [8, 8]
+    assert sorted(memory.sizes) == [8, 8, 16, 16]
+    assert len(memory.said) == 1
 
 
 def test_a_study_that_memory_cannot_hold_is_rejected_and_the_others_go_on(package: Package) -> None:

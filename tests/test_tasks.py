@@ -167,7 +167,7 @@ def test_the_scores_are_those_of_the_test_studies_in_the_words_of_the_task(run: 
     beside = [*SETS[run.task], "novelty", "novelty_first", "novelty_second", "abstain", "abstain_why"]
     several = ["contribution_for"] if len(told) > 2 or run.task == "survival" else []
     beside += [*several, "contribution_first", "contribution_second"]
-    always = ("patient_id", "inputs", "conflict", "model_digest", "computed_in", "scored_at")
+    always = ("patient_id", "inputs", "conflict", "drift_projection", "model_digest", "computed_in", "scored_at")
     assert [name for name in scores if name not in always] == [*told, *beside]
     numbers = scores[[name for name in told if not name.startswith(("decision_", "grade"))]]
     assert len(scores) + len(pd.read_parquet(tmp_path / "rejected.parquet")) == PATIENTS + 20

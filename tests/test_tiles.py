@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,7 +20,7 @@ from medmm.inputs import INPUTS
 from medmm.losses.cross_entropy import CrossEntropy
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.package import Package
-from medmm.predict import predict, subsets
+from medmm.predict import _device, predict, subsets
 from medmm.scoring.engine import Options, score_stream
 from medmm.scoring.results import digest_of
 from medmm.scoring.run import score
@@ -151,3 +153,18 @@ def test_company_order_and_threads_change_no_bit_of_a_score(package: Package, ho
     done = score(package, studies, tmp_path, Options(workers=0))
     read = [pq.read_table(tmp_path / f"{name}.parquet").to_pylist() for name in ("scores", "rejected")]
     assert done.digest == digest_of([{"digests": [digest_of(rows) for rows in read]}])
+
+
+def test_a_gpu_is_made_to_compute_what_a_cpu_does() -> None:
+    """Without one here: of a model that says it lies on one, both of torch's shortcuts are off."""
+    weight = SimpleNamespace(device=torch.device("cuda"))
+    model = cast(Any, SimpleNamespace(parameters=lambda: iter([weight])))
+    before = torch.backends.cudnn.allow_tf32, torch.backends.mha.get_fastpath_enabled()
+    assert before == (True, True)
+    try:
+        assert _device(model).type == "cuda"
+        assert not torch.backends.cudnn.allow_tf32
+        assert not torch.backends.mha.get_fastpath_enabled()
+    finally:
+        torch.backends.cudnn.allow_tf32 = before[0]
+        torch.backends.mha.set_fastpath_enabled(before[1])

@@ -1,7 +1,7 @@
 """The command `medmm`: reads arguments, calls one function a job, says where the result lies.
 
 Exit status: 0 done, 1 an error that the user can repair or a check that fails, 2 wrong usage, 130 interrupted. Of
-`compare-runs` 1 where the answer is no, 2 for every error.
+`compare-runs` 1 where the answer is no, of `monitor` 1 on alarm, and 2 for every error.
 """
 
 import os
@@ -14,8 +14,11 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from medmm.errors import MedmmError
+from medmm.inert import visible
 
 from .arguments import ModelArgument, TrackingOption
+from .cli_deidentify import deidentify
+from .cli_monitor import monitor
 from .cli_score import score
 from .screen import Screen, with_interval
 
@@ -43,7 +46,7 @@ class _Commands(TyperGroup):
                 raise
             cause = reason.strerror or type(reason).__name__  # never the path: it may hold a name
             text, status = f"the system refused a file or a connection ({cause}): check space, rights and address", REPAIRABLE
-        sys.stderr.write(f"medmm: {text}\n")
+        sys.stderr.write(f"medmm: {visible(text)}\n")
         raise typer.Exit(status)
 
 
@@ -288,7 +291,7 @@ def compare_runs(
     except MedmmError as reason:
         if os.environ.get(TRACEBACK):
             raise
-        sys.stderr.write(f"medmm: {reason}\n")
+        sys.stderr.write(f"medmm: {visible(reason)}\n")
         raise typer.Exit(WRONG_USAGE) from None
     show_compared_runs(compared, screen)
     if html is not None:
@@ -408,6 +411,9 @@ def verify(
 
 
 app.command()(score)
+app.command()(monitor)
+
+app.command()(deidentify)
 
 
 @app.command()

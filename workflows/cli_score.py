@@ -10,6 +10,7 @@ from .arguments import ModelArgument, TrackingOption
 from .screen import Screen
 
 SERVER, WATCH, MACHINES, MANNER = "Studies of a DICOMweb server", "Waiting for studies", "Several machines", "How to score"
+STORE = "Reports stored in a DICOMweb server"
 
 
 def score(
@@ -36,7 +37,11 @@ def score(
     ] = "parquet",
     also: Annotated[
         list[str] | None,
-        typer.Option(help="A report beside the tables; may be given several times.", rich_help_panel=MANNER),
+        typer.Option(
+            help="A report beside the tables: dicom-sr (structured reports), saliency (pictures for the archive of what the "
+            "model looked at); may be given several times.",
+            rich_help_panel=MANNER,
+        ),
     ] = None,
     contributions: Annotated[
         bool,
@@ -91,6 +96,20 @@ def score(
             "--insecure-http", help="Let images and passwords cross the network in the clear.", rich_help_panel=SERVER
         ),
     ] = False,
+    store: Annotated[
+        bool,
+        typer.Option(
+            "--store", help="Store DICOM reports in the server that STUDIES names, beside the images.", rich_help_panel=STORE
+        ),
+    ] = False,
+    store_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Store them in this server; its credentials: MEDMM_STORE_TOKEN, or MEDMM_STORE_USER and MEDMM_STORE_PASSWORD.",
+            rich_help_panel=STORE,
+        ),
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -125,6 +144,8 @@ def score(
     A study is scored once, however often the command is killed and started again, and by however many at once.
     The result violations lists the cells of the tables that are not as the model expects, by row.
 
+    With --store or --store-to the report dicom-sr is written, too. See docs/clinic.md.
+
     Credentials of a DICOMweb server are taken from MEDMM_DICOMWEB_TOKEN, or MEDMM_DICOMWEB_USER and MEDMM_DICOMWEB_PASSWORD.
     """
     from medmm.workers import get_ready
@@ -140,10 +161,13 @@ def score(
 
     from .incoming import Coming, days_of
     from .score import Manner, score_studies, tile_asked
+    from .store import destination_of, store_reports
     from .ui import store_address
 
     screen = Screen(Console())
     uri = store_address(tracking) if model.startswith(("models:/", "runs:/")) else tracking
+    destination = destination_of(studies, store, store_to, insecure=insecure_http)
+    insecure = insecure_http and (is_address(studies) or destination is None)  # else it is for --store-to alone
     pace = Pace(settle, poll or (60.0 if is_address(studies) else 5.0)) if watch else None
     manner = Manner(
         options=Options(
@@ -158,7 +182,8 @@ def score(
         ledger=ledger,
         retry_rejected=retry_rejected,
         accept_rejects=accept_rejects,
-        coming=Coming(pace, Search(tuple(modality or ()), *days_of(first, last), max_studies), insecure_http),
+        coming=Coming(pace, Search(tuple(modality or ()), *days_of(first, last), max_studies), insecure),
+        destination=destination,
     )
     scored = score_studies(model, studies, out, TrackingSettings(uri=uri), screen, manner)
     if scored.waits:
@@ -175,3 +200,5 @@ def score(
         f"{sum(scored.rejected.values())} rejected: {out / f'rejected.{format_}'}" + (f" ({reasons})" if reasons else "")
     )
     screen.say(f"digest of all rows but for the time: {scored.digest}")
+    if destination is not None:
+        store_reports(destination, out, screen)

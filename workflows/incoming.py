@@ -1,7 +1,7 @@
 """Studies that come in rounds, from a DICOMweb server or as they arrive in a folder; rows are kept after each round."""
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
@@ -79,11 +79,28 @@ def days_of(first: str | None, last: str | None) -> tuple[date | None, date | No
 
 
 def score_rounds(
-    scorer: Scorer, package: Package, studies: str, out: Path, coming: Coming, ledger: Ledger, screen: Screen
+    scorer: Scorer,
+    package: Package,
+    studies: str,
+    out: Path,
+    coming: Coming,
+    ledger: Ledger,
+    screen: Screen,
+    exported: Callable[[], None] = lambda: None,
 ) -> Scored:
     """Score what comes, round by round, and write the results at the end, and of a watch whenever nothing more is there.
 
     SIGTERM and Ctrl-C end it after the studies in hand, with the results written.
+
+    Args:
+        scorer: Open.
+        package: The model.
+        studies: Address of the server, or the folder.
+        out: Folder of the results.
+        coming: How studies come.
+        ledger: Of the scorer.
+        screen: What the user sees.
+        exported: Called when the results were written and more studies are waited for.
 
     Raises:
         MedmmError: Something that the user can repair.
@@ -92,16 +109,17 @@ def score_rounds(
     with stopping() as stop:
         rounds = _rounds(package, studies, out, coming, ledger, stop, screen)
         with closing(rounds):
-            done, exported, length = 0, time.monotonic(), 0.0
+            done, ended, length = 0, time.monotonic(), 0.0
             for some in rounds:
                 scorer.round(some)
                 done += len(some)
                 screen.say(f"  {done} studies")
                 full = coming.watch is not None and len(some) == coming.watch.most
-                if coming.watch is not None and not (full and time.monotonic() - exported < EXPORT_SHARE * length):
+                if coming.watch is not None and not (full and time.monotonic() - ended < EXPORT_SHARE * length):
                     begun = time.monotonic()
                     scorer.export()
-                    exported, length = time.monotonic(), time.monotonic() - begun
+                    exported()
+                    ended, length = time.monotonic(), time.monotonic() - begun
         scored = scorer.export()
         if stop.is_set() and coming.watch is None:
             screen.say("ended before all studies had come; the same command goes on")

@@ -175,7 +175,9 @@ def show(sections: Mapping[str, Section], screen: Screen) -> None:
         if section.rows and not section.detail:
             screen.table(section.title, section.columns, section.rows[: section.most])
             more = len(section.rows) - section.most
-            screen.say(f"... and {more:,} more, which --json lists\n" if more > 0 else "")
+            if more > 0:
+                screen.say(f"... and {more:,} more, which --json lists")
+            screen.say("")
 
 
 def _described(series: SeriesFound) -> tuple[object, ...]:

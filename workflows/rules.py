@@ -115,11 +115,11 @@ def show_checked(checked: Checked, screen: Screen) -> int:
         state = (
             f"[red]tests fail: {bad} of {len(mine)}[/]" if bad else f"[green]tests pass: {len(mine)}[/]" if mine else "no test"
         )
-        screen.say(f"[bold]{escape(rule.name)}[/] ({state}): {escape(in_words(rule, checked.class_name))}")
+        screen.say(f"[bold]{escape(rule.name)}[/] ({state}): {escape(in_words(rule, checked.class_name))}", marked=True)
         if rule.why:
-            screen.say(f"  why: {escape(rule.why)}")
+            screen.say(f"  why: {rule.why}")
     for trial in failed:
-        screen.say(f"[red]failed[/]: {escape(trial.rule)}, test {trial.test}: {escape(trial.failure)}")
+        screen.say(f"[red]failed[/]: {escape(trial.rule)}, test {trial.test}: {escape(trial.failure)}", marked=True)
     if checked.counts:
         rows = [
             (rule.name, *("needs more than tables" if m is None else m for m in (n.fires, n.untold)), n.studies)

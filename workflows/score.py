@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from medmm.cohort.headers import HEADERS
@@ -24,6 +25,9 @@ from medmm.types import Study
 
 from .incoming import Coming, score_rounds
 from .screen import Screen
+from .store import Destination, store_meanwhile
+
+SR = "dicom-sr"
 
 HERE, AT_ONCE, AS_USUAL = Cluster(), Coming(), Options()
 
@@ -44,6 +48,7 @@ class Manner:
         retry_rejected: Whether to try those again that were rejected.
         accept_rejects: Whether to go on where many of the first studies are rejected.
         coming: Which studies of a server, and whether to wait for more.
+        destination: Where DICOM reports are stored while more studies are waited for; it asks for reports, too.
     """
 
     options: Options = AS_USUAL
@@ -57,6 +62,12 @@ class Manner:
     retry_rejected: bool = False
     accept_rejects: bool = False
     coming: Coming = AT_ONCE
+    destination: Destination | None = None
+
+    @property
+    def reports(self) -> tuple[str, ...]:
+        """Names of the reports: those that are asked for, and of what is to be stored the structured one."""
+        return tuple(dict.fromkeys([*self.also, *([SR] if self.destination is not None else [])]))
 
 
 def score_studies(
@@ -81,7 +92,7 @@ def score_studies(
     shard = Shard.parse(manner.shard) if manner.shard else None
     opened = ENGINES.pick(manner.engine)
     SINKS.pick(manner.sink)
-    for name in manner.also:
+    for name in manner.reports:
         REPORTS.pick(name)
     screen.say("loading the model ...")
     with fetched(model, tracking) as folder:
@@ -95,7 +106,7 @@ def score_studies(
                 out,
                 options,
                 sink=manner.sink,
-                also=manner.also,
+                also=manner.reports,
                 ledger=ledger,
                 stops=not manner.accept_rejects,
                 shard=shard,
@@ -105,7 +116,8 @@ def score_studies(
                 if manner.retry_rejected:
                     screen.say(f"{scorer.retry_rejected()} studies that were rejected are tried again")
                 if found is None:
-                    return score_rounds(scorer, package, str(studies), out, manner.coming, ledger, screen)
+                    meanwhile = partial(store_meanwhile, manner.destination, out, screen)
+                    return score_rounds(scorer, package, str(studies), out, manner.coming, ledger, screen, meanwhile)
                 with screen.step("scoring") as step:
                     scorer.round(found, step)
                 return scorer.export()

@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
+
+from medmm.inert import visible
 
 if TYPE_CHECKING:
     from medmm.evaluation.intervals import Estimate
@@ -24,7 +26,7 @@ class Step(Protocol):
 
 
 class Screen:
-    """Writes to the terminal.
+    """Writes to the terminal, where no text moves the cursor, names a window, makes a link, forges a line or turns around.
 
     Args:
         console: Where to.
@@ -33,30 +35,39 @@ class Screen:
     def __init__(self, console: Console) -> None:
         self.console = console
 
-    def say(self, text: str) -> None:
-        """Write one line."""
-        self.console.print(text, highlight=False, soft_wrap=True)
+    def say(self, text: str, *, marked: bool = False) -> None:
+        """Write one line.
+
+        Args:
+            text: As it is to be read.
+            marked: Whether `[bold]` and the like in it are styles; what else stands in it has to be escaped.
+        """
+        shown = visible(text)
+        self.console.print(Text.from_markup(shown, emoji=False) if marked else Text(shown), soft_wrap=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Write a table; columns of numbers are aligned at the right."""
-        table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+        table = Table(
+            title=Text(visible(title)), title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
+        )
         for i, column in enumerate(columns):
             number = all(isinstance(row[i], int | float) for row in rows)
-            table.add_column(column, justify="right" if number else "left")
+            table.add_column(Text(visible(column)), justify="right" if number else "left")
         for row in rows:
-            table.add_row(*(escape(str(cell)) for cell in row))
+            table.add_row(*(Text(visible(cell)) for cell in row))
         self.console.print(table)
 
     @contextmanager
     def step(self, title: str) -> Iterator[Step]:
         """Show the progress of a piece of work."""
         if self.console.is_terminal:
-            columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-            with Progress(*columns, TextColumn("{task.fields[note]}"), console=self.console) as progress:
-                task = progress.add_task(title, total=None, note="")
+            name, beside = TextColumn("{task.description:<32}", markup=False), TextColumn("{task.fields[note]}", markup=False)
+            columns = (name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), beside)
+            with Progress(*columns, console=self.console) as progress:
+                task = progress.add_task(visible(title), total=None, note="")
 
                 def draw(done: int, whole: int, note: str = "") -> None:
-                    progress.update(task, completed=done, total=whole, note=note)
+                    progress.update(task, completed=done, total=whole, note=visible(note))
 
                 yield draw
             return

@@ -9,16 +9,13 @@ from typing import TypeAlias
 from medmm.dataset.decode import LOST
 from medmm.errors import Code, Rejected
 from medmm.files import write_text
-from medmm.preview.pictures import Preview, preview
+from medmm.preview.pictures import Preview
 from medmm.preview.sheet import Tile, contact_sheet
-from medmm.readers import read_image
+from medmm.preview.thumbnails import shown
 from medmm.readers.reading import AS_STORED, Reading
 from medmm.workers import answers, cores
 
 from .screen import Screen, Step
-
-SCREEN_WINDOW = (0.0, 1.0)
-"""Range of values of presentation."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +50,10 @@ def write_thumbnails(title: str, subjects: Sequence[Subject], most: int, out: Pa
         out: File to write.
         screen: Where to show progress.
     """
-    shown = subjects[:most]
-    notes = [f"These are the first of {len(subjects)}; --tiles shows more."] if len(subjects) > len(shown) else []
+    first = subjects[:most]
+    notes = [f"These are the first of {len(subjects)}; --tiles shows more."] if len(subjects) > len(first) else []
     with screen.step("drawing thumbnails") as step:
-        page = contact_sheet(title, _tiles(shown, step), notes)
+        page = contact_sheet(title, _tiles(first, step), notes)
     write_text(out, page)
 
 
@@ -64,10 +61,10 @@ def _tiles(subjects: Sequence[Subject], step: Step) -> Iterator[Tile]:
     readable = [subject for subject in subjects if subject.problem is None]
     read = answers(readable, _setup, min(cores(), len(readable))) if readable else iter(())
     for number, subject in enumerate(subjects, start=1):
-        shown: Shown | Code = subject.problem or next(islice(read, 1))[1]
-        if isinstance(shown, Code):
-            shown = Rejected(shown, "the reader", *LOST[shown])
-        yield Tile(subject.title, subject.note, shown)
+        drawn: Shown | Code = subject.problem or next(islice(read, 1))[1]
+        if isinstance(drawn, Code):
+            drawn = Rejected(drawn, "the reader", *LOST[drawn])
+        yield Tile(subject.title, subject.note, drawn)
         step(number, len(subjects))
 
 
@@ -78,7 +75,6 @@ def _setup() -> Callable[[Subject], Shown]:
 
 def _draw(subject: Subject) -> Shown:
     try:
-        volume = read_image(subject.files, subject.reading)
-        return preview(volume, SCREEN_WINDOW if subject.reading.values == "presentation" else None)
+        return shown(subject.files, subject.reading)
     except Rejected as reason:
         return reason

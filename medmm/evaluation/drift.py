@@ -20,6 +20,9 @@ SAMPLE = 500
 DIRECTIONS = 16
 """Of an embedding that are kept: those in which the training studies vary most."""
 
+PROJECTION = "drift_projection"
+"""Column of a scored study with its projections, so that a monitoring need not read the study again."""
+
 QUANTILES = tuple(step / 100 for step in range(0, 101, 5))
 
 
@@ -53,6 +56,14 @@ class Drift:
         """Give the projections of studies: (S, P, F), zeros where the input is absent."""
         return _project(said, self.inputs, self.centre, self.direction)
 
+    def cells(self, said: Embedded) -> list[list[float]]:
+        """Give the projections of studies as the sample keeps them, as cells of `PROJECTION`: S lists of P * F numbers.
+
+        Each number is the shortest that rounds to the float16 of the sample, which is short in text too.
+        """
+        kept = _kept(self.project(said))
+        return [[float(str(one)) for one in row] for row in kept.reshape(len(kept), -1)]
+
 
 def fit_drift(train: Embedded, validation: Embedded, answers: Array, patient: Array, seed: int = 0) -> Drift:
     """Keep what validation studies look like, in directions of the training studies.
@@ -70,13 +81,12 @@ def fit_drift(train: Embedded, validation: Embedded, answers: Array, patient: Ar
     centre, direction = (np.stack(some).astype(np.float32) for some in zip(*fits, strict=True))
     kept, numbers = _sample(patient, seed)
     projected = _project(validation, names, centre, direction)
-    largest = float(np.finfo(np.float16).max)
     return Drift(
         names,
         validation.present.mean(axis=0).astype(np.float64),
         centre,
         direction,
-        projected[kept].clip(-largest, largest).astype(np.float16),
+        _kept(projected[kept]),
         validation.present[kept],
         answers[kept].astype(np.float32),
         numbers,
@@ -98,9 +108,15 @@ def _directions(values: Array) -> tuple[Array, Array]:
 def _project(said: Embedded, names: tuple[str, ...], centre: Array, direction: Array) -> Array:
     parts = []
     for part, values in enumerate([said.joint, *(said.pooled[name] for name in names)]):
-        own = (values - centre[part]) @ direction[part]
+        own = np.einsum("sd,df->sf", values - centre[part], direction[part])  # no place in a tile changes a bit, as in BLAS
         parts.append(own if part == 0 else own * said.present[:, part - 1, np.newaxis])
     return np.stack(parts, axis=1)
+
+
+def _kept(projected: Array) -> Array:
+    largest = float(np.finfo(np.float16).max)
+    whole = np.nan_to_num(projected, nan=largest)  # of an embedding that overflowed
+    return whole.clip(-largest, largest).astype(np.float16)
 
 
 def _sample(patient: Array, seed: int) -> tuple[Array, Array]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 from medmm.cohort.table_one import Row, TableOne
-from medmm.preview.page import Grid, framed, grid, page, picture
+from medmm.preview.page import Grid, framed, grid, page, picture, plain
 
 APART = 0.2
 """A standardised difference that is printed bold."""
@@ -26,7 +25,7 @@ def cohort_page(title: str, facts: str, flowchart_svg: str, table: TableOne, tab
     body = [
         "<h2>Who is in the run, and who is not</h2>",
         picture(flowchart_svg, "Flow of patients and studies"),
-        f"<h2>Table 1</h2><p>{escape(table_note)}</p>{table_of(table)}",
+        f"<h2>Table 1</h2><p>{plain(table_note)}</p>{table_of(table)}",
         *map(grid, grids),
     ]
     return page(title, facts, body)
@@ -42,12 +41,12 @@ def _row(row: Row, table: TableOne) -> str:
     lines = []
     if row.name and row.level:  # the name of a category stands above its levels, with what is missing and the differences
         blank = "".join(f"<td>{_missing(row, group)}</td>" for group in table.groups)
-        lines.append(f'<tr class="begins"><td>{escape(row.name)}</td>{blank}{_differences(row, table)}</tr>')
-    cells = "".join(f"<td>{escape(row.cells[group])}{'' if row.level else _missing(row, group)}</td>" for group in table.groups)
+        lines.append(f'<tr class="begins"><td>{plain(row.name)}</td>{blank}{_differences(row, table)}</tr>')
+    cells = "".join(f"<td>{plain(row.cells[group])}{'' if row.level else _missing(row, group)}</td>" for group in table.groups)
     if row.level:
-        lines.append(f'<tr><td class="level">{escape(row.level)}</td>{cells}{"<td></td>" * len(table.contrasts)}</tr>')
+        lines.append(f'<tr><td class="level">{plain(row.level)}</td>{cells}{"<td></td>" * len(table.contrasts)}</tr>')
     else:
-        lines.append(f'<tr class="begins"><td>{escape(row.name)}</td>{cells}{_differences(row, table)}</tr>')
+        lines.append(f'<tr class="begins"><td>{plain(row.name)}</td>{cells}{_differences(row, table)}</tr>')
     return "".join(lines)
 
 

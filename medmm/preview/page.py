@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from medmm.inert import visible
 from medmm.preview.sheet import POLICY
 
 STYLE = """
@@ -35,6 +36,8 @@ tr.LEAK td { background: #ffebe9; } tr.waived td { background: #fff3d6; }
 NOT_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 """Characters that no XML may hold (XML 1.0, section 2.2): with one of them, a browser shows no picture at all."""
 
+CLOSING = "\n</body></html>\n"
+
 COLOURED = frozenset({"LEAK", "waived"})
 """What in the last cell of a row colours it."""
 
@@ -58,24 +61,27 @@ class Grid:
 
 def page(title: str, facts: str, body: Sequence[str]) -> str:
     """Give the page: a headline, a sentence below it, and what follows as HTML."""
-    parts = [f"<h1>{escape(title)}</h1><p>{escape(facts)}</p>", *body, "<p>Research software, not a medical device.</p>"]
+    parts = [f"<h1>{plain(title)}</h1><p>{plain(facts)}</p>", *body, "<p>Research software, not a medical device.</p>"]
     return document(title, STYLE, parts)
 
 
 def document(title: str, style: str, body: Sequence[str]) -> str:
     """Give the file around what stands on a page as HTML."""
+    return opening(title, style) + "\n".join(body) + CLOSING
+
+
+def opening(title: str, style: str) -> str:
+    """Give what stands before the content of a page, for one that is written piece by piece; `CLOSING` stands behind it."""
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{plain(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><style>{style}</style></head>\n'
-        "<body>" + "\n".join(body) + "\n</body></html>\n"
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><style>{style}</style></head>\n<body>'
     )
 
 
 def plain(text: object) -> str:
     """Give a text that a page shows as it is: escaped, and without signs that are not seen or turn the text around."""
-    shown = "".join(one if one.isprintable() else " " if one.isspace() else "\N{REPLACEMENT CHARACTER}" for one in str(text))
-    return escape(shown)
+    return escape(visible(text))
 
 
 def picture(svg: str, said: str) -> str:
@@ -89,14 +95,14 @@ def grid(one: Grid) -> str:
     rows = []
     for row in one.rows:
         colour = f"{row[-1]} begins" if row[-1] in COLOURED else "begins"
-        rows.append(f'<tr class="{colour}">' + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>")
-    note = f"<p>{escape(one.note)}</p>" if one.note else ""
-    return f"<h2>{escape(one.title)}</h2>{note}" + (framed(one.columns, rows) if rows else "")
+        rows.append(f'<tr class="{colour}">' + "".join(f"<td>{plain(str(cell))}</td>" for cell in row) + "</tr>")
+    note = f"<p>{plain(one.note)}</p>" if one.note else ""
+    return f"<h2>{plain(one.title)}</h2>{note}" + (framed(one.columns, rows) if rows else "")
 
 
 def framed(columns: Sequence[str], rows: Sequence[str], kind: str = "") -> str:
     """Give a table of rows that are HTML already, which scrolls where it is too wide."""
-    heads = "".join(f"<th>{escape(column)}</th>" for column in columns)
+    heads = "".join(f"<th>{plain(column)}</th>" for column in columns)
     return (
         f'<div class="wide"><table class="{kind}"><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
     )

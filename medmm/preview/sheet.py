@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from html import escape
 
 from medmm.errors import Rejected
+from medmm.inert import visible
 from medmm.preview.pictures import CT_WINDOWS, Picture, Preview
 from medmm.readers.resample import PERCENTILES
 
@@ -78,19 +79,19 @@ def contact_sheet(title: str, tiles: Iterable[Tile], notes: Sequence[str] = ()) 
         "No header's text stands on this page, but what is burned into the pixels is shown as it is: a name, in the worst case."
     )
     paragraphs = "".join(
-        f"<p>{escape(text)}</p>" for text in (counts, *notes, legend, "Research software, not a medical device.")
+        f"<p>{escape(visible(text))}</p>" for text in (counts, *notes, legend, "Research software, not a medical device.")
     )
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(visible(title))}</title>\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><style>{STYLE}</style></head>\n'
-        f"<body><header><h1>{escape(title)}</h1>{paragraphs}</header>\n<main>\n"
+        f"<body><header><h1>{escape(visible(title))}</h1>{paragraphs}</header>\n<main>\n"
         + "\n".join(drawn)
         + "\n</main></body></html>\n"
     )
 
 
 def _tile(tile: Tile) -> str:
-    head = f"<h2>{escape(tile.title)}</h2><p>{escape(tile.note)}</p>"
+    head = f"<h2>{escape(visible(tile.title))}</h2><p>{escape(visible(tile.note))}</p>"
     if isinstance(tile.shown, Rejected):
         reason = str(tile.shown).removeprefix(f"{tile.shown.code.value}: ")
         code = f'<span class="code">{tile.shown.code.value}</span>'

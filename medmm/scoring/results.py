@@ -7,14 +7,12 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 from medmm.evaluation.answers import answer_columns, contribution_columns
+from medmm.evaluation.drift import PROJECTION
 from medmm.package import Package
 from medmm.rules.trace import RULES, TRACE
-from medmm.scoring.sinks.base import Row
+from medmm.scoring.sinks.base import SCORED_AT, Row
 
 TYPES = {"double": pa.float64(), "boolean": pa.bool_(), "string": pa.string()}
-
-SCORED_AT = "scored_at"
-"""Column of the time (UTC) at which a study ended; the only one that another scoring of the same study changes."""
 
 REJECTED = pa.schema(
     [
@@ -46,7 +44,7 @@ def scored(package: Package) -> pa.Schema:
     """Give the columns of a scored study: its identifiers, what is said of it, its inputs and what each adds, the model.
 
     Of a model with rules also the rules that fired, with what each did, and where a rule may change a probability that of the
-    model alone.
+    model alone. Of a model with references also where the study lies among those of the training, for `medmm monitor`.
     """
     return pa.schema(
         [
@@ -59,6 +57,7 @@ def scored(package: Package) -> pa.Schema:
             *((name, TYPES[kind]) for name, kind in contribution_columns(package.target, package.inputs).items()),
             ("conflict", pa.float64()),  # between the inputs, in [0, 1]; null where the fusion cannot tell
             *((name, pa.list_(pa.string())) for name in TRACE if package.rules),
+            *((name, pa.list_(pa.float32())) for name in (PROJECTION,) if package.references is not None),
             ("model_digest", pa.string()),
             ("computed_in", pa.string()),
             (SCORED_AT, pa.string()),

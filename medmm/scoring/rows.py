@@ -10,6 +10,7 @@ import torch
 from medmm.dataset.batches import stack
 from medmm.errors import Rejected
 from medmm.evaluation.answers import answer_cells
+from medmm.evaluation.drift import PROJECTION
 from medmm.inputs.base import Fields
 from medmm.package import Package
 from medmm.predict import predict
@@ -82,6 +83,7 @@ def score_tile(
     }
     if contributions:
         cells |= contribution_cells(package, answers, said)
+    projected = None if package.references is None else package.references.drift.cells(said)
     scored_at = now()
     return [
         Outcome(
@@ -98,6 +100,7 @@ def score_tile(
                 "inputs": sorted(prepared),
                 "conflict": None if said.conflict is None else float(said.conflict[i]),
                 **(traced(fired[i]) if book.rules else {}),
+                **({} if projected is None else {PROJECTION: projected[i]}),
                 "model_digest": package.digest,
                 "computed_in": package.computed_in,
                 "scored_at": scored_at,

@@ -22,7 +22,7 @@ from medmm.scoring.results import digest_of, rejected, scored
 from medmm.scoring.rows import Outcome, reject
 from medmm.scoring.shards import Shard, unfinished
 from medmm.scoring.sinks import REPORTS, SINKS
-from medmm.scoring.sinks.base import Row, Writer
+from medmm.scoring.sinks.base import Looks, Row, Tells, Writer
 from medmm.types import Study
 
 AT_ONCE = 32
@@ -103,6 +103,7 @@ class Scorer:
         self._reports = [REPORTS.pick(name) for name in also]
         self._package = package
         self._out = out
+        self._look(())  # what a report cannot do without is missing before the first study, too
         self._options = options or Options()
         self._ledger = ledger or open_ledger(out, model_key(package, self._options), sharded=shard is not None)
         self._stops = stops
@@ -160,6 +161,7 @@ class Scorer:
             elif self._ended > before and looks < READINGS:
                 looks += 1
                 left = self._outdated(mine)
+        self._look([one.study for one in mine])
 
     def export(self) -> Scored:
         """Write the results `scores` and `rejected` from the ledger, and say what they hold; not before all shards have ended.
@@ -199,11 +201,19 @@ class Scorer:
                     writes.append(partial(_write, table))
                 rows = told(self._ledger.rows(rejected=is_rejected), partial(_to_all, writes))
                 sums.append(digest_of(rows))
+        for one in reports:
+            if isinstance(one, Tells):
+                self._notice(one.told())
         return Scored(total - counts.total(), dict(counts), dict(fired), self._kept, digest_of([{"digests": sums}]), waits)
 
     def retry_rejected(self) -> int:
         """Let the next round try those again that were rejected, and give their number; of a shard its own alone."""
         return self._ledger.forget_rejected(self._shard.of if self._shard else lambda _: True)
+
+    def _look(self, studies: Sequence[Study]) -> None:
+        for report in self._reports:
+            if isinstance(report, Looks):
+                report.look(studies, self._out, self._package)
 
     def _outdated(self, asked: "Sequence[_Asked]") -> "list[_Asked]":
         """Give the studies whose row is of what they are no longer, or is not there."""

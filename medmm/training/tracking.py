@@ -14,6 +14,7 @@ import pandas as pd
 
 from medmm.errors import ConfigError, MedmmError
 from medmm.files import digest, is_safe_name
+from medmm.inert import csv_text
 from medmm.settings import Plain, Settings
 
 if TYPE_CHECKING:
@@ -91,8 +92,8 @@ class Record:
         self.client.log_figure(self.run_id, figure, path)
 
     def table(self, table: pd.DataFrame, path: str) -> None:
-        """Keep a table as a CSV artifact."""
-        self.client.log_text(self.run_id, table.to_csv(index=False), path)
+        """Keep a table as a CSV artifact that no spreadsheet computes."""
+        self.client.log_text(self.run_id, csv_text(table), path)
 
     def document(self, content: Plain, path: str) -> None:
         """Keep plain data as a JSON artifact."""

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from rich.markup import escape
 
 from medmm.config import RunConfig
 from medmm.errors import ConfigError
 from medmm.evaluation.chapter import Chapter
 from medmm.files import write_json, write_text
+from medmm.inert import csv_text
 from medmm.settings import Plain
 from medmm.tables import nearest
 from medmm.training.tracking import connect, open_record
@@ -86,7 +86,7 @@ def audit_model(model: str, config: RunConfig, waive: Mapping[str, str], screen:
         record.document(content, "audit.json")
         page = record.address()
     write_json(config.folder / "audit.json", content)
-    write_text(config.folder / "audit.csv", chapter.tables["checks"].to_csv(index=False))
+    write_text(config.folder / "audit.csv", csv_text(chapter.tables["checks"]))
     write_text(config.folder / PAGE, report)
     return AuditReport(findings, idle, subject.package.digest, subject.manifest.digest, config.folder, page)
 
@@ -154,10 +154,10 @@ def show_audit(report: AuditReport, screen: Screen) -> None:
     screen.table("Audit, with 95 % intervals by patient; what each number is stands in audit.csv", CHECK_COLUMNS, rows)
     for one in report.findings:
         if one.verdict != "pass":
-            screen.say(escape(f"{one.check}: {one.verdict}: {one.evidence}"))
+            screen.say(f"{one.check}: {one.verdict}: {one.evidence}")
     for name in report.idle:
         why = "it does not fail" if name in CHECKS else f"no check is called that: {nearest(name, CHECKS)}"
-        screen.say(escape(f"the waiver of {name} lets nothing pass: {why}"))
+        screen.say(f"the waiver of {name} lets nothing pass: {why}")
     counts = _counts(report.findings)
     screen.say(", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count))
     if report.failed:

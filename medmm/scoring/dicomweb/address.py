@@ -12,6 +12,20 @@ TOKEN, USER, PASSWORD = "MEDMM_DICOMWEB_TOKEN", "MEDMM_DICOMWEB_USER", "MEDMM_DI
 
 
 @dataclass(frozen=True)
+class Credentials:
+    """Names of the environment variables in which the credentials of a server stand."""
+
+    token: str
+    user: str
+    password: str
+
+
+OF_STUDIES = Credentials(TOKEN, USER, PASSWORD)
+OF_STORE = Credentials("MEDMM_STORE_TOKEN", "MEDMM_STORE_USER", "MEDMM_STORE_PASSWORD")
+"""Of a server that is only stored in: it is never told those of another."""
+
+
+@dataclass(frozen=True)
 class Address:
     """The root of a DICOMweb service.
 
@@ -66,25 +80,27 @@ def address_of(text: str, *, insecure: bool = False) -> Address:
     return Address(f"{scheme}://{host}{parts.path.rstrip('/')}", host, scheme == "https")
 
 
-def authorization(environment: Mapping[str, str]) -> str | None:
+def authorization(environment: Mapping[str, str], names: Credentials = OF_STUDIES) -> str | None:
     """Give the Authorization header that the environment asks for; None where it names no credentials.
 
     Raises:
         ConfigError: It names both kinds, half of one, or what a header cannot hold.
     """
-    token, user, password = (environment.get(name, "") for name in (TOKEN, USER, PASSWORD))
+    token, user, password = (environment.get(name, "") for name in (names.token, names.user, names.password))
     if token and (user or password):
-        raise ConfigError(f"{TOKEN} is set beside {USER} or {PASSWORD}: unset one of them")
+        raise ConfigError(f"{names.token} is set beside {names.user} or {names.password}: unset one of them")
     if token:
         if not all("!" <= letter <= "~" for letter in token):
-            raise ConfigError(f"{TOKEN} holds a character that no token has, such as a space or a line break: set it again")
+            raise ConfigError(
+                f"{names.token} holds a character that no token has, such as a space or a line break: set it again"
+            )
         return f"Bearer {token}"
     if not user and not password:
         return None
     if not user or not password:
-        raise ConfigError(f"only one of {USER} and {PASSWORD} is set: set both, or neither")
+        raise ConfigError(f"only one of {names.user} and {names.password} is set: set both, or neither")
     if ":" in user:
-        raise ConfigError(f"{USER} holds a colon, which no user of HTTP can have: correct it")
+        raise ConfigError(f"{names.user} holds a colon, which no user of HTTP can have: correct it")
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
 
 

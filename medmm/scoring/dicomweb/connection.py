@@ -9,7 +9,7 @@ from threading import Event
 from typing import Any
 
 from medmm.errors import ConfigError
-from medmm.scoring.dicomweb.address import PASSWORD, TOKEN, USER, Address, authorization
+from medmm.scoring.dicomweb.address import OF_STUDIES, Address, Credentials, authorization
 from medmm.scoring.dicomweb.multipart import PartError
 
 SEARCH_LIMIT_BYTES = 64 << 20
@@ -35,8 +35,23 @@ class TransferError(Exception):
         self.again = again
 
 
-def connect(address: Address, stop: Event, connections: int, environment: Mapping[str, str] = os.environ) -> Any:
+def connect(
+    address: Address,
+    stop: Event,
+    connections: int,
+    environment: Mapping[str, str] = os.environ,
+    names: Credentials = OF_STUDIES,
+    may: str = "search and retrieve studies",
+) -> Any:
     """Make a session of requests, which must be installed.
+
+    Args:
+        address: Of the server.
+        stop: Set to give up what is under way.
+        connections: Most at a time.
+        environment: Where the credentials stand.
+        names: Under which names.
+        may: What their owner has to be allowed.
 
     Raises:
         ConfigError: The credentials in the environment cannot be used.
@@ -48,12 +63,12 @@ def connect(address: Address, stop: Event, connections: int, environment: Mappin
         logging.getLogger(name).setLevel(logging.CRITICAL)  # they log addresses, which hold identifiers
     session = requests.Session()
     session.trust_env = address.secure  # no proxy is told what goes in the clear; the hospital's own authority is for TLS
-    session.auth = _Signed(authorization(environment))  # also where there is none, so that no .netrc is looked for
+    session.auth = _Signed(authorization(environment, names))  # also where there is none, so that no .netrc is looked for
     session.headers["Accept-Encoding"] = "identity"  # what inflates cannot be bounded
 
     def checked(answer: Any, **_: Any) -> None:
         try:
-            _check(answer, stop)
+            _check(answer, stop, names, may)
         except BaseException:
             answer.close()
             raise
@@ -118,7 +133,7 @@ def within_limits(
         yield chunk
 
 
-def _check(answer: Any, stop: Event) -> None:
+def _check(answer: Any, stop: Event, names: Credentials, may: str) -> None:
     """Look at the head of an answer before its body is read; a redirect is never followed, for credentials might go along."""
     status = answer.status_code
     if 300 <= status < 400:
@@ -127,7 +142,7 @@ def _check(answer: Any, stop: Event) -> None:
     if status == 401 or (status == 403 and not retrieving):  # one study may be kept from us alone
         raise ConfigError(
             f"the DICOMweb server refuses the credentials (status {status}): "
-            f"set {TOKEN}, or {USER} and {PASSWORD}, of one who may search and retrieve studies"
+            f"set {names.token}, or {names.user} and {names.password}, of one who may {may}"
         )
     if answer.headers.get("Content-Encoding", "identity").lower() not in {"", "identity"}:
         raise TransferError("a compressed answer, which was not asked for", again=False)

@@ -124,6 +124,22 @@ class Spool:
         folder.replace(target)
 
 
+def note_stored(root: Path, uid: str, number: int) -> None:
+    """Let a study that was scored stay so, though its server now counts instances more, which came from us.
+
+    Args:
+        root: Of the spool.
+        uid: Study Instance UID.
+        number: Of instances that were stored in it.
+    """
+    file = root / "done" / study_name(uid)
+    try:
+        known = int(file.read_bytes())
+    except (OSError, ValueError):
+        return
+    write_private(file, str(known + number).encode())
+
+
 def _slot(root: Path) -> tuple[BinaryIO, Path]:
     """Take the first slot that no living process has."""
     for number in count():

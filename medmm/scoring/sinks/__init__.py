@@ -2,8 +2,10 @@
 
 from medmm.scoring.sinks.base import Report, Sink
 from medmm.scoring.sinks.csv import Csv
+from medmm.scoring.sinks.dicom_sr import DicomSr
 from medmm.scoring.sinks.fhir import Fhir
 from medmm.scoring.sinks.parquet import Parquet
+from medmm.scoring.sinks.worklist import Worklist
 from medmm.tables import Table
 
 SINKS: Table[Sink] = Table(
@@ -18,7 +20,9 @@ SINKS: Table[Sink] = Table(
 REPORTS: Table[Report] = Table(
     "report",
     {
+        "worklist": Worklist(),
         "fhir": Fhir(),
+        "dicom-sr": DicomSr(),
     },
 )
 """What `medmm score --also` names."""

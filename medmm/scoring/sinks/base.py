@@ -7,7 +7,7 @@ the study that it speaks of.
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import pyarrow as pa
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from medmm.package import Package
 
 Row: TypeAlias = Mapping[str, object]
+
+SCORED_AT = "scored_at"
+"""Column of the time (UTC) at which a study ended; the only one that another scoring of the same study changes."""
 
 
 class Writer(Protocol):
@@ -53,3 +56,19 @@ class Report(Protocol):
 
     def open(self, out: Path, package: "Package") -> AbstractContextManager[Reporter]:
         """Start the report in the output folder. It appears, or replaces an older one, when the block ends well."""
+
+
+@runtime_checkable
+class Looks(Protocol):
+    """What a report may have beside `open`, when it needs more of a study than its row: the files may be gone at the end."""
+
+    def look(self, studies: Sequence[Study], out: Path, package: "Package") -> None:
+        """Look at studies that have ended in rows, while their files are there, and keep what is needed."""
+
+
+@runtime_checkable
+class Tells(Protocol):
+    """What a reporter may have beside its rows: something to tell the user when it has them all."""
+
+    def told(self) -> str:
+        """Say in a line what became of the studies."""

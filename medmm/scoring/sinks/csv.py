@@ -1,23 +1,15 @@
 """Results as CSV (RFC 4180) in which no cell becomes a formula, whatever spreadsheet opens it, and nothing is lost by that.
 
-Text is always in quotes, numbers never. Where a spreadsheet would start to compute, an apostrophe is put in front: at the start
-of a text, and after each character in it by which some spreadsheet may split it, for one whose list separator is the semicolon
-does not see our quotes. An apostrophe that stands in such a place gets another one, so that the text can be had back: drop one
-apostrophe from each of these places, as `as_it_was` does. Lists are JSON. Absent is an empty cell without quotes.
+Text is always in quotes and made harmless by `medmm.inert`, numbers never. Lists are JSON. Absent is an empty cell without
+quotes.
 
 The file starts with a byte order mark, without which Excel takes UTF-8 for another encoding. Spreadsheets still turn a text of
 digits into a number when they open a CSV by a double click: import it with the columns of identifiers as text.
-
-Source:
-    OWASP, CSV Injection.
 """
 
 import json
-import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TextIO
 
@@ -25,49 +17,8 @@ import pyarrow as pa
 from pyarrow import csv
 
 from medmm.files import writing
+from medmm.inert import NUL, as_it_was, inert
 from medmm.scoring.sinks.base import Row, Writer
-
-SPLITS = ";|\t\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029"
-"""Characters by which a spreadsheet or a reader of lines may split a text; the comma is not among them, for where that splits,
-our quotes are seen."""
-
-PLACES = re.compile(f"(?:^|(?<=[{re.escape(SPLITS)}]))", re.DOTALL)
-MARKED = re.compile(f"{PLACES.pattern}'")
-
-STARTS = frozenset("=+-@\u2212\u2010\u2011")
-"""Characters by which a formula starts, with those that look like a minus; wide and small ones are found by their NFKC form."""
-
-QUOTES = frozenset("'\"`\u00b4\u2018\u2019\u201c\u201d\uff02\uff07")
-
-NUL = "\u2400"
-"""Stands for a NUL, at which many programs stop to read."""
-
-
-def inert(text: str) -> str:
-    """Give a text with an apostrophe in each place where a spreadsheet would start to compute."""
-    return PLACES.sub(lambda place: "'" if _is_live(text, place.start()) else "", text)
-
-
-def as_it_was(cell: str) -> str:
-    """Give the text of which `inert` made a cell."""
-    return MARKED.sub("", cell)
-
-
-def _is_live(text: str, start: int) -> bool:
-    """Tell whether a formula starts here, perhaps after what spreadsheets pass over, or an apostrophe of the text's own."""
-    if text.startswith("'", start):
-        return True
-    for letter in text[start:]:
-        if not _is_passed_over(letter):
-            return letter in STARTS or unicodedata.normalize("NFKC", letter)[0] in STARTS
-        if letter in "\t\r":
-            return True
-    return False
-
-
-@cache
-def _is_passed_over(letter: str) -> bool:
-    return letter.isspace() or letter in QUOTES or unicodedata.category(letter) in {"Cc", "Cf"}
 
 
 class _CsvWriter:

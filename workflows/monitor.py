@@ -1,0 +1,312 @@
+"""`medmm monitor`: is the model in use still shown what it was validated on, and does it still answer as well?"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from medmm import __version__
+from medmm.errors import ConfigError
+from medmm.evaluation.intervals import Estimate
+from medmm.files import write_json, write_text
+from medmm.monitoring.drift_tests import LEAST_PATIENTS, LEAST_STUDIES, Finding, drift_findings, has_enough
+from medmm.monitoring.quality import Quality, judge_quality, labels_of
+from medmm.monitoring.rates import abstain_rate, rejected_rate, too_many
+from medmm.monitoring.window import Span, Window, read_window
+from medmm.package import Package, load_package
+from medmm.readers.table import read_table
+from medmm.references import References
+from medmm.registry import fetched
+from medmm.scoring.run import MOST_REJECTED
+from medmm.settings import Plain
+from medmm.training.tracking import Record, TrackingSettings, connect, open_record
+
+from .report import named_numbers, number
+from .screen import Screen, with_interval
+
+PAGE, NUMBERS = "monitor.html", "monitor.json"
+EXPERIMENT = "{} monitoring"
+ALWAYS = Span()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be looked at, as the command line says it.
+
+    Attributes:
+        span: Which studies count.
+        labels: Table with the truth; None where it is not known yet.
+        alpha: Chance of any false alarm, inside 0 to 1.
+        record: Whether to keep the answer in MLflow.
+    """
+
+    span: Span = ALWAYS
+    labels: Path | None = None
+    alpha: float = 0.05
+    record: bool = True
+
+
+@dataclass(frozen=True)
+class Monitored:
+    """What came out.
+
+    Attributes:
+        package: The model.
+        window: What was scored.
+        asked: What was to be looked at.
+        findings: One a test of drift; none where there are too few studies.
+        quality: What the truth says; None where it is not known of any study.
+        rejected, abstain: Shares with intervals; abstain None for a model that never says so.
+        no_verdict: Why there is no verdict on drift; "" where there is one.
+        alarms: What is off, a sentence each.
+    """
+
+    package: Package
+    window: Window
+    asked: Asked
+    findings: tuple[Finding, ...]
+    quality: Quality | None
+    rejected: Estimate
+    abstain: Estimate | None
+    no_verdict: str
+    alarms: tuple[str, ...]
+
+    @property
+    def verdict(self) -> str:
+        """The answer in words."""
+        if self.alarms:
+            return "alarm"
+        return "no verdict" if self.no_verdict else "no alarm"
+
+    @property
+    def references(self) -> References:
+        """What the package says of its validation studies."""
+        assert self.package.references is not None
+        return self.package.references
+
+
+def monitor(
+    scores: Path, model: str, out: Path, tracking: TrackingSettings, screen: Screen, asked: Asked
+) -> tuple[Monitored, str]:
+    """Compare scored studies with the reference of a package, and write `monitor.html` and `monitor.json`.
+
+    Args:
+        scores: Output folder of `medmm score`.
+        model: The package that scored them.
+        out: Folder of the two files.
+        tracking: The store that knows the model and keeps the run.
+        screen: Shows progress.
+        asked: What to look at.
+
+    Returns:
+        The answer, and the run's page below the address of the UI; "" where none is kept.
+
+    Raises:
+        MedmmError: Something that the user can repair.
+    """
+    from .monitor_page import monitor_page
+
+    screen.say("loading the model ...")
+    with fetched(model, tracking) as folder:
+        package = load_package(folder)
+    if package.references is None:
+        raise ConfigError("the package holds no reference to compare with: train again, so that it gets one")
+    window = read_window(scores, package, asked.span)
+    screen.say(f"comparing {len(window.study_id)} scored studies with the reference ...")
+    answer = judge(package, window, asked)
+    content = monitor_page(answer)
+    write_text(out / PAGE, content)
+    write_json(out / NUMBERS, plain_of(answer))
+    if not asked.record:
+        return answer, ""
+    client = connect(tracking)
+    settings = tracking.model_copy(update={"experiment": EXPERIMENT.format(package.name)})
+    with open_record(client, settings, f"monitoring {answer.verdict}") as record:
+        _log(record, answer, content)
+    return answer, record.address()
+
+
+def judge(package: Package, window: Window, asked: Asked) -> Monitored:
+    """Make every test. With labels, drift and quality get half of alpha each."""
+    assert package.references is not None
+    known = package.references.drift
+    no_verdict = ""
+    findings: tuple[Finding, ...] = ()
+    alpha = asked.alpha if asked.labels is None else asked.alpha / 2
+    if not has_enough(known.patient):
+        no_verdict = _too_few("the reference of the package holds", len(known.patient), len(set(known.patient.tolist())))
+    elif not has_enough(window.batch.patient):
+        no_verdict = _too_few("there are", len(window.batch.patient), len(set(window.batch.patient.tolist())))
+    else:
+        findings = drift_findings(known, package.target.names, window.batch)
+    quality = _quality(package, window, asked.labels, alpha)
+    refused = rejected_rate(window)
+    alarms = [f"{subject_of(one)}: {in_words(one)}" for one in findings if one.adjusted <= alpha]
+    if too_many(refused, MOST_REJECTED):
+        alarms.append(f"rejected studies: {with_interval(refused)}, more than {MOST_REJECTED:.0%} of what came in")
+    if quality is not None:
+        alarms += [
+            f"{one.metric} of {one.class_name}: {with_interval(one.estimate)}; {one.why}" for one in quality.checks if one.alarm
+        ]
+    return Monitored(package, window, asked, findings, quality, refused, abstain_rate(window), no_verdict, tuple(alarms))
+
+
+def _too_few(what: str, studies: int, patients: int) -> str:
+    return f"{what} {studies} studies of {patients} patients, {LEAST_STUDIES} of {LEAST_PATIENTS} are needed"
+
+
+def _quality(package: Package, window: Window, file: Path | None, alpha: float) -> Quality | None:
+    if file is None:
+        return None
+    if not file.is_file():
+        raise ConfigError("there is no such table of labels: give one with a row a study")
+    table = read_table(file)
+    column = package.cohort.study if package.cohort.study in table.columns else "study_id"
+    cells: Mapping[str, Sequence[str]] = {str(name): table[name].astype(str).tolist() for name in table.columns}
+    labels, unreadable = labels_of(cells, package.target, column)
+    return judge_quality(package, window.study_id, window.batch.patient, window.batch.answers, labels, alpha, unreadable)
+
+
+SUBJECTS = {"answer": "answers {}", "presence": "presence of {}", "representation": "representation of {}"}
+
+
+def subject_of(one: Finding) -> str:
+    """Name what a test compared."""
+    return SUBJECTS[one.what].format("all inputs" if one.name == "joint representation" else one.name)
+
+
+def in_words(one: Finding) -> str:
+    """Say how large a difference is."""
+    if one.what == "answer":
+        medians = f"median {one.reference:.3g} in the reference, {one.batch:.3g} now"
+        return f"{medians}; the shares below a value differ by up to {one.statistic:.0%}"
+    if one.what == "presence":
+        return f"in {one.reference:.1%} of the reference, in {one.batch:.1%} now"
+    return f"its mean has moved by {one.batch:.2f} standard deviations beyond chance, discrepancy {one.statistic:.3g}"
+
+
+def plain_of(answer: Monitored) -> Plain:
+    """Give all numbers as plain data; no identifier of a patient stands in it."""
+    window, asked, quality = answer.window, answer.asked, answer.quality
+    known = answer.references.drift
+    limits = {name: None if one is None else one.isoformat() for name, one in vars(asked.span).items()}
+    return {
+        "verdict": answer.verdict,
+        "alarms": list(answer.alarms),
+        "no_verdict": answer.no_verdict,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "medmm": __version__,
+        "model": {"name": answer.package.name, "digest": answer.package.digest},
+        "span": {**limits, "first": window.first, "last": window.last},
+        "alpha": asked.alpha,
+        "scored": {"studies": len(window.study_id), "patients": len(set(window.patient_id.tolist()))},
+        "reference": {"studies": len(known.patient), "patients": len(set(known.patient.tolist()))},
+        "rejected": {**number(answer.rejected), "codes": dict(window.rejected)},
+        "abstain": None if answer.abstain is None else number(answer.abstain),
+        "drift": [dict(vars(one)) for one in answer.findings],
+        "quality": None
+        if quality is None
+        else {
+            "unknown": quality.unknown,
+            "unreadable": quality.unreadable,
+            "checks": [
+                {
+                    "metric": one.metric,
+                    "class": one.class_name,
+                    **number(one.estimate),
+                    "expected": one.expected if math.isfinite(one.expected) else None,
+                    "alarm": one.alarm,
+                    "why": one.why,
+                }
+                for one in quality.checks
+            ],
+            "results": [
+                {"metric": one.metric, "class": one.class_name, **number(one.estimate), "note": one.note}
+                for one in quality.results
+            ],
+        },
+    }
+
+
+def _log(record: Record, answer: Monitored, content: str) -> None:
+    window = answer.window
+    record.tags(
+        {
+            "package_digest": answer.package.digest,
+            "verdict": answer.verdict,
+            "scored": str(len(window.study_id)),
+            "first": window.first,
+            "last": window.last,
+            "mlflow.note.content": "\n".join(f"- {one}" for one in answer.alarms) or answer.no_verdict or "no alarm",
+        }
+    )
+    record.parameters({"alpha": answer.asked.alpha, **{name: str(one) for name, one in vars(answer.asked.span).items()}})
+    record.measures(
+        {
+            "alarm": float(bool(answer.alarms)),
+            "alarms": len(answer.alarms),
+            "scored_studies": len(window.study_id),
+            "scored_patients": len(set(window.patient_id.tolist())),
+            "rejected_studies": sum(window.rejected.values()),
+        }
+    )
+    rates = {"rejected/share": answer.rejected} | ({} if answer.abstain is None else {"abstain/share": answer.abstain})
+    record.measures(named_numbers(rates))
+    for one in answer.findings:
+        name = f"{one.what}/{one.name}"
+        record.measures({f"{name}_p": one.adjusted, f"{name}_distance": one.statistic, f"{name}_now": one.batch})
+        record.measures({f"{name}_studies": one.studies, f"{name}_patients": one.patients})
+    if answer.quality is not None:
+        record.measures(
+            named_numbers({f"quality/{one.metric}_{one.class_name}": one.estimate for one in answer.quality.checks})
+        )
+        record.table(pd.DataFrame([one.row() for one in answer.quality.results]), "results.csv")
+    if answer.findings:
+        record.table(pd.DataFrame([vars(one) for one in answer.findings]), "drift.csv")
+    record.document(plain_of(answer), NUMBERS)
+    record.text(content, PAGE)
+
+
+def show_monitored(answer: Monitored, screen: Screen) -> None:
+    """Write the tests and the verdict."""
+    alpha = answer.asked.alpha if answer.asked.labels is None else answer.asked.alpha / 2
+    rows = [
+        (
+            subject_of(one),
+            in_words(one),
+            f"{one.p:.4f}",
+            f"{one.adjusted:.4f}",
+            "ALARM" if one.adjusted <= alpha else "no alarm",
+        )
+        for one in sorted(answer.findings, key=lambda one: one.adjusted)
+    ]
+    n = f"{len(answer.window.study_id):,} studies of {len(set(answer.window.patient_id.tolist())):,} patients"
+    if rows:
+        screen.table(f"Drift of {n}", ("what", "how it differs", "p", "p among all tests", "verdict"), rows)
+    if answer.quality is not None:
+        checks = [
+            (
+                one.metric,
+                one.class_name,
+                with_interval(one.estimate),
+                {True: "ALARM", False: "no alarm", None: "not judged"}[one.alarm],
+                one.why,
+            )
+            for one in answer.quality.checks
+        ]
+        screen.table(
+            f"Quality on {len(answer.quality.scores.patient):,} studies with a label",
+            ("metric", "class", "value", "verdict", "why"),
+            checks,
+        )
+    screen.say(
+        f"rejected: {with_interval(answer.rejected)} of {answer.rejected.studies:,} studies; no reference says what is usual"
+    )
+    if answer.abstain is not None:
+        screen.say(f"no answer to rely on: {with_interval(answer.abstain)} of {answer.abstain.studies:,} scored studies")
+    if answer.no_verdict:
+        screen.say(f"no verdict on drift: {answer.no_verdict}")
+    screen.say(f"{answer.verdict}" + (f": {len(answer.alarms)} of what was looked at" if answer.alarms else ""))
