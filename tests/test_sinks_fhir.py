@@ -1,10 +1,12 @@
 """A scoring as FHIR R4: every resource is as its definition says, every cell of a row is in it, and text stays text."""
 
+import hashlib
 import json
 import re
 import shutil
 import sys
 import tracemalloc
+import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -406,18 +408,33 @@ def test_what_fhir_cannot_hold_becomes_a_sign() -> None:
     assert identity("a\ud800") != identity("a\ud801")
 
 
-def test_an_id_is_a_uuid_of_what_it_is_about() -> None:
-    # By hand: SHA-256 of '["a", 1]' with the version 8 and the variant 10xx (RFC 9562, section 5.8) put in.
-    import hashlib
-    import uuid
-
-    raw = bytearray(hashlib.sha256(b'["a", 1]').digest()[:16])
+@pytest.mark.parametrize("number", range(20))
+def test_an_id_is_a_uuid_of_what_it_is_about(number: int) -> None:
+    # A second way: the first 16 bytes of a SHA-256 with the version 8 and the variant 10xx (RFC 9562, section 5.8) put in.
+    raw = bytearray(hashlib.sha256(f'["a", {number}]'.encode()).digest()[:16])
     raw[6] = raw[6] & 0x0F | 0x80
-    own = uuid.UUID(identity("a", 1))
-    assert own.version == 8
-    assert own.variant == uuid.RFC_4122
+    own = uuid.UUID(identity("a", number))
+    assert (own.version, own.variant) == (8, uuid.RFC_4122)
     assert own.bytes[:8] == bytes(raw[:8])
-    assert identity("a", "1") != identity("a", 1) != identity("a1")
+    assert own.bytes[9:] == bytes(raw[9:])
+    assert len({identity("a", str(number)), identity("a", number), identity(f"a{number}")}) == 3
+
+
+def test_contributions_stand_with_the_answer_that_they_speak_of(package: Package, task: Task, tmp_path: Path) -> None:
+    mine = model(package, task)
+    if task == "regression":
+        mine = replace(mine, target=TargetSettings(column="value", task="regression", unit="mL"))
+    for number, name in enumerate(mine.target.names):
+        found = written(tmp_path, mine, [row(mine, number)])
+        holders = [o for o in of_type(found, "Observation") if "contribution_labs" in map(code_of, o.get("component", ()))]
+        assert [code(o["code"]) for o in holders] == [f"{ANSWER.get(task, 'probability')}_{name}"]
+        (own,) = [part["valueQuantity"] for part in holders[0]["component"] if code_of(part) == "contribution_labs"]
+        expected = ("mL", "mL") if task == "regression" else ("log odds", "1")
+        assert (own["unit"], own["code"]) == expected
+
+
+def code_of(component: Resource) -> str:
+    return code(component["code"])
 
 
 def test_a_report_names_the_imaging_studies_whose_files_were_read(package: Package, hospital: Hospital, tmp_path: Path) -> None:
@@ -517,7 +534,7 @@ def test_a_resource_that_is_none_is_refused_and_named_to_nobody(
     with pytest.raises(DataError, match="became a Observation") as caught:
         written(tmp_path, model(package, "binary"), [row(package)])
     assert "SECRET" not in str(caught.value)
-    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
     assert not list(tmp_path.iterdir())
 
 

@@ -34,7 +34,7 @@ FOLDER, BULK, TRANSACTIONS = "fhir", "bulk", "transactions"
 TYPES = ("Device", "Observation", "DiagnosticReport", "Provenance")
 
 ENTRIES = 500
-"""Most entries of a transaction: the least that a widely used server allows. One study alone may have more."""
+"""Most entries of a transaction, as the FHIR service of Azure has it. One study alone may have more."""
 
 UID = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 LONGEST_UID = 64
