@@ -249,10 +249,12 @@ def test_an_error_is_one_line_that_is_read_and_nothing_else(tmp_path: Path, text
     quoted = text.encode("utf-8", "ignore").decode().replace("\\", "\\\\").replace('"', '\\"')
     quoted = "".join(one if one.isprintable() else f"\\U{ord(one):08x}" for one in quoted)
     config.write_text(f'"{quoted}": 1\nname: "{quoted}"\n', encoding="utf-8")
-    done = CliRunner().invoke(app, ["inspect", str(config)])
-    assert done.exit_code != 0
-    assert not UNSEEN.search(done.output)
-    assert len(done.output.strip().splitlines()) == 1
+    name = text.replace("/", "").encode("utf-8", "ignore").decode()
+    for words in (["inspect", str(config)], ["inspect", f"x{name}.yaml"]):
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code != 0
+        assert not UNSEEN.search(done.output)
+        assert len(done.output.strip().splitlines()) == 1
 
 
 NAMED = tuple(re.sub("[/\0\ud800-\udfff]", "", text)[:60].ljust(12) for text in HOSTILE)
