@@ -170,7 +170,7 @@ def _quality(package: Package, window: Window, file: Path | None, alpha: float) 
     return judge_quality(package, window.study_id, window.batch.patient, window.batch.answers, labels, alpha, unreadable)
 
 
-SUBJECTS = {"answer": "answers {}", "presence": "presence of {}", "representation": "representation of {}"}
+SUBJECTS = {"answer": "answer {}", "presence": "presence of {}", "representation": "representation of {}"}
 
 
 def subject_of(one: Finding) -> str:
@@ -185,7 +185,7 @@ def in_words(one: Finding) -> str:
         return f"{medians}; the shares below a value differ by up to {one.statistic:.0%}"
     if one.what == "presence":
         return f"in {one.reference:.1%} of the reference, in {one.batch:.1%} now"
-    return f"its mean has moved by {one.batch:.2f} standard deviations beyond chance, discrepancy {one.statistic:.3g}"
+    return f"its mean has moved by {one.batch:.2f} standard deviations beyond chance, discrepancy {one.statistic:.3f}"
 
 
 def plain_of(answer: Monitored) -> Plain:

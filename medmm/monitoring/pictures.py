@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from medmm.evaluation.canvas import COLOURS, GREY, TEXT_POINTS, canvas, dress, entitle, legend_below
 from medmm.evaluation.drift import Drift
 from medmm.evaluation.novelty import JOINT
+from medmm.monitoring.differences import FLAT
 from medmm.monitoring.drift_tests import Batch
 from medmm.types import Array
 
@@ -57,26 +58,25 @@ def presence_plot(rows: Sequence[tuple[str, float, float]], title: str, subtitle
 def representations_plot(known: Drift, batch: Batch, title: str, subtitle: str) -> Figure:
     """Draw each representation in the two directions in which its means lie farthest apart, measured in deviations."""
     assert batch.embedding is not None
-    names = (JOINT, *known.inputs)[:MOST]
-    figure, panels = _panels(len(names))
-    for part, axes in enumerate(panels):
+    names = (JOINT, *known.inputs)
+    some = [0, *(np.flatnonzero(known.present.any(axis=0) & batch.present.any(axis=0)) + 1).tolist()][:MOST]
+    figure, panels = _panels(len(some))
+    for part, axes in zip(some, panels, strict=True):
         has = [np.ones(len(one.answers), bool) if part == 0 else one.present[:, part - 1] for one in (known, batch)]
         old, new = known.embedding[has[0], part].astype(float), batch.embedding[has[1], part].astype(float)
         x, y = _farthest(old, new)
         axes.plot(old[:, x], old[:, y], ".", color=KNOWN, markersize=POINT / 2, alpha=FAINT, markeredgewidth=0)
         axes.plot(new[:, x], new[:, y], ".", color=NEW, markersize=POINT / 2, alpha=FAINT, markeredgewidth=0)
         for values, colour in ((old, KNOWN), (new, NEW)):
-            if len(values):
-                axes.plot(*values[:, [x, y]].mean(axis=0), "o", color=colour, markersize=POINT, markeredgecolor="white")
+            axes.plot(*values[:, [x, y]].mean(axis=0), "o", color=colour, markersize=POINT, markeredgecolor="white")
         dress(axes, f"{names[part]}: direction {x + 1}", f"direction {y + 1}")
     return _finished(figure, panels[0], title, subtitle)
 
 
 def _farthest(old: Array, new: Array) -> tuple[int, int]:
-    if not len(old) or not len(new):
-        return 0, 1
     deviation = np.concatenate([old, new]).std(axis=0)
-    apart = np.abs(old.mean(axis=0) - new.mean(axis=0)) / np.where(deviation > 0, deviation, np.inf)
+    varies = deviation > FLAT * deviation.max(initial=0)
+    apart = np.where(varies, np.abs(old.mean(axis=0) - new.mean(axis=0)) / np.where(varies, deviation, 1), -1)
     first, second = np.argsort(-apart, kind="stable")[:2]
     return int(first), int(second)
 

@@ -23,7 +23,7 @@ from medmm.evaluation.yardstick import YARDSTICKS, too_few
 from medmm.package import Package
 from medmm.types import CLASS_TASKS, Array, Scores
 
-LEAST_OUTCOME = 20
+LEAST_OUTCOME = 15
 """Patients of each outcome that a check rests on; with fewer, numbers are given without a verdict."""
 
 PERFECT = {"slope": 1.0, "in_the_large": 0.0, "excess": 0.0}
