@@ -2,6 +2,7 @@
 
 from medmm.scoring.sinks.base import Report, Sink
 from medmm.scoring.sinks.csv import Csv
+from medmm.scoring.sinks.dicom_saliency import DicomSaliency
 from medmm.scoring.sinks.dicom_sr import DicomSr
 from medmm.scoring.sinks.parquet import Parquet
 from medmm.tables import Table
@@ -19,6 +20,7 @@ REPORTS: Table[Report] = Table(
     "report",
     {
         "dicom-sr": DicomSr(),
+        "saliency": DicomSaliency(),
     },
 )
 """What `medmm score --also` names."""
