@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.errors import ConfigError
 from medmm.package import Package, load_package
 from medmm.scoring.dicomweb.address import OF_STORE, OF_STUDIES, address_of, authorization
+from medmm.scoring.dicomweb.listing import RemoteStudy
+from medmm.scoring.dicomweb.spool import Spool, note_stored
 from medmm.scoring.dicomweb.store import Store, Unstored, in_words, store_folders
 from medmm.scoring.sinks.dicom_object import content_of, writer_of_dicom
 from medmm.scoring.sinks.dicom_sr import FOLDER, structured_report
@@ -272,6 +275,35 @@ def test_the_scores_stay_where_storing_fails(
     assert again.exit_code == 0, again.output
     assert f"{count} reports stored in the DICOMweb server, of {count} studies" in again.output
     assert pd.read_parquet(tmp_path / "scores.parquet").equals(scores)
+
+
+class Empty:
+    """A server that lists no instances."""
+
+    def instances(self, *_: object) -> list[object]:
+        return []
+
+
+@pytest.mark.parametrize("order", ["scored, stored", "stored, scored", "again: stored, scored"])
+def test_a_study_stays_scored_though_its_server_now_counts_our_reports(tmp_path: Path, order: str) -> None:
+    with closing(Spool(tmp_path)) as spool:
+        before, after, more = (RemoteStudy("1.2.3", "P", number) for number in (5, 7, 8))
+        if order == "scored, stored":
+            spool.mark_done(before)
+            note_stored(tmp_path, "1.2.3", 2)
+        else:  # as while one watches
+            if order.startswith("again"):
+                spool.mark_done(RemoteStudy("1.2.3", "P", 1))
+                note_stored(tmp_path, "1.2.3", 2)
+            spool.fetch(Empty(), before, ())  # type: ignore[arg-type]
+            note_stored(tmp_path, "1.2.3", 2)
+            spool.mark_done(before)
+        assert spool.is_done(after)
+        assert not spool.is_done(before)
+        assert not spool.is_done(more)
+        spool.fetch(Empty(), more, ())  # type: ignore[arg-type]
+        spool.mark_done(more)
+        assert spool.is_done(more)
 
 
 def fetched(server: Orthanc, path: str) -> Dataset:
