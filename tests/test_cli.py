@@ -58,3 +58,14 @@ def test_a_folder_is_inspected_and_the_answer_kept_as_json_and_as_a_contact_shee
     assert [one["code"] for one in content["problems"]] == ["E_GAP"]
     assert "E_GAP" in answer.stdout
     assert sheet.read_text().count("<article") == 5
+
+
+def test_the_help_of_score_names_every_report() -> None:
+    from typer.main import get_command
+
+    from medmm.scoring.sinks import REPORTS
+    from medmm.workflows.cli import app
+
+    options = {option.name: option for option in get_command(app).commands["score"].params}  # type: ignore[attr-defined]
+    help_ = str(options["also"].help)  # type: ignore[attr-defined]
+    assert [name for name in REPORTS if name in help_] == list(REPORTS)

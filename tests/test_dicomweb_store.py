@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import requests
 from dicomweb_server import Answer, Pacs, serving
 from pydicom.dataset import Dataset
+from rich.console import Console
 from test_dicomweb_orthanc import ALICE, Orthanc, orthanc  # noqa: F401
 from test_sinks_dicom_sr import SOURCE, row_of
 from typer.testing import CliRunner
@@ -19,11 +21,14 @@ from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.errors import ConfigError
 from medmm.package import Package, load_package
 from medmm.scoring.dicomweb.address import OF_STORE, OF_STUDIES, address_of, authorization
+from medmm.scoring.dicomweb.listing import RemoteStudy
+from medmm.scoring.dicomweb.spool import Spool, note_stored
 from medmm.scoring.dicomweb.store import Store, Unstored, in_words, store_folders
 from medmm.scoring.sinks.dicom_object import content_of, writer_of_dicom
 from medmm.scoring.sinks.dicom_sr import FOLDER, structured_report
 from medmm.workflows.cli import app
-from medmm.workflows.store import destination_of
+from medmm.workflows.screen import Screen
+from medmm.workflows.store import destination_of, store_meanwhile
 
 SMALL = {
     "patients": 4,
@@ -192,6 +197,22 @@ def test_a_server_that_fails_is_tried_again_where_that_may_help_and_told_for_eac
     assert len(pacs.posted) == 2 * tries
 
 
+def test_a_server_that_is_down_is_not_waited_for_study_by_study(pacs: Pacs) -> None:
+    def fault(request: Answer, _: str) -> bool:
+        request.give(b"", status=503)
+        return True
+
+    pacs.fault = fault
+    with Store(address_of(pacs.url), environment=TOKEN, pauses=(0.0,)) as store:
+        told = [store.send({f"2.25.{number}": b"x"})[0].why for number in range(6)]
+        assert ["not tried" in why for why in told] == [False, False, False, True, True, True]
+        assert len(pacs.posted) == 6
+    pacs.fault = lambda request, _: len(pacs.posted) % 2 == 0 and fault(request, _)
+    with Store(address_of(pacs.url), environment=TOKEN, pauses=()) as store:
+        kept = [store.send({f"2.25.{number}": b"x"}) for number in range(8)]
+    assert [len(one) for one in kept] == [0, 1] * 4  # each other one, so it is not down
+
+
 def test_one_study_that_fails_costs_no_other(pacs: Pacs, out: Path) -> None:
     def fault(request: Answer, _: str) -> bool:
         if len(pacs.posted[-1]) == 2:
@@ -272,6 +293,54 @@ def test_the_scores_stay_where_storing_fails(
     assert again.exit_code == 0, again.output
     assert f"{count} reports stored in the DICOMweb server, of {count} studies" in again.output
     assert pd.read_parquet(tmp_path / "scores.parquet").equals(scores)
+
+
+def test_while_more_studies_are_waited_for_a_failure_is_told_and_tried_again(
+    pacs: Pacs, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fault(request: Answer, _: str) -> bool:
+        request.give(b"", status=401)
+        return True
+
+    pacs.fault = fault
+    destination = destination_of("folder", False, pacs.url)
+    screen = Screen(Console(width=400))
+    store_meanwhile(destination, out, screen)
+    assert "refuses the credentials (status 401): set MEDMM_STORE_TOKEN" in capsys.readouterr().out
+    pacs.fault = None
+    store_meanwhile(destination, out, screen)
+    assert "3 reports stored in the DICOMweb server, of 2 studies" in capsys.readouterr().out
+    store_meanwhile(None, out, screen)
+    assert len(pacs.posted) == 3
+
+
+class Empty:
+    """A server that lists no instances."""
+
+    def instances(self, *_: object) -> list[object]:
+        return []
+
+
+@pytest.mark.parametrize("order", ["scored, stored", "stored, scored", "again: stored, scored"])
+def test_a_study_stays_scored_though_its_server_now_counts_our_reports(tmp_path: Path, order: str) -> None:
+    with closing(Spool(tmp_path)) as spool:
+        before, after, more = (RemoteStudy("1.2.3", "P", number) for number in (5, 7, 8))
+        if order == "scored, stored":
+            spool.mark_done(before)
+            note_stored(tmp_path, "1.2.3", 2)
+        else:  # as while one watches
+            if order.startswith("again"):
+                spool.mark_done(RemoteStudy("1.2.3", "P", 1))
+                note_stored(tmp_path, "1.2.3", 2)
+            spool.fetch(Empty(), before, ())  # type: ignore[arg-type]
+            note_stored(tmp_path, "1.2.3", 2)
+            spool.mark_done(before)
+        assert spool.is_done(after)
+        assert not spool.is_done(before)
+        assert not spool.is_done(more)
+        spool.fetch(Empty(), more, ())  # type: ignore[arg-type]
+        spool.mark_done(more)
+        assert spool.is_done(more)
 
 
 def fetched(server: Orthanc, path: str) -> Dataset:

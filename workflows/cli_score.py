@@ -38,8 +38,8 @@ def score(
     also: Annotated[
         list[str] | None,
         typer.Option(
-            help="A report beside the tables: dicom-sr (structured reports), saliency (pictures for the archive of what the "
-            "model looked at); may be given several times.",
+            help="A report beside the tables, and again for each further one: dicom-sr (a structured report a study), saliency "
+            "(a DICOM picture of what the model looked at).",
             rich_help_panel=MANNER,
         ),
     ] = None,

@@ -9,7 +9,7 @@ from medmm.errors import DataError
 from medmm.explanation.images import ImageMethod
 from medmm.explanation.neighbours import Neighbour, nearest
 from medmm.explanation.page import said, study_page
-from medmm.explanation.pictures import draw, png
+from medmm.explanation.pictures import NO_BETTER, draw, png
 from medmm.explanation.record import plain
 from medmm.explanation.study import Explanation, explain
 from medmm.files import is_safe_name, write_bytes, write_json, write_text
@@ -20,8 +20,6 @@ from medmm.training.tracking import TrackingSettings
 from medmm.types import Array, Study
 
 from .screen import Screen
-
-WARNING = "Did not pass the deletion test: what is marked is no better than chance"
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def explain_study(package: Package, study: Study, asked: Asked) -> Explanation:
 
 def write_explanation(one: Explanation, out: Path) -> None:
     """Write page, pictures and record of a study; their names hold its row and the names of inputs alone."""
-    pictures = {share.name: png(draw(share, WARNING if share.deletion.passed is False else "")) for share in one.images}
+    pictures = {share.name: png(draw(share, NO_BETTER if share.deletion.passed is False else "")) for share in one.images}
     for number, (name, content) in enumerate(pictures.items()):
         write_bytes(out / f"study_{one.row}_{name if is_safe_name(name) else f'image_{number + 1}'}.png", content)
     write_text(out / f"study_{one.row}.html", study_page(one, pictures))

@@ -22,6 +22,9 @@ from medmm.types import Array
 FOR, AGAINST = COLOURS[1], COLOURS[0]
 MAP = LinearSegmentedColormap.from_list("for and against", [AGAINST, "#1c1c1c", FOR])
 
+NO_BETTER = "Did not pass the deletion test: what is marked is no better than chance"
+"""Stands in the picture of a map of which that is so."""
+
 MOST_OPAQUE = 0.62
 LEAST_SHOWN = 0.12
 """Of the strongest place; what is weaker is not coloured."""

@@ -1,6 +1,6 @@
 """The explanation of one study, as one object over all of its inputs. C answers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -132,6 +132,7 @@ def explain(
     class_name: str | None = None,
     show_text: bool = False,
     near: Callable[[Array], tuple[Neighbour, ...]] = lambda _: (),
+    images_alone: bool = False,
     seed: int = 0,
 ) -> Explanation:
     """Explain what a model says of a study, with the rules before and after it as at scoring.
@@ -143,6 +144,7 @@ def explain(
         class_name: Which answer to explain; None takes the class that is decided, or the last horizon.
         show_text: Give whole notes; the study's own identifiers are struck even so.
         near: Finds the nearest training studies of a representation (D,).
+        images_alone: Look into no other inputs; the maps are the same.
         seed: Of the random orders.
 
     Raises:
@@ -158,7 +160,8 @@ def explain(
     if not prepared:
         raise DataError(str(Rejected(Code.NO_INPUT, study.key, "none of the inputs", "at least one", "export its data")))
     voice, answer, start, shares, fired = weigh_inputs(package, study, prepared, class_name)
-    images, tables, notes = _parts(voice, study, prepared, answer, image_method, show_text, seed)
+    within = [name for name in prepared if not images_alone or isinstance(package.inputs[name], ImageInput)]
+    images, tables, notes = _parts(voice, study, prepared, within, answer, image_method, show_text, seed)
     return Explanation(
         study.row,
         package.name,
@@ -211,6 +214,7 @@ def _parts(
     voice: Voice,
     study: Study,
     prepared: Mapping[str, Fields],
+    within: Collection[str],
     answer: Answer,
     method: ImageMethod,
     show_text: bool,
@@ -219,6 +223,8 @@ def _parts(
     names = names_of(study, voice.package.cohort)
     images, tables, notes = [], [], []
     for place, name in enumerate(sorted(prepared)):
+        if name not in within:
+            continue
         one, evidence, rng = voice.package.inputs[name], study.evidence[name], np.random.default_rng([seed, study.row, place])
         if isinstance(one, ImageInput):
             images.append(explain_image(voice, one, one.read(evidence), method, answer.side, rng))

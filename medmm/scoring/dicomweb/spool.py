@@ -4,7 +4,8 @@
     slot/0/part/STUDY     instances of a study that is not whole yet
     slot/0/whole/STUDY    a whole one, which waits
     slot/0/chunk/STUDY    those that are being scored
-    done/STUDY            how many instances a study had when it was scored
+    done/STUDY            how many instances a study had when it was scored, and how many we have stored in it since
+    stored/STUDY          how many we have stored in it since it was listed
 
 STUDY is a digest of the Study Instance UID, and a file's name one of the UIDs of series and instance.
 """
@@ -24,6 +25,9 @@ from medmm.scoring.dicomweb.listing import RemoteInstance, RemoteStudy
 from medmm.scoring.dicomweb.server import Server
 
 NAME_DIGITS = 32
+DONE, STORED = "done", "stored"
+"""Folders."""
+
 INSTANCE_TAG = 0x00020003
 """Media Storage SOP Instance UID, in the file meta information (PS3.10, section 7.1)."""
 
@@ -43,7 +47,8 @@ class Spool:
     """
 
     def __init__(self, root: Path) -> None:
-        self._done = root / "done"
+        self._root = root
+        self._done = root / DONE
         for folder in (root, root / "slot", self._done):
             private_folder(folder)
         self._lock, self._slot = _slot(root / "slot")
@@ -73,6 +78,7 @@ class Spool:
             ConfigError: The server refuses us, or cannot be trusted.
         """
         name = study_name(study.uid)
+        (self._root / STORED / name).unlink(missing_ok=True)  # the server counts them now
         part, whole = self._part / name, self._whole / name
         listed = {_file_name(one): one for one in server.instances(study, modalities)}
         if not listed:
@@ -103,7 +109,8 @@ class Spool:
     def mark_done(self, study: RemoteStudy) -> None:
         """Remember that a study was scored as it is now, where the server can tell whether it has changed."""
         if study.instances is not None:
-            write_private(self._done / study_name(study.uid), str(study.instances).encode())
+            now = study.instances + (_number(self._root / STORED / study_name(study.uid)) or 0)
+            write_private(self._done / study_name(study.uid), str(now).encode())
 
     def is_done(self, study: RemoteStudy) -> bool:
         """Tell whether a study was scored with as many instances as it has now."""
@@ -132,12 +139,17 @@ def note_stored(root: Path, uid: str, number: int) -> None:
         uid: Study Instance UID.
         number: Of instances that were stored in it.
     """
-    file = root / "done" / study_name(uid)
+    done, stored = (root / folder / study_name(uid) for folder in (DONE, STORED))
+    if (known := _number(done)) is not None:
+        write_private(done, str(known + number).encode())
+    write_private(stored, str((_number(stored) or 0) + number).encode())  # for one that is marked as done after this
+
+
+def _number(file: Path) -> int | None:
     try:
-        known = int(file.read_bytes())
+        return int(file.read_bytes())
     except (OSError, ValueError):
-        return
-    write_private(file, str(known + number).encode())
+        return None
 
 
 def _slot(root: Path) -> tuple[BinaryIO, Path]:

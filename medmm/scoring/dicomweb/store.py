@@ -44,6 +44,9 @@ REASONS = {
 RANGES = {0xA7: "it has no room", 0xA9: "the object is not as its kind asks", 0xC0: "it cannot understand the object"}
 """First byte of a reason -> what it means."""
 
+IN_VAIN = 3
+"""Studies in a row that fail though each is tried again and again: then the server is down, and the others are not tried."""
+
 ANSWERED = frozenset({200, 202, 409})
 """Statuses whose body says what became of each instance: all stored, some, none."""
 
@@ -105,6 +108,7 @@ class Store:
         self._session = connect(address, self._stop, 1, environment, names, "store studies")
         self._address = address
         self._pauses = pauses
+        self._in_vain = 0
 
     def __enter__(self) -> Self:
         return self
@@ -124,9 +128,13 @@ class Store:
         Raises:
             ConfigError: The server refuses us, cannot be trusted, or stands elsewhere.
         """
+        if self._in_vain >= IN_VAIN:
+            return [Unstored(uid, "not tried, for the server has failed again and again") for uid in objects]
         try:
             status, answer = self._patiently(objects)
+            self._in_vain = 0
         except TransferError as failure:
+            self._in_vain = self._in_vain + 1 if failure.again else 0
             return [Unstored(uid, f"the server gave {failure.found}") for uid in objects]
         return _unstored(objects, status, answer)
 

@@ -2,6 +2,7 @@
 
 from medmm.scoring.sinks.base import Report, Sink
 from medmm.scoring.sinks.csv import Csv
+from medmm.scoring.sinks.dicom_saliency import DicomSaliency
 from medmm.scoring.sinks.dicom_sr import DicomSr
 from medmm.scoring.sinks.fhir import Fhir
 from medmm.scoring.sinks.parquet import Parquet
@@ -23,6 +24,7 @@ REPORTS: Table[Report] = Table(
         "worklist": Worklist(),
         "fhir": Fhir(),
         "dicom-sr": DicomSr(),
+        "saliency": DicomSaliency(),
     },
 )
 """What `medmm score --also` names."""

@@ -6,10 +6,12 @@ Its UIDs follow from what it says, so that the same answer is the same object: a
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medmm import __version__
@@ -128,6 +130,12 @@ def content_of(made: Dataset) -> bytes:
     buffer = BytesIO()
     dcmwrite(buffer, made, enforce_file_format=True)
     return buffer.getvalue()
+
+
+def told(what: str, written: int, without: Counter[str], folder: Path) -> str:
+    """Say how many objects there are, and why some studies have none."""
+    why = ", ".join(f"{reason}: {count}" for reason, count in sorted(without.items()))
+    return f"{written} {what}: {folder}" + (f"; {without.total()} studies have none ({why})" if why else "")
 
 
 def _when(row: Row, offset: str) -> datetime:

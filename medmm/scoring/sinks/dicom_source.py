@@ -65,6 +65,7 @@ KEYWORDS = (
     "AccessionNumber",
     "ReferringPhysicianName",
     "TimezoneOffsetFromUTC",
+    "BurnedInAnnotation",
 )
 
 
@@ -87,17 +88,25 @@ class Source:
         modality: Of the first image; "" where it states none.
         header: Keyword -> text that fits its value representation; empty where nothing usable is stated.
         images: In the order of their UIDs.
+        burned_in: Whether their pixels may name the patient, YES or NO; "" where not all headers state it.
     """
 
     study: str
     modality: str
     header: Mapping[str, str]
     images: tuple[Reference, ...]
+    burned_in: str = ""
 
     def plain(self) -> Plain:
         """Give it as plain data."""
         images = [[one.study, one.series, one.sop_class, one.uid] for one in self.images]
-        return {"study": self.study, "modality": self.modality, "header": dict(self.header), "images": images}
+        return {
+            "study": self.study,
+            "modality": self.modality,
+            "header": dict(self.header),
+            "images": images,
+            "burned_in": self.burned_in,
+        }
 
 
 def read_source(study: Study) -> Source | str:
@@ -127,7 +136,12 @@ def read_source(study: Study) -> Source | str:
         modality if re.fullmatch(r"[A-Z0-9_ ]{1,16}", modality) else "",
         {keyword: fit(first.text(keyword)) for keyword, fit in FITTED.items()},
         tuple(sorted({reference for reference, _ in usable})),
+        _burned_in([one.text("BurnedInAnnotation") for one in headers]),
     )
+
+
+def _burned_in(stated: Sequence[str]) -> str:
+    return "YES" if "YES" in stated else "NO" if set(stated) == {"NO"} else ""
 
 
 def _headers(study: Study) -> Iterator[Attributes]:
@@ -216,7 +230,7 @@ def remember_sources(studies: Sequence[Study], out: Path) -> None:
     rows = Counter((study.patient_id, study.study_id) for study in studies)
     for study in studies:
         file = _file(out, {"patient_id": study.patient_id, "study_id": study.study_id})
-        known, as_now = _read(file), study_digest(study)
+        known, as_now = read_memory(file), study_digest(study)
         if known is not None and known.get("digest") == as_now:
             continue
         several = rows[study.patient_id, study.study_id] > 1
@@ -227,20 +241,20 @@ def remember_sources(studies: Sequence[Study], out: Path) -> None:
 
 def recall_source(row: Row, out: Path) -> Source | str:
     """Give what is remembered of the study of a row, or why there is nothing."""
-    known = _read(_file(out, row))
+    known = read_memory(_file(out, row))
     plain = None if known is None else known.get("source")
     if not isinstance(plain, Mapping):
         return plain if isinstance(plain, str) else UNREAD
     images = tuple(Reference(*map(str, one)) for one in plain["images"])
     header = {str(keyword): str(text) for keyword, text in plain["header"].items()}
-    return Source(str(plain["study"]), str(plain["modality"]), header, images)
+    return Source(str(plain["study"]), str(plain["modality"]), header, images, str(plain["burned_in"]))
 
 
 def _file(out: Path, row: Row) -> Path:
     return out / MEMORY / f"{memory_name(row)}.json"
 
 
-def _read(file: Path) -> Mapping[str, Plain] | None:
+def read_memory(file: Path) -> Mapping[str, Plain] | None:
     """Read what is remembered; None where there is nothing, or nothing whole."""
     try:
         plain = json.loads(file.read_bytes())

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING
 from medmm.files import write_bytes, writing_folder
 from medmm.package import Package
 from medmm.scoring.sinks.base import Reporter, Row
-from medmm.scoring.sinks.dicom_object import FOLDERS, complete, content_of, evidence_of, object_uid, series_uid, writer_of_dicom
+from medmm.scoring.sinks.dicom_object import (
+    FOLDERS,
+    complete,
+    content_of,
+    evidence_of,
+    object_uid,
+    series_uid,
+    told,
+    writer_of_dicom,
+)
 from medmm.scoring.sinks.dicom_source import Source, recall_source, remember_sources
 from medmm.scoring.sinks.dicom_sr_content import measurement_report
 from medmm.types import Study
@@ -84,12 +93,6 @@ class _Reports:
     def told(self) -> str:
         """Say how many reports there are, and why some are not."""
         return told("DICOM reports", self._written, self._without, self._out / FOLDER)
-
-
-def told(what: str, written: int, without: Counter[str], folder: Path) -> str:
-    """Say how many objects there are, and why some studies have none."""
-    why = ", ".join(f"{reason}: {count}" for reason, count in sorted(without.items()))
-    return f"{written} {what}: {folder}" + (f"; {without.total()} studies have none ({why})" if why else "")
 
 
 class DicomSr:
