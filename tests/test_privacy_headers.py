@@ -16,6 +16,7 @@ from medmm.privacy.headers import cleaned
 from medmm.privacy.key import Key
 from medmm.privacy.one_file import exporter
 from medmm.privacy.people import Person, forms_of, known_of
+from medmm.privacy.places import new_paths
 from medmm.privacy.terms import DESCRIPTIONS
 from medmm.readers.dicom_attributes import tag_of
 from medmm.readers.dicom_keywords import HEADER_KEYWORDS
@@ -194,3 +195,27 @@ def test_an_enhanced_image_is_the_same_volume(tmp_path: Path) -> None:
     one, other = read_image([file]), read_image([tmp_path / "out" / done.place])
     np.testing.assert_array_equal(one.values, other.values)
     np.testing.assert_array_equal(one.affine, other.affine)
+
+
+def test_a_table_finds_images_and_folders_by_their_new_paths() -> None:
+    places = {
+        "scans/doe/a/1": "dicom/P/S/X/1.dcm",
+        "scans/doe/a/2": "dicom/P/S/X/2.dcm",
+        "scans/doe/b/1": "dicom/P/T/Y/3.dcm",
+        "scans/roe/b/9": "dicom/Q/U/Z/4.dcm",
+        "flat.nii": "images/5.nii",
+    }
+    told = new_paths((PurePosixPath(old), PurePosixPath(new)) for old, new in places.items())
+    assert {
+        name: told.get(name) for name in ("scans/doe", "scans/doe/a", "doe", "doe/a", "doe/a/1", "a", "b", "scans", "flat.nii")
+    } == {
+        "scans/doe": "dicom/P",
+        "scans/doe/a": "dicom/P/S/X",
+        "doe": "P",
+        "doe/a": "P/S/X",
+        "doe/a/1": "P/S/X/1.dcm",
+        "a": "P/S/X",
+        "b": None,
+        "scans": None,
+        "flat.nii": "images/5.nii",
+    }
