@@ -33,6 +33,10 @@ def deidentify(
             "whose header says that text is there never pass.",
         ),
     ] = False,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(help="Column of tables that stays as it is, for you vouch for it; may be given again.", metavar="COLUMN"),
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core where left out.")] = None,
 ) -> None:
     r"""Write a copy of a cohort without names, identifiers and dates. What cannot be cleaned stays behind and is listed.
@@ -50,7 +54,7 @@ def deidentify(
     from .deidentify import deidentify as run
 
     screen = Screen(Console())
-    done = run(source, out, key, screen, quarantine=quarantine, pixels_checked=pixels_checked, workers=workers)
+    done = run(source, out, key, screen, quarantine=quarantine, pixels_checked=pixels_checked, keep=keep or (), workers=workers)
     screen.say(f"{done.images} images of {done.patients} patients written: {out}")
     if done.tables is not None:
         screen.say(

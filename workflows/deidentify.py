@@ -19,6 +19,7 @@ from medmm.privacy.key import Key
 from medmm.privacy.known import KnownValues, TablesDone
 from medmm.privacy.one_file import TABLES, Done, exporter
 from medmm.privacy.people import joined
+from medmm.privacy.places import new_paths
 from medmm.privacy.quarantine import Reason
 from medmm.privacy.verify import Written, sought_of, verifier
 from medmm.readers.formats import files_in
@@ -76,6 +77,10 @@ class _Export:
         elif not done.table:
             self.behind.append((file, done.patient, (done.code or Code.CRASH).value))
 
+    def paths(self) -> dict[str, str]:
+        """Give, for tables that name images by their paths, the paths that these have in the export."""
+        return new_paths((file, place) for place, (file, _, _) in self.written.items())
+
 
 def deidentify(
     source: Path,
@@ -85,6 +90,7 @@ def deidentify(
     *,
     quarantine: Path | None = None,
     pixels_checked: bool = False,
+    keep: Sequence[str] = (),
     workers: int | None = None,
 ) -> Deidentified:
     """Write a cohort without identifiers; it appears whole, or not at all.
@@ -96,6 +102,7 @@ def deidentify(
         screen: What the user sees.
         quarantine: Folder for copies of what stays behind, as it is; None copies nothing.
         pixels_checked: Whether somebody has looked for text in the pixels of images that are only at risk of it.
+        keep: Columns of tables that the user vouches for, which stay as they are.
         workers: Processes, one a core where left out.
 
     Raises:
@@ -115,7 +122,7 @@ def deidentify(
             for number, (file, done) in enumerate(answers(files, setup, count, ordered=False), start=1):
                 export.add(file, done)
                 step(number, len(files), f"{len(export.behind)} stay behind")
-        tables = clean_tables(source, folder, key, export.known, screen.say) if export.tables else None
+        tables = clean_tables(source, folder, key, export.known, screen.say, export.paths(), keep) if export.tables else None
         left = _verify(export, count, screen)
         write_text(folder / QUARANTINE, _listed(export, named=False))
         if quarantine is not None:

@@ -142,9 +142,9 @@ class _Cleaner:
             return
         if rule.action in (Action.SEQUENCE, Action.CODE):
             if depth < DEPTH_LIMIT:
-                items = [
-                    self._code(one) if rule.action is Action.CODE else self.dataset(one, depth + 1) for one in element.value
-                ]
+                coded = rule.action is Action.CODE
+                items = [self._code(one) if coded else self.dataset(one, depth + 1) for one in element.value]
+                items = [one for one in items if len(one) or not coded]
                 made.add(DataElement(element.tag, "SQ", items))
             return
         value = self._value(element, rule)

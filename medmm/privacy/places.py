@@ -1,5 +1,7 @@
 """Where a file of a cohort lies in its export: no name of it is kept, and the same key gives the same place."""
 
+from collections.abc import Iterable
+from os.path import commonpath
 from pathlib import PurePosixPath
 
 from medmm.privacy.key import Key
@@ -32,3 +34,27 @@ def image_place(key: Key, file: PurePosixPath, suffix: str) -> PurePosixPath:
         suffix: Such as `.nii.gz`.
     """
     return PurePosixPath(IMAGES, f"{key.pseudonym('file', str(file))}{suffix}")
+
+
+def new_paths(moved: Iterable[tuple[PurePosixPath, PurePosixPath]]) -> dict[str, str]:
+    """Give what stands in a table in the place of the path of an image, or of a folder of images of one patient.
+
+    A table may name a path below the cohort or, as a run file does, below one of its folders: then so does the new one, below
+    `dicom` or `images`. What could mean two things is not told.
+
+    Args:
+        moved: Place in the cohort, and in the export.
+    """
+    whole: dict[PurePosixPath, str] = {}
+    for old, new in moved:
+        whole[old] = str(new)
+        for folder in old.parents[:-1]:
+            whole[folder] = commonpath((whole.get(folder, str(new.parent)), str(new.parent)))
+    named: dict[str, set[str]] = {}
+    for path, place in whole.items():
+        if "/" not in place:  # images of several patients
+            continue
+        named.setdefault(str(path), set()).add(place)
+        for start in range(1, len(path.parts)):
+            named.setdefault("/".join(path.parts[start:]), set()).add(place.partition("/")[2])
+    return {name: places.pop() for name, places in named.items() if len(places) == 1}
