@@ -25,7 +25,8 @@ STUDIES = "\n".join(
     (
         "patient_id,study_id,StudyInstanceUID,name,dob,address,zip,phone,time,sex,age,image",
         ANNA.format("S-77001", UIDS[0], "2021-03-04T10:00:00", "img/Mueller_1.png"),
-        f"0009999,S-77002,{UIDS[1]},Featherstone John,1921-01-02,4 Old Oak Road,03601,555-123-4567,2021-03-05T10:00:00,M,100,img/b.png",
+        f"0009999,S-77002,{UIDS[1]},Featherstone John,1921-01-02,4 Old Oak Road,03601,555-123-4567,"
+        "2021-03-05T10:00:00,M,100,img/b.png",
         ANNA.format("S-77003", f"{UIDS[1]}3", "2021-06-12T11:30:00", "img/c.png"),
         "",
     )
@@ -41,8 +42,8 @@ S-77001,"Anna Mueller, born 14.3.1950, seen on 04.03.2021 with cough. Tel. 06221
 S-77002,"Mr. Featherstone is 100 years old. Known Parkinson's disease."
 S-77003,"Cough since 01.06.2021. Saw Grzegorz Brzeczyszczykiewicz of Xyzzytown."
 """
-PLANTED = """0001234|0009999|S-7700|ller|mueller|anna|featherstone|john|1950-03-14|1921|lindenallee|heidelberg|69120|567890|555-123
-oak|02138|03601|3680043|acc99871|14.3|grzegorz|xyzzytown|2021-03-0""".replace("\n", "|").split("|")
+PLANTED = """0001234|0009999|S-7700|ller|mueller|anna|featherstone|john|1950-03-14|1921|lindenallee|heidelberg|69120|567890
+555-123|oak|02138|03601|3680043|acc99871|14.3|grzegorz|xyzzytown|2021-03-0""".replace("\n", "|").split("|")
 
 
 def export(folder: Path, **files: str) -> tuple[Path, TablesDone, list[str]]:

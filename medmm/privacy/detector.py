@@ -147,4 +147,4 @@ def _has_name(text: str) -> bool:
 def _within_sentence(text: str, start: int) -> bool:
     """Tell whether a word stands where no sentence, line or item begins, so that its capital letter is its own."""
     before = text[max(0, start - 40) : start].rstrip(" \t\"'(")
-    return bool(before) and (before[-1].isalnum() or before[-1] in ",;&")
+    return bool(before) and (before[-1].isalnum() or before[-1] in ",&")
