@@ -275,3 +275,10 @@ def test_a_length_of_letters_is_no_representation(tmp_path: Path) -> None:
     header = read_header(file, "a file")
     assert header.pixels is not None
     assert header.pixels.length == header.pixels.available == 0x4142
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_data_set_may_end_with_a_short_value(whole: bool) -> None:
+    content = written(rows_of(7))
+    found, stop = walk(Window(io.BytesIO(content)), 0, EXPLICIT, {tag_of("Rows")}, lambda tag: tag == PIXELS, whole=whole)
+    assert (found.values, stop) == ({tag_of("Rows"): content[-2:]}, None)

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from medmm.errors import MedmmError
 
 from .arguments import ModelArgument, TrackingOption
+from .cli_deidentify import deidentify
 from .cli_score import score
 from .screen import Screen, with_interval
 
@@ -408,6 +409,8 @@ def verify(
 
 
 app.command()(score)
+
+app.command()(deidentify)
 
 
 @app.command()

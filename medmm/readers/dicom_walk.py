@@ -204,6 +204,8 @@ class _Walk:
         try:
             while place < window.size:
                 place = self._short(found, place, encoding, wanted)
+                if place == window.size:
+                    break
                 tag, vr, length, place = head = window.head(place, encoding)
                 if stops(tag):
                     return found, Element(*head)
