@@ -32,8 +32,9 @@ ACTS = (
     r"|authenticated|validated|consented|treated|managed|admitted|discharged|assessed|operated|unterschrieben|diktiert|gezeichnet|befundet"
 )
 LABELS = (
-    r"(?:(?:patient|full|first|last|family|given|maiden|middle)(?:'s)?[\s_-]?)?names?(?:\sof\spatient)?|surname|vorname|nachname|familienname"
-    r"|dear|attn|attention|cc(?=[ \t]{0,3}:)|signature|signed|gez|next\sof\skin|emergency\scontact|known\sas|aka|a\.k\.a\.|named|called|nee|geb|geborene"
+    r"(?:(?:patient|full|first|last|family|given|maiden|middle)(?:'s)?[\s_-]?)?names?(?:\sof\spatient)?|surname|vorname|nachname"
+    r"|familienname|dear|attn|attention|cc(?=[ \t]{0,3}:)|signature|signed|gez|next\sof\skin|emergency\scontact|known\sas|aka|a\.k\.a\."
+    r"|named|called|nee|geb|geborene"
 )
 WORD = r"[^\W\d_]+(?:['\-][^\W\d_]+)*"
 PARTICLES = r"(?:(?:von|van|de|der|den|del|della|la|le|di|da|du|el|al|bin|ibn|zu|zur|st\.?|o'|mc|mac)\s){0,3}"
