@@ -117,7 +117,7 @@ CATEGORIES = word_set(
     body position projection views"""
 )
 NULLS = frozenset(("", "na", "n/a", "nan", "null", "none", "-", "--", "?", ".", "unknown", "missing"))
-NUMBER = re.compile(r"[<>=≤≥~]{0,2}\s?[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?\s?%?")
+NUMBER = re.compile(r"[<>=≤≥~]{0,2}\s?[+-]?(?:(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?\s?%?|inf(?:inity)?)")
 UID = re.compile(r"[012](?:\.\d+){4,}")
 FILE = re.compile(r"[^\s]*/[^\s]*|[\w.\- /]+\.(?:dcm|png|jpe?g|nii|gz|txt|edf|hea|dat|wav)")
 STANDARD_UID = "1.2.840.10008."
@@ -204,7 +204,8 @@ def _by_cells(name: str, words: list[str], filled: Sequence[str]) -> Column:
         return Column(name, Role.DROP, holds="long numbers, which may be identifiers") if long else Column(name, Role.KEEP)
     if set(words) & NOTES or any(_is_note(cell) for cell in filled):
         return Column(name, Role.NOTE)
-    if set(words) & CATEGORIES or _few(filled) or all(map(_is_clinical, filled)):
+    numbers = sum(map(is_number, filled)) > len(filled) * MOSTLY
+    if numbers or set(words) & CATEGORIES or _few(filled) or all(map(_is_clinical, filled)):
         return Column(name, Role.CHECK)
     return Column(name, Role.DROP, holds="short texts that nearly all differ and may name somebody")
 

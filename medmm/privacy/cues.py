@@ -32,8 +32,9 @@ ACTS = (
     r"|authenticated|validated|consented|treated|managed|admitted|discharged|assessed|operated|unterschrieben|diktiert|gezeichnet|befundet"
 )
 LABELS = (
-    r"(?:(?:patient|full|first|last|family|given|maiden|middle)(?:'s)?[\s_-]?)?names?(?:\sof\spatient)?|surname|vorname|nachname|familienname"
-    r"|dear|attn|attention|cc|signature|signed|gez|next\sof\skin|emergency\scontact|known\sas|aka|a\.k\.a\.|named|called|nee|geb|geborene"
+    r"(?:(?:patient|full|first|last|family|given|maiden|middle)(?:'s)?[\s_-]?)?names?(?:\sof\spatient)?|surname|vorname|nachname"
+    r"|familienname|dear|attn|attention|cc(?=[ \t]{0,3}:)|signature|signed|gez|next\sof\skin|emergency\scontact|known\sas|aka|a\.k\.a\."
+    r"|named|called|nee|geb|geborene"
 )
 WORD = r"[^\W\d_]+(?:['\-][^\W\d_]+)*"
 PARTICLES = r"(?:(?:von|van|de|der|den|del|della|la|le|di|da|du|el|al|bin|ibn|zu|zur|st\.?|o'|mc|mac)\s){0,3}"
@@ -149,7 +150,7 @@ def _named(text: str, start: int, boldly: bool, lower: bool = False) -> Iterator
 def _goes_on(match: re.Match[str], number: int, last: str, boldly: bool, lower: bool) -> bool:
     """Tell whether a word belongs to a name of which `number` words came before it."""
     word, between = match["word"].split()[-1], match["sep"]
-    known = is_word(word) or (word.casefold().removesuffix("'s") in EPONYMS and not boldly)
+    known = all(map(is_word, re.split(r"['\-]", word))) or (word.casefold().removesuffix("'s") in EPONYMS and not boldly)
     if not number:
         if between.strip():
             return False

@@ -49,7 +49,7 @@ UNITS = (
 )
 DIGITS = re.compile(rf"(?<![\d.])\d{{5,}}(?!{UNITS})(?!\d)|(?<![\d.])\d(?:[ \-]\d|\d){{7,}}(?!{UNITS})(?!\d)", re.IGNORECASE)
 DATES = re.compile(
-    rf"(?<!\d)\d{{1,4}}[./\-]\d{{1,2}}[./\-]\d{{2,4}}(?!\d)|(?<!\w)\d{{1,2}}(?:st|nd|rd|th)?[ .\-](?:of )?(?:{WORD})(?![^\W_])"
+    rf"(?<!\d)\d{{1,4}}[./\-]\d{{1,2}}[./\-]\d{{2,4}}(?!\d)|(?<!\w)\d{{1,2}}(?:st|nd|rd|th)?[ .\-](?:of )?(?i:{WORD})(?![^\W_])"
     rf"|(?<![^\W_])(?:{WORD.title()}|{WORD.upper()})[ .\-]{{1,2}}\d{{1,4}}(?![\w/%.]|\s?(?:mg|ml))",
 )
 CONTACTS = re.compile(r"@|https?:|www\.|://|\.com\b|\(at\)", re.IGNORECASE)
@@ -147,4 +147,4 @@ def _has_name(text: str) -> bool:
 def _within_sentence(text: str, start: int) -> bool:
     """Tell whether a word stands where no sentence, line or item begins, so that its capital letter is its own."""
     before = text[max(0, start - 40) : start].rstrip(" \t\"'(")
-    return bool(before) and (before[-1].isalnum() or before[-1] in ",;&")
+    return bool(before) and (before[-1].isalnum() or before[-1] in ",&")

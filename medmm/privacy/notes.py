@@ -78,8 +78,14 @@ def _spans(text: str, folded: Folded, known: Known, days: int, cohort: Cohort) -
     if "-\n" in text or "-\r" in text:
         yield from known.spans(fold(text, joined=True))
     yield from find_numbers(folded, cohort.numbers)
-    yield from _date_spans(folded, known.values, days)
-    yield from pattern_spans(folded)
+    moved = bytearray(len(text))
+    for span in _date_spans(folded, known.values, days):
+        if span.end - span.start > len("2024"):
+            moved[span.start : span.end] = b"\1" * (span.end - span.start)
+        yield span
+    for span in pattern_spans(folded):
+        if span.instead != DATE or not any(moved[span.start : span.end]):  # the 5th of March of a whole date moves with it
+            yield span
     yield from cue_spans(folded)
 
 

@@ -39,10 +39,12 @@ CUE_VALUE = re.compile(
 )
 
 PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    (CONTACT, re.compile(r"(?<![\w.+%-])[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,5}")),
+    (CONTACT, re.compile(r"(?<![\w.+%-])[\w+%-][\w.+%-]{0,63} ?@ ?[\w-]{1,63}(?: ?\. ?[\w-]{2,63}){1,5}")),
     (
         CONTACT,
         re.compile(
-            r"(?<![\w.+%-])[\w.+%-]{1,64}\s?(?:@|\(at\)|\[at\])\s?[\w-]{1,63}(?:\s?(?:\.|\(dot\)|\[dot\])\s?[\w-]{1,63}){0,5}"
+            r"(?<![\w.+%-])[\w.+%-]{1,64} ?[(\[]at[)\]] ?[\w-]{1,63}(?: ?(?:\.|[(\[]dot[)\]]) ?[\w-]{1,63}){0,5}", re.IGNORECASE
         ),
     ),
     (CONTACT, re.compile(r"(?:https?|ftp|file|smb)://[^\s<>\"]{1,2000}|(?<!\w)www\.[^\s<>\"]{1,500}", re.IGNORECASE)),
@@ -112,6 +114,14 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (PLACE, re.compile(r"(?<!\w)[A-Z]{1,2}\d[A-Z\d]?\s\d[ABD-HJLNP-UW-Z]{2}(?!\w)")),
     (NUMBER, re.compile(r"(?<!\w)[A-HJ-NPR-Z0-9]{3}(?=[A-Z0-9]{0,13}\d)(?=[A-Z0-9]{0,13}[A-Z])[A-HJ-NPR-Z0-9]{14}(?!\w)")),
     (NUMBER, re.compile(r"(?<!\w)(?:[A-Z]{2}\d{2}(?:\s?[A-Z0-9]{4}){3,7}(?:\s?[A-Z0-9]{1,3})?)(?!\w)")),
+    (
+        NUMBER,
+        re.compile(
+            r"(?<![^\W_])(?:plates?|kennzeichen|registration)\b(?:\s(?:number|no|nr|is)\b\.?){0,2}[\s:#]{0,3}"
+            r"(?P<value>[a-z0-9]{1,4}(?:[- ][a-z0-9]{1,4}){0,2}[- ]?\d{1,4}(?!\w))",
+            re.IGNORECASE,
+        ),
+    ),
     (NUMBER, re.compile(r"(?<![\d.])[012](?:\.\d{1,30}){5,20}(?![\d])")),
     (NUMBER, re.compile(r"(?<!\w)(?:\d[ -]?){13,19}(?!\w)")),
     (NUMBER, re.compile(r"(?<!\w)[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?!\w)", re.IGNORECASE)),

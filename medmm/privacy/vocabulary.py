@@ -248,6 +248,23 @@ GERMAN = """
     wegen wir wird woche wochen wurde wurden zeigt zum zur zustand zweimal
 """
 
+FURTHER = """
+    legionella pneumophila pneumocystis jiroveci jirovecii staphylococcus aureus escherichia coli pseudomonas aeruginosa
+    klebsiella salmonella shigella candida albicans aspergillus fumigatus mycobacterium haemophilus influenzae moraxella
+    enterococcus faecalis clostridium difficile clostridioides cryptococcus toxoplasma plasmodium helicobacter pylori
+    listeria neisseria chlamydophila borrelia campylobacter serratia proteus acinetobacter adenovirus rhinovirus
+    cytomegalovirus parvovirus norovirus rotavirus rhythm rhythms extrasystole extrasystoles extrasystolies couplet
+    polymorphic monomorphic undefined bipolar unipolar pacing paced repolarization repolarisation hemiblock fascicular
+    bundle branch block incomplete axis deviation overload hypertrophies conduction sinoatrial atrioventricular bigeminy
+    trigeminy wandering idioventricular junctional septal apical biphasic inverted prolonged qrs reporting reported dated
+    referred imaging scar formation lead leads premature escape degree vertical horizontal indeterminate ciliary
+    odynophagia pyrexia rna dna pcr elisa immunofluorescence ppm panlobar metastasised adjuvant neoadjuvant palliative
+    ibuprofen augmentin tylenol aspirin panadol ventolin lasix plavix lipitor xarelto eliquis nexium zofran tazocin
+    rocephin keppra coumadin lovenox humalog lantus novorapid symbicort seretide spiriva toprol zocor crestor valium
+    ativan xanax prozac zoloft moderna pfizer astrazeneca biontech siemens philips toshiba hologic fujifilm agfa
+    carestream haptoglobin hba procalcitonin bnp dimer fibrinogen cyfra afp cea
+"""
+
 ABBREVIATIONS = """
     ab abd abg abx af aki alt ap ards ast bp bpm bun ca cabg cad cbc ccf chf ckd cm cns copd cpap cr crp csf ct cta cva
     cvc cvl cxr dka dm dvt ecg ed eeg ef egfr ekg ent er esr ett fbc fev fio gcs gerd gfr ggt ggo gi gp gtn gu hb hct hdl
@@ -265,7 +282,7 @@ SECTIONS = """
     signature social summary technique vitals
 """
 
-WORDS = frozenset(" ".join((ORDINARY, CLINICAL, GERMAN, ABBREVIATIONS, SECTIONS)).split())
+WORDS = frozenset(" ".join((ORDINARY, CLINICAL, FURTHER, GERMAN, ABBREVIATIONS, SECTIONS)).split())
 """In plain letters and lower case; of eponyms see there."""
 
 ENDINGS = ("s", "es", "ed", "ing", "ly", "al", "ally", "ic", "itis", "ness", "er", "d")
