@@ -30,7 +30,7 @@ from medmm.rules.settings import Rule
 from medmm.scoring.engine import Options
 from medmm.scoring.results import rejected, scored
 from medmm.scoring.run import score
-from medmm.scoring.sinks import fhir
+from medmm.scoring.sinks import fhir, fhir_studies
 from medmm.scoring.sinks.fhir import ENTRIES, TYPES, Fhir
 from medmm.scoring.sinks.fhir_resources import Resources
 from medmm.scoring.sinks.fhir_terms import OWN, identity, plain
@@ -513,7 +513,7 @@ def test_memory_does_not_grow_with_the_studies(package: Package, tmp_path: Path,
         return found
 
     peak(10)
-    few, many = peak(30), peak(400)
+    few, many = peak(20), peak(200)
     assert many < 1.3 * few
 
 
@@ -542,6 +542,8 @@ def test_without_fhir_resources_the_repair_is_named(package: Package, tmp_path: 
     monkeypatch.setitem(sys.modules, "fhir.resources.R4B", None)
     with pytest.raises(ConfigError, match=re.escape("pip install medmm[clinic]")):
         written(tmp_path, package, [])
+    with pytest.raises(ConfigError, match=r"fhir\.resources"):  # before the first study
+        Fhir().look((), tmp_path, package)
     assert not list(tmp_path.iterdir())
 
 
@@ -597,7 +599,28 @@ def test_a_server_that_knows_the_patients_gives_the_answers_back(real: Path, par
 def test_every_uid_that_is_none_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     study = Study(1, "p", "s", evidence={"a": Evidence(files=(tmp_path / "x", tmp_path / "y"), counts=(1, 1))})
     for written_uid in ("", "1.2.3\\4", "EVIL^JANE", "1." + "2" * 63):
-        monkeypatch.setattr(fhir, "_study_uid", lambda _, uid=written_uid: uid)
-        assert fhir._study_uids(study) == []
-    monkeypatch.setattr(fhir, "_study_uid", lambda _: "1.2.3")
-    assert fhir._study_uids(study) == ["1.2.3"]
+        monkeypatch.setattr(fhir_studies, "_uid", lambda _, uid=written_uid: uid)
+        assert fhir_studies.uids_of(study) == []
+    monkeypatch.setattr(fhir_studies, "_uid", lambda _: "1.2.3")
+    assert fhir_studies.uids_of(study) == ["1.2.3"]
+
+
+def test_the_imaging_study_is_known_when_its_files_are_gone(package: Package, hospital: Hospital, tmp_path: Path) -> None:
+    mine = model(package, "binary")
+    study = next(one for one in hospital.studies if "chest" in one.evidence)
+    (file,) = study.evidence["chest"].files
+    gone = tmp_path / "image.dcm"
+    shutil.copy(file, gone)
+    study = replace(study, evidence={"chest": Evidence(files=(gone,))})
+    own = row(mine, patient_id=study.patient_id, study_id=study.study_id)
+    out = tmp_path / "out"
+    Fhir().look((), out, mine)
+    Fhir().look([study], out, mine)
+    gone.unlink()
+    for known in (study, None):
+        (report,) = of_type(written(out, mine, [own], study=known), "DiagnosticReport")
+        assert report["imagingStudy"][0]["identifier"]["value"] == f"urn:oid:{study.cells['study_uid']}"
+    (memory,) = (out / ".fhir").iterdir()
+    assert memory.stat().st_mode & 0o777 == 0o600
+    memory.write_text("{broken")
+    assert "imagingStudy" not in of_type(written(out, mine, [own], study=study), "DiagnosticReport")[0]

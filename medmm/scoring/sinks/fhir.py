@@ -1,7 +1,7 @@
 """A scoring as FHIR R4, in `fhir/`, twice the same resources with the same ids: take one of the two.
 
 - `transactions/`: Bundles to be POSTed to a server one by one. Each is taken whole or not at all, holds studies whole, and at
-  most as many entries as every server takes. Each entry is a PUT to an id that depends on the study and the model alone, so to
+  most as many entries as a server takes. Each entry is a PUT to an id that depends on the study and the model alone, so to
   send it again changes nothing, and a study that was scored anew replaces its older answer.
 - `bulk/`: Bulk Data, a file a type, a resource a line, for a warehouse or the import of many.
 
@@ -11,19 +11,17 @@ Source: FHIR R4 (4.0.1), section 3.1.0.11 (transactions); Bulk Data Access 2.0.
 """
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from medmm.errors import ConfigError, DataError, Rejected
+from medmm.errors import ConfigError, DataError
 from medmm.files import writing_folder
-from medmm.readers.dicom_file import read_header
-from medmm.readers.formats import Format, format_of
 from medmm.scoring.sinks.base import Reporter, Row
 from medmm.scoring.sinks.fhir_resources import Resources
+from medmm.scoring.sinks.fhir_studies import remember_uids, uids_for
 from medmm.scoring.sinks.fhir_terms import Element
 from medmm.types import Study
 
@@ -36,15 +34,20 @@ TYPES = ("Device", "Observation", "DiagnosticReport", "Provenance")
 ENTRIES = 500
 """Most entries of a transaction, as the FHIR service of Azure has it. One study alone may have more."""
 
-UID = re.compile(r"[0-9]+(?:\.[0-9]+)+")
-LONGEST_UID = 64
-"""DICOM PS3.5, section 9.1."""
-
 Check = Callable[[Element], None]
 
 
 class Fhir:
     """`fhir/`: transactions for a server of an EHR, and Bulk Data."""
+
+    def look(self, studies: Sequence[Study], out: Path, package: "Package") -> None:
+        """Note which imaging studies these are, while their files are there.
+
+        Raises:
+            ConfigError: fhir.resources is not installed.
+        """
+        _checker()
+        remember_uids(studies, out)
 
     @contextmanager
     def open(self, out: Path, package: "Package") -> Iterator[Reporter]:
@@ -59,7 +62,7 @@ class Fhir:
                 (folder / name).mkdir()
             with ExitStack() as files:
                 bulk = {kind: files.enter_context(_text_file(folder / BULK / f"{kind}.ndjson")) for kind in TYPES}
-                reporter = _Reporter(Resources(package), bulk, folder / TRANSACTIONS, check)
+                reporter = _Reporter(Resources(package), bulk, folder / TRANSACTIONS, check, out)
                 yield reporter
                 reporter.flush()
 
@@ -67,11 +70,12 @@ class Fhir:
 class _Reporter:
     """Writes what is said of a study as it comes, and keeps no more than one transaction."""
 
-    def __init__(self, resources: Resources, bulk: dict[str, IO[str]], transactions: Path, check: Check) -> None:
+    def __init__(self, resources: Resources, bulk: dict[str, IO[str]], transactions: Path, check: Check, out: Path) -> None:
         self._resources = resources
         self._bulk = bulk
         self._transactions = transactions
         self._check = check
+        self._out = out
         self._copies: Counter[str] = Counter()
         self._entries: list[str] = []
         self._written = 0
@@ -79,12 +83,12 @@ class _Reporter:
 
     def scored(self, row: Row, study: Study | None) -> None:
         """Write a row of `scores`."""
-        self._take(self._resources.scored(row, study, _study_uids(study)))
+        self._take(self._resources.scored(row, study, uids_for(row, study, self._out)))
 
     def rejected(self, row: Row, study: Study | None) -> None:
         """Write a row of `rejected`."""
         key = self._resources.key(row)
-        self._take(self._resources.rejected(row, study, _study_uids(study), self._copies[key]))
+        self._take(self._resources.rejected(row, study, uids_for(row, study, self._out), self._copies[key]))
         self._copies[key] += 1
 
     def flush(self) -> None:
@@ -142,22 +146,3 @@ def _checker() -> Check:
             ) from None
 
     return check
-
-
-def _study_uids(study: Study | None) -> list[str]:
-    """Give the StudyInstanceUIDs of the DICOM images of a study, each once; of an image the first file tells.
-
-    A file that is gone or of another format tells none.
-    """
-    images = [] if study is None else [image for one in study.evidence.values() for image in one.images() if image]
-    found = dict.fromkeys(_study_uid(image[0]) for image in images)
-    return [uid for uid in found if UID.fullmatch(uid) and len(uid) <= LONGEST_UID]
-
-
-def _study_uid(file: Path) -> str:
-    try:
-        if format_of(file, "an image") is not Format.DICOM:
-            return ""
-        return read_header(file, "an image").attributes.text("StudyInstanceUID")
-    except (Rejected, OSError):
-        return ""
