@@ -182,3 +182,12 @@ def test_one_letter_apart() -> None:
     ):
         assert one_apart(a, b) is near
         assert one_apart(b, a) is near
+
+
+def test_a_date_of_birth_is_struck_and_not_only_moved() -> None:
+    assert clean_note("Note 1950-03-14 and 2020-03-14.", KNOWN, DAYS).text == "Note [DATE] and 2019-12-05."
+
+
+def test_a_year_alone_moves_with_the_dates() -> None:
+    # By hand: 400 days before the 1st of July 2015 is in May 2014.
+    assert clean_note("Infarct in 2015, stable since 2016.", STRANGER, -400).text == "Infarct in 2014, stable since 2015."
