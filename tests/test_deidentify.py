@@ -172,19 +172,35 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def clean_images(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The images of the cohort, cleaned; its tables are another's work."""
+def clean_cohort(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clean")
-    (folder / "in").mkdir()
-    (folder / "in" / "dicom").symlink_to(cohort / "dicom")
-    shutil.copytree(cohort / "dicom", folder / "only" / "dicom")
-    done = export(folder / "only", folder)
+    done = export(cohort, folder)
     assert (done.left, dict(done.behind)) == (0, {})
+    assert done.tables is not None
+    assert (done.tables.files, done.tables.quarantined) == (4, 0)
     return folder / "out"
 
 
-def test_pixels_and_transfer_syntax_are_the_same_to_the_byte(cohort: Path, clean_images: Path) -> None:
-    found = cleaned_by_uid(clean_images)
+def test_tables_name_the_patients_and_studies_of_the_headers(cohort: Path, clean_cohort: Path) -> None:
+    raw, clean = (pd.read_csv(root / "studies.csv", dtype=str) for root in (cohort, clean_cohort))
+    assert list(clean["patient_id"]) == [KEY.pseudonym("patient", one) for one in raw["patient_id"]]
+    headers = {one.StudyInstanceUID: one for one in cleaned_by_uid(clean_cohort).values()}
+    seen = 0
+    for row in clean.itertuples():
+        if (one := headers.get(row.study_uid)) is not None:
+            assert (row.patient_id, row.study_id) == (one.PatientID, one.AccessionNumber)
+            assert str(row.time)[:10].replace("-", "") == one.StudyDate
+            seen += 1
+    assert seen > 40
+    everybody = {*raw["patient_id"], *raw["study_id"], *raw["study_uid"]}
+    for path in clean_cohort.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert not [one for one in everybody if one.encode() in content], path.suffix
+
+
+def test_pixels_and_transfer_syntax_are_the_same_to_the_byte(cohort: Path, clean_cohort: Path) -> None:
+    found = cleaned_by_uid(clean_cohort)
     syntaxes = set()
     files = [path for path in (cohort / "dicom").rglob("*") if path.is_file()]
     assert len(files) == len(found)
@@ -206,28 +222,9 @@ def test_pixels_and_transfer_syntax_are_the_same_to_the_byte(cohort: Path, clean
     assert len(syntaxes) >= 4
 
 
-def clean_tables(cohort: Path, out: Path) -> None:
-    """Write the tables by pseudonym, their times moved: what the other half does to those of this cohort."""
-    for name in ("studies", "labs", "notes"):
-        table = pd.read_csv(cohort / f"{name}.csv", dtype=str, keep_default_na=False)
-        days = [KEY.days(patient) for patient in table["patient_id"]]
-        table["time"] = [
-            (pd.Timestamp(time) + timedelta(shift)).isoformat() if time else ""
-            for time, shift in zip(table["time"], days, strict=True)
-        ]
-        table["patient_id"] = [KEY.pseudonym("patient", patient) for patient in table["patient_id"]]
-        if "study_id" in table:
-            table["study_id"] = [KEY.pseudonym("study", study) if study else "" for study in table["study_id"]]
-        if "study_uid" in table:
-            table["study_uid"] = list(map(KEY.uid, table["study_uid"]))
-        table.to_csv(out / f"{name}.csv", index=False)
-
-
-def test_a_model_says_the_same_of_the_clean_cohort(cohort: Path, clean_images: Path, saved: Path, tmp_path: Path) -> None:
-    shutil.copytree(clean_images, tmp_path / "clean")
-    clean_tables(cohort, tmp_path / "clean")
+def test_a_model_says_the_same_of_the_clean_cohort(cohort: Path, clean_cohort: Path, saved: Path, tmp_path: Path) -> None:
     scores = {}
-    for name, root in (("raw", cohort), ("clean", tmp_path / "clean")):
+    for name, root in (("raw", cohort), ("clean", clean_cohort)):
         score_studies(str(saved), root, tmp_path / name / "scores", TrackingSettings(), SCREEN, Manner(Options(workers=0)))
         scores[name] = pd.read_parquet(tmp_path / name / "scores" / "scores.parquet").set_index("study_id")
     assert len(scores["raw"]) == len(pd.read_csv(cohort / "studies.csv"))
@@ -238,11 +235,10 @@ def test_a_model_says_the_same_of_the_clean_cohort(cohort: Path, clean_images: P
 
 
 @pytest.mark.slow
-def test_the_clean_cohort_trains_and_scores_the_same(cohort: Path, clean_images: Path, tmp_path: Path) -> None:
+def test_the_clean_cohort_trains_and_scores_the_same(cohort: Path, clean_cohort: Path, tmp_path: Path) -> None:
     roots = {"raw": tmp_path / "raw", "clean": tmp_path / "clean"}
     shutil.copytree(cohort, roots["raw"])
-    shutil.copytree(clean_images, roots["clean"])
-    clean_tables(cohort, roots["clean"])
+    shutil.copytree(clean_cohort, roots["clean"])
     studies = pd.read_csv(cohort / "studies.csv", dtype=str, keep_default_na=False)
     patients = sorted(set(studies["patient_id"]))
     part = {one: ("train", "train", "validation", "test")[place % 4] for place, one in enumerate(patients)}

@@ -174,6 +174,12 @@ def test_a_geometry_that_is_none_is_never_left_out(keyword: str) -> None:
         clean(dataset)
 
 
+def test_a_number_that_is_written_as_a_text_goes() -> None:
+    dataset = planted.base()
+    dataset.add(pydicom.DataElement(tag_of("PatientWeight"), "LO", "Zqsmith"))
+    assert "PatientWeight" not in clean(dataset)
+
+
 def test_a_code_of_a_public_scheme_stays_without_its_words() -> None:
     dataset = planted.base()
     one, other = Dataset(), Dataset()

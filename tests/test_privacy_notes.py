@@ -182,3 +182,22 @@ def test_one_letter_apart() -> None:
     ):
         assert one_apart(a, b) is near
         assert one_apart(b, a) is near
+
+
+def test_a_date_of_birth_is_struck_and_not_only_moved() -> None:
+    assert clean_note("Note 1950-03-14 and 2020-03-14.", KNOWN, DAYS).text == "Note [DATE] and 2019-12-05."
+
+
+def test_a_year_alone_moves_with_the_dates() -> None:
+    # By hand: 400 days before the 1st of July 2015 is in May 2014.
+    assert clean_note("Infarct in 2015, stable since 2016.", STRANGER, -400).text == "Infarct in 2014, stable since 2015."
+
+
+def test_an_identifier_of_another_patient_is_struck() -> None:
+    cohort = Cohort(numbers={"qx-9917": None})
+    assert clean_note("Compared with QX-9917 before.", STRANGER, DAYS, cohort).text == "Compared with [ID] before."
+
+
+def test_a_date_that_can_be_only_one_is_that_whatever_the_others_are() -> None:
+    days = [one.day for one in find_dates("13/04/2021 and 04/15/2021")]
+    assert days == [date(2021, 4, 13), date(2021, 4, 15)]

@@ -84,6 +84,7 @@ def test_one_patient_and_one_study_are_the_same_in_every_table(exported: tuple[P
     ]
     assert [row["patient_id"] for row in labs[:3]] == [studies[0]["patient_id"]] * 2 + [studies[1]["patient_id"]]
     assert [row["study_id"] for row in studies] == [row["study_id"] for row in notes]
+    assert studies[0]["study_id"] == KEY.pseudonym("study", "S-77001")  # as images write an accession number
     assert studies[0]["StudyInstanceUID"] == KEY.uid(UIDS[0])
     assert [row["image"] for row in studies] == ["images/x1.png", "", ""]
 
@@ -259,3 +260,13 @@ def test_cells() -> None:
     assert moved_cell("13/04/2021", -10, True) == "03/04/2021"
     assert moved_cell("soon", -10) == ""
     assert moved_cell("20210414 101500", -10) == "20210404 101500"
+
+
+def test_what_a_table_tells_of_a_patient_is_struck_from_the_notes_of_another_table(tmp_path: Path) -> None:
+    notes = "study_id,text\nS-77002,Yesterday featherstone agreed.\nS-77002,Compared with 0009999 before.\n"
+    out, _, _ = export(tmp_path, studies__csv=STUDIES, notes__csv=notes)
+    assert [row["text"] for row in rows(out / "notes.csv")] == ["Yesterday [NAME] agreed.", "Compared with [ID] before."]
+
+
+def test_an_accession_number_is_the_pseudonym_that_images_bear() -> None:
+    assert judge("accession_number", ["A1", "A2"], Facts()).kind == judge("StudyID", ["A1", "A2"], Facts()).kind == "study"

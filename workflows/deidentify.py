@@ -6,21 +6,20 @@ import csv
 import io
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 from medmm.errors import Code, ConfigError
 from medmm.files import private_folder, write_text, writing, writing_folder
 from medmm.privacy.key import Key
 from medmm.privacy.known import KnownValues, TablesDone
-from medmm.privacy.one_file import TABLES, Done, exporter
+from medmm.privacy.one_file import Done, exporter
 from medmm.privacy.people import joined
 from medmm.privacy.places import new_paths
 from medmm.privacy.quarantine import Reason
+from medmm.privacy.tables import deidentify_tables
 from medmm.privacy.verify import Written, sought_of, verifier
 from medmm.readers.formats import files_in
 from medmm.workers import answers, cores
@@ -28,7 +27,6 @@ from medmm.workers import answers, cores
 from .screen import Screen
 
 QUARANTINE = "quarantine.csv"
-TABLES_MODULE = "medmm.privacy.tables"
 
 
 @dataclass(frozen=True)
@@ -106,13 +104,13 @@ def deidentify(
         workers: Processes, one a core where left out.
 
     Raises:
-        ConfigError: A folder or a key that cannot be used, or tables that this installation cannot clean.
+        ConfigError: A folder or a key that cannot be used, or a cohort that holds no file.
+        DataError: A table that cannot be read, or does not say whose its rows are.
     """
     _check_places(source, out, key_file, quarantine)
     files = [PurePosixPath(path.relative_to(source)) for path in files_in(source)]
     if not files:
         raise ConfigError("the folder to de-identify holds no file: name the folder of a cohort")
-    clean_tables = _tables_half(files)
     key = Key.load(key_file) if key_file.exists() else Key.make(key_file)
     count = min(workers or cores(), len(files))
     with writing_folder(out) as folder:
@@ -122,7 +120,9 @@ def deidentify(
             for number, (file, done) in enumerate(answers(files, setup, count, ordered=False), start=1):
                 export.add(file, done)
                 step(number, len(files), f"{len(export.behind)} stay behind")
-        tables = clean_tables(source, folder, key, export.known, screen.say, export.paths(), keep) if export.tables else None
+        tables: TablesDone | None = None
+        if export.tables:
+            tables = deidentify_tables(source, folder, key, export.known, screen.say, export.paths(), keep)
         left = _verify(export, count, screen)
         write_text(folder / QUARANTINE, _listed(export, named=False))
         if quarantine is not None:
@@ -159,23 +159,6 @@ def _check_places(source: Path, out: Path, key_file: Path, quarantine: Path | No
 
 def _within(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to(folder.resolve())
-
-
-def _tables_half(files: Sequence[PurePosixPath]) -> Callable[..., TablesDone]:
-    """Give what cleans tables and notes.
-
-    Raises:
-        ConfigError: There are some, and this installation cannot.
-    """
-    if find_spec(TABLES_MODULE) is not None:
-        clean: Callable[..., TablesDone] = import_module(TABLES_MODULE).deidentify_tables
-        return clean
-    count = sum(file.suffix.lower() in TABLES for file in files)
-    if count:
-        raise ConfigError(
-            f"{count} tables or notes lie in the folder, which this installation cannot clean: take them out first"
-        )
-    return lambda *_: TablesDone()
 
 
 def _verify(export: _Export, workers: int, screen: Screen) -> int:

@@ -33,7 +33,8 @@ ACTS = (
 )
 LABELS = (
     r"(?:(?:patient|full|first|last|family|given|maiden|middle)(?:'s)?[\s_-]?)?names?(?:\sof\spatient)?|surname|vorname|nachname"
-    r"|familienname|dear|attn|attention|cc(?=[ \t]{0,3}:)|signature|signed|gez|next\sof\skin|emergency\scontact|known\sas|aka|a\.k\.a\."
+    r"|familienname|dear|attn|attention|cc(?=[ \t]{0,3}:)"
+    r"|signature|signed|gez|next\sof\skin|emergency\scontact|known\sas|aka|a\.k\.a\."
     r"|named|called|nee|geb|geborene"
 )
 WORD = r"[^\W\d_]+(?:['\-][^\W\d_]+)*"

@@ -18,15 +18,13 @@ from medmm.privacy.loose import cleaned_jpeg, cleaned_nifti, cleaned_png
 from medmm.privacy.people import Person, known_of
 from medmm.privacy.places import dicom_place, image_place
 from medmm.privacy.quarantine import RELEASED, Reason, reason_of
+from medmm.privacy.table_files import NOTES, RECORDS, TABLES
 from medmm.readers.dicom_file import read_header
 from medmm.readers.formats import DICOM_SUFFIXES, Format, format_of
 from medmm.readers.quiet import quiet
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
-
-TABLES = frozenset({".csv", ".tsv", ".txt", ".xlsx", ".parquet", ".json", ".jsonl", ".ndjson", ".hl7", ".xml", ".html", ".md"})
-"""Suffixes of files that are tables or notes, unless their content is an image's."""
 
 WHERE = "a file"
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
@@ -74,7 +72,7 @@ def _export(key: Key, source: Path, out: Path, pixels_checked: bool, file: PureP
             return _dicom(key, path, out, file, pixels_checked)
         if kind is not None:
             return _loose(key, path, out, file, kind, pixels_checked)
-        if path.suffix.lower() in TABLES:
+        if path.suffix.lower() in TABLES | NOTES | RECORDS:
             return Done(table=True)
         return Done(Code.MALFORMED if path.suffix.lower() in DICOM_SUFFIXES else Reason.NOT_COVERED)
     except Rejected as rejected:
