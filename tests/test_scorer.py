@@ -170,20 +170,20 @@ class Recorder:
     """A report that remembers what it was told, and when it is whole."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, object, Study | None]] = []
+        self.seen: list[tuple[str, object, Study | None]] = []
         self.whole = False
 
     @contextmanager
     def open(self, out: Path, package: Package) -> Iterator["Recorder"]:
-        self.told, self.whole = [], False
+        self.seen, self.whole = [], False
         yield self
         self.whole = True
 
     def scored(self, row: Row, study: Study | None) -> None:
-        self.told.append(("scored", row["study_id"], study))
+        self.seen.append(("scored", row["study_id"], study))
 
     def rejected(self, row: Row, study: Study | None) -> None:
-        self.told.append(("rejected", row["study_id"], study))
+        self.seen.append(("rejected", row["study_id"], study))
 
 
 def test_a_report_sees_every_row_with_its_study_and_changes_no_digest(
@@ -203,8 +203,8 @@ def test_a_report_sees_every_row_with_its_study_and_changes_no_digest(
     expected = [("scored", one, by_id[one]) for one in rows["scores"]] + [
         ("rejected", one, by_id[one]) for one in rows["rejected"]
     ]
-    assert recorder.told == expected
+    assert recorder.seen == expected
     assert rows["rejected"]
     with Scorer(loaded, tmp_path / "told", also=["recorder"]) as scorer:  # a row whose study it was not asked for
         scorer.export()
-    assert {study for _, _, study in recorder.told} == {None}
+    assert {study for _, _, study in recorder.seen} == {None}

@@ -59,8 +59,9 @@ def monitor(
     from medmm.monitoring.window import Span, moment
     from medmm.training.tracking import TrackingSettings
 
-    from .monitor import NUMBERS, PAGE, Asked, show_monitored
+    from .monitor import NUMBERS, PAGE, show_monitored
     from .monitor import monitor as run
+    from .monitored import Asked
     from .ui import store_address
 
     screen, place = Screen(Console()), out or scores

@@ -1,91 +1,29 @@
 """`medmm monitor`: is the model in use still shown what it was validated on, and does it still answer as well?"""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 
-from medmm import __version__
 from medmm.errors import ConfigError
-from medmm.evaluation.intervals import Estimate
 from medmm.files import write_json, write_text
 from medmm.monitoring.drift_tests import LEAST_PATIENTS, LEAST_STUDIES, Finding, drift_findings, has_enough
 from medmm.monitoring.quality import Quality, judge_quality, labels_of
 from medmm.monitoring.rates import abstain_rate, rejected_rate, too_many
-from medmm.monitoring.window import Span, Window, read_window
+from medmm.monitoring.window import Window, read_window
 from medmm.package import Package, load_package
 from medmm.readers.table import read_table
-from medmm.references import References
 from medmm.registry import fetched
 from medmm.scoring.run import MOST_REJECTED
-from medmm.settings import Plain
 from medmm.training.tracking import Record, TrackingSettings, connect, open_record
 
-from .report import named_numbers, number
+from .monitor_page import monitor_page
+from .monitored import Asked, Monitored, in_words, plain_of, subject_of
+from .report import named_numbers
 from .screen import Screen, with_interval
 
 PAGE, NUMBERS = "monitor.html", "monitor.json"
 EXPERIMENT = "{} monitoring"
-ALWAYS = Span()
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is to be looked at, as the command line says it.
-
-    Attributes:
-        span: Which studies count.
-        labels: Table with the truth; None where it is not known yet.
-        alpha: Chance of any false alarm, inside 0 to 1.
-        record: Whether to keep the answer in MLflow.
-    """
-
-    span: Span = ALWAYS
-    labels: Path | None = None
-    alpha: float = 0.05
-    record: bool = True
-
-
-@dataclass(frozen=True)
-class Monitored:
-    """What came out.
-
-    Attributes:
-        package: The model.
-        window: What was scored.
-        asked: What was to be looked at.
-        findings: One a test of drift; none where there are too few studies.
-        quality: What the truth says; None where it is not known of any study.
-        rejected, abstain: Shares with intervals; abstain None for a model that never says so.
-        no_verdict: Why there is no verdict on drift; "" where there is one.
-        alarms: What is off, a sentence each.
-    """
-
-    package: Package
-    window: Window
-    asked: Asked
-    findings: tuple[Finding, ...]
-    quality: Quality | None
-    rejected: Estimate
-    abstain: Estimate | None
-    no_verdict: str
-    alarms: tuple[str, ...]
-
-    @property
-    def verdict(self) -> str:
-        """The answer in words."""
-        if self.alarms:
-            return "alarm"
-        return "no verdict" if self.no_verdict else "no alarm"
-
-    @property
-    def references(self) -> References:
-        """What the package says of its validation studies."""
-        assert self.package.references is not None
-        return self.package.references
 
 
 def monitor(
@@ -107,8 +45,6 @@ def monitor(
     Raises:
         MedmmError: Something that the user can repair.
     """
-    from .monitor_page import monitor_page
-
     screen.say("loading the model ...")
     with fetched(model, tracking) as folder:
         package = load_package(folder)
@@ -170,67 +106,6 @@ def _quality(package: Package, window: Window, file: Path | None, alpha: float) 
     return judge_quality(package, window.study_id, window.batch.patient, window.batch.answers, labels, alpha, unreadable)
 
 
-SUBJECTS = {"answer": "answer {}", "presence": "presence of {}", "representation": "representation of {}"}
-
-
-def subject_of(one: Finding) -> str:
-    """Name what a test compared."""
-    return SUBJECTS[one.what].format("all inputs" if one.name == "joint representation" else one.name)
-
-
-def in_words(one: Finding) -> str:
-    """Say how large a difference is."""
-    if one.what == "answer":
-        medians = f"median {one.reference:.3g} in the reference, {one.batch:.3g} now"
-        return f"{medians}; the shares below a value differ by up to {one.statistic:.0%}"
-    if one.what == "presence":
-        return f"in {one.reference:.1%} of the reference, in {one.batch:.1%} now"
-    return f"its mean has moved by {one.batch:.2f} standard deviations beyond chance, discrepancy {one.statistic:.3f}"
-
-
-def plain_of(answer: Monitored) -> Plain:
-    """Give all numbers as plain data; no identifier of a patient stands in it."""
-    window, asked, quality = answer.window, answer.asked, answer.quality
-    known = answer.references.drift
-    limits = {name: None if one is None else one.isoformat() for name, one in vars(asked.span).items()}
-    return {
-        "verdict": answer.verdict,
-        "alarms": list(answer.alarms),
-        "no_verdict": answer.no_verdict,
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "medmm": __version__,
-        "model": {"name": answer.package.name, "digest": answer.package.digest},
-        "span": {**limits, "first": window.first, "last": window.last},
-        "alpha": asked.alpha,
-        "scored": {"studies": len(window.study_id), "patients": len(set(window.patient_id.tolist()))},
-        "reference": {"studies": len(known.patient), "patients": len(set(known.patient.tolist()))},
-        "rejected": {**number(answer.rejected), "codes": dict(window.rejected)},
-        "abstain": None if answer.abstain is None else number(answer.abstain),
-        "drift": [dict(vars(one)) for one in answer.findings],
-        "quality": None
-        if quality is None
-        else {
-            "unknown": quality.unknown,
-            "unreadable": quality.unreadable,
-            "checks": [
-                {
-                    "metric": one.metric,
-                    "class": one.class_name,
-                    **number(one.estimate),
-                    "expected": one.expected if math.isfinite(one.expected) else None,
-                    "alarm": one.alarm,
-                    "why": one.why,
-                }
-                for one in quality.checks
-            ],
-            "results": [
-                {"metric": one.metric, "class": one.class_name, **number(one.estimate), "note": one.note}
-                for one in quality.results
-            ],
-        },
-    }
-
-
 def _log(record: Record, answer: Monitored, content: str) -> None:
     window = answer.window
     record.tags(
@@ -272,14 +147,13 @@ def _log(record: Record, answer: Monitored, content: str) -> None:
 
 def show_monitored(answer: Monitored, screen: Screen) -> None:
     """Write the tests and the verdict."""
-    alpha = answer.asked.alpha if answer.asked.labels is None else answer.asked.alpha / 2
     rows = [
         (
             subject_of(one),
             in_words(one),
             f"{one.p:.4f}",
             f"{one.adjusted:.4f}",
-            "ALARM" if one.adjusted <= alpha else "no alarm",
+            "ALARM" if one.adjusted <= answer.alpha else "no alarm",
         )
         for one in sorted(answer.findings, key=lambda one: one.adjusted)
     ]

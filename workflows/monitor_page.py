@@ -17,7 +17,7 @@ from medmm.monitoring.quality import LEAST_OUTCOME, Quality
 from medmm.preview.report_page import Drawing, Part, Sheet, Summary, Tag, limits, measure, number, report_page
 from medmm.scoring.run import MOST_REJECTED
 
-from .monitor import Monitored, in_words, subject_of
+from .monitored import Monitored, in_words, subject_of
 
 DIGITS = 16
 TONES = {"alarm": "bad", "no alarm": "good", "no verdict": "open"}
@@ -48,16 +48,12 @@ def monitor_page(answer: Monitored) -> str:
     return report_page(f"{package.name}: the model in use", facts, _summary(answer), parts, made)
 
 
-def _alpha(answer: Monitored) -> float:
-    return answer.asked.alpha if answer.asked.labels is None else answer.asked.alpha / 2
-
-
 def _summary(answer: Monitored) -> Summary:
     window, known = answer.window, answer.references.drift
     verdicts: list[tuple[Tag, str, str]] = [(Tag("alarm", "bad"), f"{one}.", "tests") for one in answer.alarms]
     if answer.no_verdict:
         verdicts.append((Tag("no verdict", "open"), f"On drift: {answer.no_verdict}.", ""))
-    elif not any(one.adjusted <= _alpha(answer) for one in answer.findings):
+    elif not any(one.adjusted <= answer.alpha for one in answer.findings):
         verdicts.append((Tag("no alarm", "good"), f"None of {len(answer.findings)} tests of drift raises an alarm.", "tests"))
     people = len(set(window.patient_id.tolist()))
     return Summary(
@@ -77,7 +73,7 @@ def _summary(answer: Monitored) -> Summary:
 
 
 def _tests(answer: Monitored) -> Part:
-    alpha = _alpha(answer)
+    alpha = answer.alpha
     rows = [
         (
             subject_of(one),
