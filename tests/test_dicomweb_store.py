@@ -25,6 +25,7 @@ from medmm.scoring.dicomweb.listing import RemoteStudy
 from medmm.scoring.dicomweb.spool import Spool, note_stored
 from medmm.scoring.dicomweb.store import Store, Unstored, in_words, store_folders
 from medmm.scoring.sinks.dicom_object import content_of, writer_of_dicom
+from medmm.scoring.sinks.dicom_saliency import FOLDER as PICTURES
 from medmm.scoring.sinks.dicom_sr import FOLDER, structured_report
 from medmm.workflows.cli import app
 from medmm.workflows.screen import Screen
@@ -365,13 +366,19 @@ def test_a_real_server_takes_the_reports_and_gives_them_back_as_they_were(
     files = [file for file in (cohort / "dicom").rglob("*") if file.is_file()]
     assert all(orthanc.store(file) for file in files)
     out = tmp_path / "out"
-    command = ["score", str(saved), orthanc.url, "--out", str(out), "--workers", "0", "--store"]
+    command = ["score", str(saved), orthanc.url, "--out", str(out), "--workers", "0", "--store", "--also", "saliency"]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
-    made = sorted((out / FOLDER).iterdir())
+    made, pictures = sorted((out / FOLDER).iterdir()), sorted((out / PICTURES).iterdir())
     scores = pd.read_parquet(out / "scores.parquet")
     assert len(made) == len(scores) > 3
-    assert f"{len(made)} reports stored in the DICOMweb server, of {len(made)} studies" in done.output
+    assert len(pictures) >= len(made)
+    both = len(made) + len(pictures)
+    assert f"{both} reports stored in the DICOMweb server, of {len(made)} studies" in done.output
+    for file in pictures:
+        read = pydicom.dcmread(file)
+        place = f"studies/{read.StudyInstanceUID}/series/{read.SeriesInstanceUID}/instances/{read.SOPInstanceUID}"
+        assert fetched(orthanc, place) == read
     for file in made:
         read = srread(file)
         there = fetched(
@@ -383,7 +390,7 @@ def test_a_real_server_takes_the_reports_and_gives_them_back_as_they_were(
     again = CliRunner().invoke(app, command)
     assert again.exit_code == 0, again.output
     assert f"scored before and not changed since: {len(scores)} studies" in again.output
-    assert f"0 reports stored in the DICOMweb server, of 0 studies; {len(made)} stored before" in again.output
+    assert f"0 reports stored in the DICOMweb server, of 0 studies; {both} stored before" in again.output
     assert sorted((out / FOLDER).iterdir()) == made
     (out / ".stored.json").unlink()
     third = CliRunner().invoke(app, command)

@@ -282,6 +282,13 @@ def test_what_rules_say_stands_in_the_report(loaded: Package) -> None:
     assert texts["Clinical rule that fired"] == "r1: penalty"
 
 
+@pytest.mark.parametrize(("offset", "day", "clock"), [("+0530", "20260131", "173000"), ("-1200", "20260131", "000000")])
+def test_the_time_is_told_by_the_clock_of_the_images(loaded: Package, offset: str, day: str, clock: str) -> None:
+    source = replace(SOURCE, header={**SOURCE.header, "TimezoneOffsetFromUTC": offset})
+    made = made_of(loaded, "binary", source)
+    assert (made.TimezoneOffsetFromUTC, made.ContentDate, made.ContentTime) == (offset, day, clock)
+
+
 def test_the_private_scheme_is_declared(loaded: Package) -> None:
     made = made_of(loaded, "binary")
     declared = {one.CodingSchemeDesignator for one in made.CodingSchemeIdentificationSequence}
@@ -383,6 +390,7 @@ def test_hostile_headers_break_no_report_and_tell_nobody(
     assert made > 100
     for line in (*caplog.messages, *capfd.readouterr()):
         assert MARK not in line
+    assert not [record for record in caplog.records if record.name.startswith("highdicom")]  # it would tell UIDs
     validated(tmp_path / "latin-PatientName.dcm")
     validated(tmp_path / "lines-PatientName.dcm")
     validated(tmp_path / "zero-PatientBirthDate.dcm")
