@@ -17,11 +17,13 @@ from medmm.cohort.studies import Sources, read_studies
 from medmm.config import RunConfig
 from medmm.dataset.cache import PreparedInput, prepare_input
 from medmm.errors import ConfigError, DataError, Rejected
+from medmm.files import json_text
 from medmm.fusion.late import LateSettings
 from medmm.inputs import Inputs, gather
 from medmm.inputs.base import Input
 from medmm.inputs.image import ImageSettings
 from medmm.inputs.tabular import TabularInput, with_checked_cells
+from medmm.privacy.gate import GATE
 from medmm.start import Start
 from medmm.types import Array, Study
 
@@ -104,6 +106,7 @@ def find(config: RunConfig, sources: Sources) -> tuple[tuple[Study, ...], dict[i
         if named := set(config.target.columns) & set(one.study_columns(config.cohort)):
             raise ConfigError(f"inputs.{name} reads {min(named)!r} of the studies table, which is the target: leave it out")
     gathered = gather(inputs, sources, read_studies(sources, config.target))
+    GATE.remember(gathered)
     tabular = [one for one in inputs.values() if isinstance(one, TabularInput)]
     book = config.rulebook()
     for column in book.study_columns():
@@ -301,6 +304,7 @@ def _fit_and_prepare(
     rejected: dict[int, str] = {}
     for name, settings in config.inputs.items():
         one = inputs[name] = taken.get(name) or _fit(settings.open(name), training)
+        GATE.refuse(json_text(one.state, indent=None), f"what inputs.{name} learned of the training studies")
         prepared[name] = intake.images.get(name) or prepare_one(config, one, intake.studies, {**unused, **rejected}, screen)
         tell_cut_notes(name, prepared[name], screen)
         rejected |= {i: reason.code.value for i, reason in prepared[name].rejected.items()}

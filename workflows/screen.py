@@ -10,6 +10,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from medmm.privacy.gate import GATE
+
 if TYPE_CHECKING:
     from medmm.evaluation.intervals import Estimate
 
@@ -35,7 +37,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Write one line."""
-        self.console.print(text, highlight=False, soft_wrap=True)
+        self.console.print(GATE.text(text, "the screen"), highlight=False, soft_wrap=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Write a table; columns of numbers are aligned at the right."""
@@ -44,7 +46,7 @@ class Screen:
             number = all(isinstance(row[i], int | float) for row in rows)
             table.add_column(column, justify="right" if number else "left")
         for row in rows:
-            table.add_row(*(escape(str(cell)) for cell in row))
+            table.add_row(*(escape(GATE.text(str(cell), "the screen")) for cell in row))
         self.console.print(table)
 
     @contextmanager

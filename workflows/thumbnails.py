@@ -8,9 +8,9 @@ from typing import TypeAlias
 
 from medmm.dataset.decode import LOST
 from medmm.errors import Code, Rejected
-from medmm.files import write_text
 from medmm.preview.pictures import Preview, preview
 from medmm.preview.sheet import Tile, contact_sheet
+from medmm.privacy.gate import write_page
 from medmm.readers import read_image
 from medmm.readers.reading import AS_STORED, Reading
 from medmm.workers import answers, cores
@@ -57,7 +57,7 @@ def write_thumbnails(title: str, subjects: Sequence[Subject], most: int, out: Pa
     notes = [f"These are the first of {len(subjects)}; --tiles shows more."] if len(subjects) > len(shown) else []
     with screen.step("drawing thumbnails") as step:
         page = contact_sheet(title, _tiles(shown, step), notes)
-    write_text(out, page)
+    write_page(out, page)
 
 
 def _tiles(subjects: Sequence[Subject], step: Step) -> Iterator[Tile]:
