@@ -24,24 +24,23 @@ import pydicom
 from pydicom.datadict import DicomDictionary, keyword_for_tag
 
 STEMS = {
-    "family name": "Qvortz",
-    "given name": "Mbräxl",
+    "family name": "Qvortzjx",
+    "given name": "Mbräxlwz",
     "birth date": "18970313",
     "birth date, dashed": "1897-03-13",
     "address": "Wrzlgass",
     "phone": "05557319",
-    "patient id": "Mrnqx",
-    "study id": "Accwv",
+    "patient id": "Mrnqxvzw",
+    "study id": "Accwvqzx",
     "study uid": "1.2.826.0.1.8857193",
-    "tag": "Tqzjx",
-    "private tag": "Pjxqv",
-    "file": "Fkzqx",
-    "folder": "Dkzqx",
-    "column": "Ckzqx",
-    "note": "Nkzqx",
-    "cell": "Bkzqx",
-    "file of the run": "Rkzqx",
-    "error": "Ekzqx",
+    "tag": "Tqzjxvwk",
+    "private tag": "Pjxqvzkw",
+    "file": "Fkzqxwvj",
+    "folder": "Dkzqxwvj",
+    "column": "Ckzqxwvj",
+    "note": "Nkzqxwvj",
+    "cell": "Bkzqxwvj",
+    "error": "Ekzqxwvj",
 }
 """Kind of identifier -> what all of its canaries hold."""
 
@@ -144,7 +143,7 @@ def _plant_file(path: Path, number: int, patients: dict[str, str], ids: dict[str
 
 
 def forms(text: str) -> Iterator[bytes]:
-    """Give a text as it may stand in bytes, in lower case: encoded, escaped, and within base64 at each of three offsets."""
+    """Give a text as it may stand in bytes: in lower case; after an equals sign as base64 has it, at each of three offsets."""
     for one in {text, text.lower(), text.upper()}:
         for encoded in {one.encode(), one.encode("latin-1"), one.encode("utf-16-le")}:
             yield encoded.lower()
@@ -154,17 +153,23 @@ def forms(text: str) -> Iterator[bytes]:
         for offset in range(3):
             within = base64.b64encode(b"\0" * offset + one.encode() + b"\0" * 2)
             first, last = -(-offset * 8 // 6), (offset + len(one.encode())) * 8 // 6
-            yield within[first:last]  # base64 keeps its case
-            yield within[first:last].replace(b"+", b"-").replace(b"/", b"_")
+            yield b"=" + within[first:last]
+            yield b"=" + within[first:last].replace(b"+", b"-").replace(b"/", b"_")
 
 
-NEEDLES = {kind: frozenset(forms(stem)) for kind, stem in STEMS.items()}
+NEEDLES = {kind: frozenset(one for one in forms(stem) if one[:1] != b"=") for kind, stem in STEMS.items()}
+BASE64 = {kind: frozenset(one[1:] for one in forms(stem) if one[:1] == b"=") for kind, stem in STEMS.items()}
+"""Kind -> what may stand for it in bytes of any case, and what in its own case alone."""
 
 
 def found(content: bytes) -> set[str]:
     """Give the kinds of canaries that some bytes hold."""
     lower = content.lower()
-    return {kind for kind, needles in NEEDLES.items() if any(one in lower or one in content for one in needles)}
+    return {
+        kind
+        for kind, needles in NEEDLES.items()
+        if any(one in lower for one in needles) or any(one in content for one in BASE64[kind])
+    }
 
 
 def parts(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -14,6 +14,7 @@ from medmm.cohort.persons import Persons
 from medmm.cohort.proof import Proof
 from medmm.cohort.split import PARTS, Split, prove, split_studies, without_label
 from medmm.cohort.studies import Sources, read_studies
+from medmm.cohort.table_one import without_rare
 from medmm.config import RunConfig
 from medmm.dataset.cache import PreparedInput, prepare_input
 from medmm.errors import ConfigError, DataError, Rejected
@@ -319,6 +320,19 @@ def _tell_unlabelled(intake: Intake, unlabelled: Sequence[int], screen: Screen) 
         screen.say(
             "no study without a label learns: the table has none, or only such of whom validation or test tells something"
         )
+
+
+def subgroups_of(config: RunConfig, studies: Sequence[Study], rows: Sequence[int]) -> dict[str, Array]:
+    """Give the subgroup columns of some studies, levels of few patients among all studies put together.
+
+    Returns:
+        Column -> (S,) levels, which reports and records name.
+    """
+    patients = [study.patient_id for study in studies]
+    return {
+        name: np.array(without_rare([study.groups[name] for study in studies], patients))[list(rows)]
+        for name in config.cohort.subgroups
+    }
 
 
 def settle(config: RunConfig, patients: int, screen: Screen, taken: Collection[str] = ()) -> RunConfig:
