@@ -60,7 +60,9 @@ class Allowed:
 RESULTS = r"scores/\w+/(scores|rejected)\.(parquet|csv)"
 LEDGER = r"scores/\w+/\.ledger/ledger\.sqlite(-wal)?"
 HEADERS = r"(scores/\w+|runs/\w+)/cache/headers/[0-9a-f]{32}\.json"
+SHOWN = frozenset({"family name", "given name", "address", "phone", "note", "birth date, dashed"})
 ALLOWED: tuple[Allowed, ...] = (
+    Allowed(r"shown/study_\d+\.(html|json)", "", SHOWN, False, "the note itself, which --show-text asks for"),
     Allowed(RESULTS, "patient_id", frozenset({"patient id"}), False, "whose the score is, or else nobody can use it"),
     Allowed(
         RESULTS, "study_id", frozenset({"study id", "study uid"}), False, "of which study; its UID where no table names it"
@@ -226,6 +228,7 @@ def whole_chain(do: Chain) -> None:
     do("export", package, "--out", str(out / "exported.onnx"))
     do("export", package, "--out", str(out / "exported.pt2"), "--format", "torch_export")
     do("explain", package, cohort, "--study", "2", "--study", "7", "--out", str(out / "explained"))
+    do("explain", package, cohort, "--study", "2", "--show-text", "--out", str(out / "shown"))
     watch(do, package, cohort)
     broken(do, package)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from medmm.types import Study
 
 MODE, STRICT = "MEDMM_GATE", "strict"
-WITHHELD = "[withheld]"
+WITHHELD = "(withheld)"
 
 LEAST_LETTERS = 5
 """Of an identifier that is looked for, and it must hold a digit: a shorter one, or a bare word, stands in any text."""
