@@ -228,7 +228,7 @@ def whole_chain(do: Chain) -> None:
     do("export", package, "--out", str(out / "exported.onnx"))
     do("export", package, "--out", str(out / "exported.pt2"), "--format", "torch_export")
     do("explain", package, cohort, "--study", "2", "--study", "7", "--out", str(out / "explained"))
-    do("explain", package, cohort, "--study", "2", "--show-text", "--out", str(out / "shown"))
+    do("explain", package, cohort, "--study", "7", "--show-text", "--out", str(out / "shown"))
     watch(do, package, cohort)
     broken(do, package)
 

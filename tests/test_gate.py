@@ -46,6 +46,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
         ("<td>A-2024/17</td>", f"<td>{WITHHELD}</td>"),
         (f"{UID}.", f"{WITHHELD}."),
         (f"{UID}.5", f"{UID}.5"),
+        ("mrn-0815", WITHHELD),
         ("MRN-08151", "MRN-08151"),
         ("40123456 patients", f"{WITHHELD} patients"),
         ("0.40123456", "0.40123456"),

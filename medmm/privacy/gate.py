@@ -101,7 +101,7 @@ class Gate:
                 least = LEAST_DIGITS if identifier.isdigit() else LEAST_LETTERS
                 words = WORD.findall(identifier)
                 if len(identifier) >= least and words and any(letter.isdigit() for letter in identifier):
-                    self._known[max(words, key=len)].add(identifier)
+                    self._known[max(words, key=len).lower()].add(identifier)
 
     def forget(self) -> None:
         """Know no identifier any more, and nothing of what was taken out."""
@@ -183,7 +183,7 @@ class Gate:
         ]
 
     def _candidates(self, text: str) -> set[str]:
-        words = self._known.keys() & set(WORD.findall(text)) if self._known else set()
+        words = self._known.keys() & set(WORD.findall(text.lower())) if self._known else set()
         return {one for word in words for one in self._known[word]}
 
     def _take(self, what: str) -> None:
@@ -193,8 +193,8 @@ class Gate:
 
 
 def _whole(identifier: str) -> re.Pattern[str]:
-    """Give what finds an identifier that stands alone, and is no part of a longer word or number."""
-    return re.compile(rf"(?<![\w.]){re.escape(identifier)}(?!\w|\.\d)")
+    """Give what finds an identifier that stands alone, in any case, and is no part of a longer word or number."""
+    return re.compile(rf"(?<![\w.]){re.escape(identifier)}(?!\w|\.\d)", re.IGNORECASE)
 
 
 GATE = Gate()
