@@ -85,7 +85,7 @@ def plant(cohort: Path) -> Path:
         table["address"] = [f"{STEMS['address']}{x} 7" for x in letters]
         table["comment"] = [f"{STEMS['column']}{x}" for x in letters]
         if name == "notes":
-            table["text"] = [_note(text, i) for i, text in enumerate(table["text"])]
+            table["text"] = [note_of(i, text) for i, text in enumerate(table["text"])]
         if name == "labs":
             crp = table.index[table["code"] == "crp"]
             for place, (column, at) in enumerate((("value", crp[3]), ("unit", crp[9]), ("time", crp[15]))):
@@ -105,7 +105,8 @@ def plant(cohort: Path) -> Path:
     return cohort.rename(cohort.with_name(f"{STEMS['folder']}cohort {STEMS['family name']}"))
 
 
-def _note(text: str, number: int) -> str:
+def note_of(number: int, text: str = "") -> str:
+    """Give a note that names its patient in many ways."""
     x = code(number)
     person = f"{STEMS['family name']}{x}, {STEMS['given name']}{x}, born {STEMS['birth date, dashed']}"
     return (

@@ -21,10 +21,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from canary import STEMS, found, parts, plant
+from canary import STEMS, found, note_of, parts, plant
 from test_end_to_end import run_file
 
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
+from medmm.encoders import TEXT_ENCODERS
+from medmm.files import json_text
 from medmm.scoring.sinks import REPORTS
 from medmm.workflows import cli
 
@@ -81,6 +83,10 @@ ALLOWED: tuple[Allowed, ...] = (
 )
 
 
+class Panic(BaseException):
+    """What a decoder written in Rust may end with."""
+
+
 class Chain:
     """All jobs, one after the other, in folders that are searched afterwards.
 
@@ -128,7 +134,7 @@ class Chain:
         self.status[f"{len(self.status):02d}-{name or words[0]}"] = status
         return status
 
-    def crash(self, error: Exception, *words: str) -> None:
+    def crash(self, error: BaseException, *words: str) -> None:
         """Run a job in which a package that we use breaks, and puts what it read into its error, a warning and its log."""
 
         def breaks(*_: object, **__: object) -> None:
@@ -145,7 +151,7 @@ class Chain:
             self(*words, name=f"crash-{type(error).__name__}")
 
     @staticmethod
-    def _raise(error: Exception) -> None:
+    def _raise(error: BaseException) -> None:
         raise error
 
 
@@ -273,7 +279,7 @@ def broken(do: Chain, package: str) -> None:
     good.write_bytes(content.encode("utf-16"))
     do("inspect", str(do.run_file), name="utf16-inspect")
     good.write_text(content)
-    for error in (ValueError, KeyError, RecursionError, OSError, UnicodeError, MemoryError):
+    for error in (ValueError, KeyError, RecursionError, OSError, UnicodeError, MemoryError, Panic):
         do.crash(error(f"{nobody} of {STEMS['family name']}"), "inspect", str(do.run_file))
 
 
@@ -287,6 +293,14 @@ def searched(out: Path) -> Iterator[tuple[str, str, str]]:
             for place, content in parts(path):
                 for kind in sorted(found(content)):
                     yield name, place, kind
+
+
+@pytest.mark.parametrize("name", ["bag_of_words", "transformer", "recurrent"])
+def test_no_vocabulary_holds_a_word_of_one_patient(name: str) -> None:
+    notes = [f"cough and rigor, {note_of(i)}" for i in range(40)]
+    state = TEXT_ENCODERS.pick(name).model_validate({"name": name}).fit(notes, [str(i) for i in range(40)], 80)
+    assert "cough" in str(state)
+    assert not found(json_text(state).encode())
 
 
 @pytest.fixture(scope="module")

@@ -542,7 +542,15 @@ def main() -> None:
     """Run the command."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads; idle threads must not take busy cores
     with withheld():
-        app()
+        try:
+            app()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as reason:  # a decoder may panic with what is no Exception
+            if os.environ.get(TRACEBACK):
+                raise
+            sys.stderr.write(f"medmm: {in_one_line(reason)}\n")
+            sys.exit(FAULT)
 
 
 def _screen() -> Screen:
