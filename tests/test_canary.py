@@ -62,7 +62,7 @@ class Allowed:
 RESULTS = r"scores/\w+/(scores|rejected)\.(parquet|csv)"
 LEDGER = r"scores/\w+/\.ledger/ledger\.sqlite(-wal)?"
 HEADERS = r"(scores/\w+|runs/\w+)/cache/headers/[0-9a-f]{32}\.json"
-SHOWN = frozenset({"family name", "given name", "address", "phone", "note", "birth date, dashed"})
+SHOWN = frozenset({"family name", "given name", "address", "phone", "note", "birth date, dashed", "patient id"})
 ALLOWED: tuple[Allowed, ...] = (
     Allowed(r"shown/study_\d+\.(html|json)", "", SHOWN, False, "the note itself, which --show-text asks for"),
     Allowed(RESULTS, "patient_id", frozenset({"patient id"}), False, "whose the score is, or else nobody can use it"),
