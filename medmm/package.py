@@ -36,6 +36,7 @@ from medmm.intended_use import IntendedUse, read_intended_use
 from medmm.losses import make_loss
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.predict import predict
+from medmm.privacy.gate import GATE
 from medmm.references import Cell, References, pack, unpack
 from medmm.rules.book import Rulebook, bind_rules
 from medmm.rules.settings import Rule
@@ -191,8 +192,8 @@ def save_package(package: Package, folder: Path) -> str:
         write_bytes(temporary / WEIGHTS, weights)
         write_json(temporary / SETTINGS, settings)
         write_json(temporary / STATE, state)
-        write_json(temporary / FACTS, package.facts)
-        write_text(temporary / CARD, card_text(package))
+        write_json(temporary / FACTS, GATE.plain(package.facts, "the facts of a package"))
+        write_text(temporary / CARD, GATE.text(card_text(package), "the card of a package"))
         write_bytes(temporary / REFERENCES, arrays)
         write_json(temporary / REFERENCE_FACTS, facts)
         write_bytes(temporary / GOLDEN, samples)

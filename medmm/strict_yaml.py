@@ -82,7 +82,7 @@ def read_document(path: Path, noun: str) -> Document:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError(f"there is no {noun} {path}: give the path of a YAML file, such as configs/demo.yaml") from None
+        raise ConfigError(f"there is no {noun} of that name: give the path of a YAML file, such as configs/demo.yaml") from None
     except (OSError, ValueError) as reason:
         raise ConfigError(f"the {noun} cannot be read ({type(reason).__name__}): give a YAML file in UTF-8") from reason
     if len(text) > LONGEST:

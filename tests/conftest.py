@@ -1,7 +1,8 @@
 """One small hospital, its fitted inputs and a package with fresh weights, made once for all tests."""
 
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,11 @@ from medmm.inputs import INPUTS, Inputs, gather
 from medmm.losses.cross_entropy import CrossEntropy
 from medmm.model import DiagnosisModel, ModelSettings
 from medmm.package import Package, save_package
+from medmm.privacy.gate import GATE, MODE, STRICT
 from medmm.training.tracking import TrackingSettings, connect
 from medmm.types import Batch, Study
+
+os.environ[MODE] = STRICT  # what names a patient on its way out fails the test
 
 SETTINGS: dict[str, dict[str, object]] = {
     "chest": {
@@ -136,3 +140,10 @@ def tracking(empty_store: Path, tmp_path: Path) -> TrackingSettings:
     (tmp_path / "store").mkdir()
     shutil.copy(empty_store, tmp_path / "store" / "mlflow.db")
     return TrackingSettings(uri=f"sqlite:///{tmp_path}/store/mlflow.db")
+
+
+@pytest.fixture(autouse=True)
+def _a_gate_that_knows_nobody() -> Iterator[None]:
+    """The identifiers of one test are words of another."""
+    yield
+    GATE.forget()

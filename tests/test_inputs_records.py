@@ -178,10 +178,9 @@ def test_a_rejection_never_repeats_a_cell_that_is_no_number() -> None:
 
 def test_numbers_are_scaled_by_the_training_studies_and_missing_stays_missing() -> None:
     settings = TabularSettings.model_validate({"table": "x", "numeric": {"crp": {}}, "categorical": ["sex"]})
-    one = settings.open("labs").fit(
-        [("1", {"crp": "2", "sex": "f"}), ("2", {"crp": "6", "sex": "m"}), ("3", {"crp": "", "sex": ""})]
-    )
-    # By hand: mean 4, standard deviation 2; categories f and m have the codes 2 and 3.
+    measured = [("1", {"crp": "2", "sex": "f"}), ("2", {"crp": "6", "sex": "m"}), ("3", {"crp": "", "sex": ""})]
+    one = settings.open("labs").fit([*measured, *((str(4 + i), {"crp": "", "sex": "fm"[i % 2]}) for i in range(4))])
+    # By hand: mean 4, standard deviation 2; categories f and m, each of three patients, have the codes 2 and 3.
     known = one.prepare({"crp": "8", "sex": "m"})
     assert known["number"].tolist() == [2.0]
     assert known["known"].tolist() == [1]

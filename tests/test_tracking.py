@@ -60,19 +60,19 @@ def test_a_resumed_run_is_running_again_and_then_finished(tracking: TrackingSett
 def test_parameters_are_logged_once_and_a_resumed_run_adds_only_new_ones(tracking: TrackingSettings) -> None:
     client = connect(tracking)
     with open_record(client, tracking, "chest") as record:
-        record.parameters({"epochs": 5, "name": "chest"})
+        record.parameters({"training.epochs": 5, "name": "chest"})
     with open_record(client, tracking, "chest", resume=record.run_id) as record:
-        record.parameters({"epochs": 7, "width": 16})
-    assert client.get_run(record.run_id).data.params == {"epochs": "5", "name": "chest", "width": "16"}
+        record.parameters({"training.epochs": 7, "model.width": 16})
+    assert client.get_run(record.run_id).data.params == {"training.epochs": "5", "name": "chest", "model.width": "16"}
 
 
 def test_many_parameters_and_long_ones_are_kept(tracking: TrackingSettings) -> None:
     with open_record(connect(tracking), tracking, "chest") as record:
-        record.parameters({f"p{i}": i for i in range(250)} | {"long": "x" * 10_000})
+        record.parameters({f"inputs.p{i}": i for i in range(250)} | {"name": "x" * 10_000})
     params = record.client.get_run(record.run_id).data.params
     assert len(params) == 251
-    assert params["p249"] == "249"
-    assert params["long"] == "x" * 6000
+    assert params["inputs.p249"] == "249"
+    assert params["name"] == "x" * 6000
 
 
 def test_what_is_not_a_number_is_left_out_of_the_measures(tracking: TrackingSettings) -> None:

@@ -1,7 +1,7 @@
 """The command `medmm`: reads arguments, calls one function a job, says where the result lies.
 
-Exit status: 0 done, 1 an error that the user can repair or a check that fails, 2 wrong usage, 130 interrupted. Of
-`compare-runs` 1 where the answer is no, of `monitor` 1 on alarm, and 2 for every error.
+Exit status: 0 done, 1 an error that the user can repair or a check that fails, 2 wrong usage, 70 a fault of the program, 130
+interrupted. Of `compare-runs` 1 where the answer is no, of `monitor` 1 on alarm, and 2 for every error.
 """
 
 import os
@@ -15,6 +15,8 @@ from typer.core import TyperGroup
 
 from medmm.errors import MedmmError
 from medmm.inert import visible
+from medmm.privacy.foreign_words import TRACEBACK, in_one_line, withheld
+from medmm.privacy.gate import GATE
 
 from .arguments import ModelArgument, TrackingOption
 from .cli_deidentify import deidentify
@@ -22,10 +24,16 @@ from .cli_monitor import monitor
 from .cli_score import score
 from .screen import Screen, with_interval
 
-REPAIRABLE, INTERRUPTED = 1, 130
+REPAIRABLE, FAULT, INTERRUPTED = 1, 70, 130
 NOT_ACCEPTED, WRONG_USAGE = 1, 2
 """Of a command whose answer a pipeline goes by: status 1 is the answer no, whatever kept it from answering is status 2."""
-TRACEBACK = "MEDMM_TRACEBACK"
+
+TYPERS_OWN: tuple[type[BaseException], ...] = (
+    typer.Exit,
+    typer.Abort,
+    next(one for one in typer.BadParameter.__mro__ if one.__name__ == "ClickException" and issubclass(one, BaseException)),
+)
+"""Exceptions by which typer ends a command; the last it brings along itself, or takes from click."""
 
 
 class _Commands(TyperGroup):
@@ -46,6 +54,15 @@ class _Commands(TyperGroup):
                 raise
             cause = reason.strerror or type(reason).__name__  # never the path: it may hold a name
             text, status = f"the system refused a file or a connection ({cause}): check space, rights and address", REPAIRABLE
+        except TYPERS_OWN:
+            raise
+        except Exception as reason:  # whatever it is, its words may hold a path, a cell or a name
+            if os.environ.get(TRACEBACK):
+                raise
+            text, status = in_one_line(reason), FAULT
+        finally:
+            for line in GATE.told():
+                sys.stderr.write(f"medmm: {visible(line)}\n")
         sys.stderr.write(f"medmm: {visible(text)}\n")
         raise typer.Exit(status)
 
@@ -106,7 +123,7 @@ def inspect(
     """
     from medmm.config import load_config
     from medmm.errors import ConfigError
-    from medmm.files import write_json, write_text
+    from medmm.privacy.gate import write_answer, write_page
 
     from .inspect import inspect_config, inspect_folder, show
     from .thumbnails import write_thumbnails
@@ -118,12 +135,12 @@ def inspect(
         answer = inspect_config(load_config(what, overrides or []), screen, pixels)
     show(answer.sections, screen)
     if json_out is not None:
-        write_json(json_out, {name: section.plain() for name, section in answer.sections.items()})
+        write_answer(json_out, {name: section.plain() for name, section in answer.sections.items()})
         screen.say(f"written to {json_out}")
     if html is not None:
         if not answer.page:
             raise ConfigError("a folder has no Table 1: give --html with a run file")
-        write_text(html, answer.page)
+        write_page(html, answer.page)
         screen.say(f"cohort: {html}")
     if thumbnails is not None:
         write_thumbnails(
@@ -206,7 +223,7 @@ def compare(
     compare.folds=3. After Ctrl-C the same command goes on where it stopped.
     """
     from medmm.config import load_config
-    from medmm.files import write_text
+    from medmm.privacy.gate import write_page
 
     from .compare import compare as run
     from .comparison import PAGE, comparison_page, figures_of, show_compared
@@ -220,7 +237,7 @@ def compare(
         raise
     show_compared(compared.comparison, screen)
     if html is not None:
-        write_text(html, comparison_page(settings, compared.comparison, figures_of(compared.comparison)))
+        write_page(html, comparison_page(settings, compared.comparison, figures_of(compared.comparison)))
         screen.say(f"page: {html}")
     screen.say(f"run: {compared.run_page} in `medmm ui`; its page is {PAGE} among the artifacts")
 
@@ -234,7 +251,7 @@ def evaluate(
 ) -> None:
     """Evaluate a packaged model on the labelled studies of a cohort, with its own thresholds, and write the report."""
     from medmm.config import load_config
-    from medmm.files import write_text
+    from medmm.privacy.gate import write_page
 
     from .evaluate import evaluate_model
     from .evidence_page import PAGE
@@ -253,7 +270,7 @@ def evaluate(
         screen.say(f"{evaluated.learned_from} studies left out of patients from whose images the model learned")
     screen.say(f"{evaluated.left_out} studies left out; `medmm inspect {config}` says why")
     if html is not None:
-        write_text(html, evaluated.report)
+        write_page(html, evaluated.report)
         screen.say(f"report: {html}")
     screen.say(f"run: {evaluated.run_page} in `medmm ui`; {PAGE}, the model card and the checklists are among its artifacts")
 
@@ -280,7 +297,7 @@ def compare_runs(
     - {name: women, metric: sensitivity, kind: at_least, value: 0.7, subgroup: {column: sex, value: F}}
     """
     from medmm.config import load_config
-    from medmm.files import write_text
+    from medmm.privacy.gate import write_page
 
     from .compare_runs import PAGE, show_compared_runs
     from .compare_runs import compare_runs as run
@@ -295,7 +312,7 @@ def compare_runs(
         raise typer.Exit(WRONG_USAGE) from None
     show_compared_runs(compared, screen)
     if html is not None:
-        write_text(html, compared.page)
+        write_page(html, compared.page)
         screen.say(f"page: {html}")
     screen.say(f"run: {compared.run_page} in `medmm ui`; its page is {PAGE} among the artifacts")
     if not compared.accepted:
@@ -530,7 +547,16 @@ def ui(
 def main() -> None:
     """Run the command."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads; idle threads must not take busy cores
-    app()
+    with withheld():
+        try:
+            app()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as reason:  # a decoder may panic with what is no Exception
+            if os.environ.get(TRACEBACK):
+                raise
+            sys.stderr.write(f"medmm: {in_one_line(reason)}\n")
+            sys.exit(FAULT)
 
 
 def _screen() -> Screen:

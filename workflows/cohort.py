@@ -14,14 +14,17 @@ from medmm.cohort.persons import Persons
 from medmm.cohort.proof import Proof
 from medmm.cohort.split import PARTS, Split, prove, split_studies, without_label
 from medmm.cohort.studies import Sources, read_studies
+from medmm.cohort.table_one import without_rare
 from medmm.config import RunConfig
 from medmm.dataset.cache import PreparedInput, prepare_input
 from medmm.errors import ConfigError, DataError, Rejected
+from medmm.files import json_text
 from medmm.fusion.late import LateSettings
 from medmm.inputs import Inputs, gather
 from medmm.inputs.base import Input
 from medmm.inputs.image import ImageSettings
 from medmm.inputs.tabular import TabularInput, with_checked_cells
+from medmm.privacy.gate import GATE
 from medmm.start import Start
 from medmm.types import Array, Study
 
@@ -104,6 +107,7 @@ def find(config: RunConfig, sources: Sources) -> tuple[tuple[Study, ...], dict[i
         if named := set(config.target.columns) & set(one.study_columns(config.cohort)):
             raise ConfigError(f"inputs.{name} reads {min(named)!r} of the studies table, which is the target: leave it out")
     gathered = gather(inputs, sources, read_studies(sources, config.target))
+    GATE.remember(gathered)
     tabular = [one for one in inputs.values() if isinstance(one, TabularInput)]
     book = config.rulebook()
     for column in book.study_columns():
@@ -301,6 +305,7 @@ def _fit_and_prepare(
     rejected: dict[int, str] = {}
     for name, settings in config.inputs.items():
         one = inputs[name] = taken.get(name) or _fit(settings.open(name), training)
+        GATE.refuse(json_text(one.state, indent=None), f"what inputs.{name} learned of the training studies")
         prepared[name] = intake.images.get(name) or prepare_one(config, one, intake.studies, {**unused, **rejected}, screen)
         tell_cut_notes(name, prepared[name], screen)
         rejected |= {i: reason.code.value for i, reason in prepared[name].rejected.items()}
@@ -315,6 +320,19 @@ def _tell_unlabelled(intake: Intake, unlabelled: Sequence[int], screen: Screen) 
         screen.say(
             "no study without a label learns: the table has none, or only such of whom validation or test tells something"
         )
+
+
+def subgroups_of(config: RunConfig, studies: Sequence[Study], rows: Sequence[int]) -> dict[str, Array]:
+    """Give the subgroup columns of some studies, levels of few patients among all studies put together.
+
+    Returns:
+        Column -> (S,) levels, which reports and records name.
+    """
+    patients = [study.patient_id for study in studies]
+    return {
+        name: np.array(without_rare([study.groups[name] for study in studies], patients))[list(rows)]
+        for name in config.cohort.subgroups
+    }
 
 
 def settle(config: RunConfig, patients: int, screen: Screen, taken: Collection[str] = ()) -> RunConfig:

@@ -12,8 +12,9 @@ from medmm.explanation.page import said, study_page
 from medmm.explanation.pictures import NO_BETTER, draw, png
 from medmm.explanation.record import plain
 from medmm.explanation.study import Explanation, explain
-from medmm.files import is_safe_name, write_bytes, write_json, write_text
+from medmm.files import is_safe_name, write_bytes
 from medmm.package import Package, load_package
+from medmm.privacy.gate import GATE, write_answer, write_page
 from medmm.registry import fetched
 from medmm.scoring.studies import find_studies
 from medmm.training.tracking import TrackingSettings
@@ -52,6 +53,8 @@ def explain_studies(
         package = load_package(folder)
     screen.say("reading tables and image headers ...")
     found = {study.row: study for study in find_studies(package, place, screen.say)}  # without a memory: it would hold names
+    if not asked.show_text:  # which is asked for to see the notes as they stand
+        GATE.remember(found[row] for row in asked.rows if row in found)
     if missing := [row for row in asked.rows if row not in found]:
         raise DataError(f"the studies table has {len(found)} rows, but no row {missing[0]}: give a number from 1 on")
     made = []
@@ -80,8 +83,8 @@ def write_explanation(one: Explanation, out: Path) -> None:
     pictures = {share.name: png(draw(share, NO_BETTER if share.deletion.passed is False else "")) for share in one.images}
     for number, (name, content) in enumerate(pictures.items()):
         write_bytes(out / f"study_{one.row}_{name if is_safe_name(name) else f'image_{number + 1}'}.png", content)
-    write_text(out / f"study_{one.row}.html", study_page(one, pictures))
-    write_json(out / f"study_{one.row}.json", plain(one))
+    write_page(out / f"study_{one.row}.html", study_page(one, pictures))
+    write_answer(out / f"study_{one.row}.json", plain(one))
 
 
 def in_short(one: Explanation) -> str:

@@ -30,7 +30,7 @@ from medmm.training.strategies.adversarial import Adversarial
 from medmm.training.strategies.base import Situation
 from medmm.types import CLASS_TASKS, Array, Firing, Scores
 
-from .cohort import Cohort
+from .cohort import Cohort, subgroups_of
 from .fine_tuning import groups_of
 from .screen import Screen
 
@@ -269,8 +269,7 @@ def _attacked(cohort: Cohort, package: Package, prepared: Mapping[str, PreparedI
 
 def make_scores(cohort: Cohort, rows: tuple[int, ...], predicted: Array) -> Scores:
     """Put the truth beside the answers (S, C) to some studies."""
-    studies = [cohort.studies[i] for i in rows]
     numbers = _patients(cohort, rows)
-    groups = {name: np.array([study.groups[name] for study in studies]) for name in cohort.config.cohort.subgroups}
+    groups = subgroups_of(cohort.config, cohort.studies, rows)
     target = cohort.config.target
     return Scores(target.names, predicted, cohort.target[list(rows)], numbers, groups, target.horizons)

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from medmm.inert import visible
+from medmm.privacy.gate import GATE
 
 if TYPE_CHECKING:
     from medmm.evaluation.intervals import Estimate
@@ -42,7 +43,7 @@ class Screen:
             text: As it is to be read.
             marked: Whether `[bold]` and the like in it are styles; what else stands in it has to be escaped.
         """
-        shown = visible(text)
+        shown = visible(GATE.text(text, "the screen"))
         self.console.print(Text.from_markup(shown, emoji=False) if marked else Text(shown), soft_wrap=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -54,7 +55,7 @@ class Screen:
             number = all(isinstance(row[i], int | float) for row in rows)
             table.add_column(Text(visible(column)), justify="right" if number else "left")
         for row in rows:
-            table.add_row(*(Text(visible(cell)) for cell in row))
+            table.add_row(*(Text(visible(GATE.text(str(cell), "the screen"))) for cell in row))
         self.console.print(table)
 
     @contextmanager

@@ -19,7 +19,7 @@ from medmm.predict import Subset, predict, subsets
 from medmm.registry import fetched
 from medmm.types import Array, Scores, Study
 
-from .cohort import Intake, prepare_one, share_out, take_in
+from .cohort import Intake, prepare_one, share_out, subgroups_of, take_in
 from .screen import Screen
 
 
@@ -178,7 +178,7 @@ def _say(
 
 def _told(config: RunConfig, studies: Sequence[Study], rows: list[int], predicted: Array) -> Scores:
     truth = np.array([studies[i].label for i in rows], np.float64).reshape(len(rows), -1)
-    groups = {name: np.array([studies[i].groups[name] for i in rows]) for name in config.cohort.subgroups}
+    groups = subgroups_of(config, studies, rows)
     return Scores(
         config.target.names, predicted, truth, np.array(patient_numbers(studies))[rows], groups, config.target.horizons
     )

@@ -8,10 +8,10 @@ from typing import TypeAlias
 
 from medmm.dataset.decode import LOST
 from medmm.errors import Code, Rejected
-from medmm.files import write_text
 from medmm.preview.pictures import Preview
 from medmm.preview.sheet import Tile, contact_sheet
 from medmm.preview.thumbnails import shown
+from medmm.privacy.gate import write_page
 from medmm.readers.reading import AS_STORED, Reading
 from medmm.workers import answers, cores
 
@@ -54,7 +54,7 @@ def write_thumbnails(title: str, subjects: Sequence[Subject], most: int, out: Pa
     notes = [f"These are the first of {len(subjects)}; --tiles shows more."] if len(subjects) > len(first) else []
     with screen.step("drawing thumbnails") as step:
         page = contact_sheet(title, _tiles(first, step), notes)
-    write_text(out, page)
+    write_page(out, page)
 
 
 def _tiles(subjects: Sequence[Subject], step: Step) -> Iterator[Tile]:

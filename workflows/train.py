@@ -16,7 +16,7 @@ from medmm.evaluation.flowchart import flowchart
 from medmm.evaluation.prior import prior
 from medmm.evaluation.results import Evaluation
 from medmm.evaluation.yardstick import YARDSTICKS
-from medmm.files import digest, digest_file, write_json, write_text
+from medmm.files import digest, digest_file, write_json, write_private
 from medmm.package import card_text, save_package
 from medmm.registry import log_model, register
 from medmm.training.tracking import SQLITE, Record, connect, flat, open_record
@@ -113,7 +113,8 @@ def _train(asked: RunConfig, cohort: Cohort, client: "MlflowClient", record: Rec
     package = replace(learned.package, facts=facts)
     folder = config.folder / "package"
     package = replace(package, digest=save_package(package, folder))
-    write_text(config.folder / RUN_FILE, yaml.safe_dump(asked.model_dump(mode="json", exclude_unset=True), sort_keys=False))
+    settings = yaml.safe_dump(asked.model_dump(mode="json", exclude_unset=True), sort_keys=False)
+    write_private(config.folder / RUN_FILE, settings.encode())  # it names the folder of the cohort
     log_report(record, cohort, learned, evaluation, comparison)
     book, alone = learned.package.rulebook(), learned.test[frozenset(cohort.inputs)]
     rules = log_rules(record, book, cohort.studies, cohort.split.parts, alone, config.evaluation.resamples)

@@ -5,7 +5,7 @@ Letters: S studies, L levels of a category, G groups.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -195,7 +195,7 @@ def _of_presence(variable: Variable, groups: Mapping[str, Array], contrasts: Seq
 
 
 def _of_category(variable: Variable, groups: Mapping[str, Array], contrasts: Sequence[Contrast], patient: Array) -> list[Row]:
-    cells = np.array(_named(variable.cells, patient), dtype=object)
+    cells = np.array(without_rare(variable.cells, patient.tolist(), MOST_LEVELS), dtype=object)
     known = cells != ""
     levels = sorted(set(cells[known]), key=lambda level: (level == RARE, -(cells == level).sum(), level))
     is_level = np.array([cells == level for level in levels], dtype=bool).reshape(len(levels), len(cells))  # (L, S)
@@ -212,16 +212,22 @@ def _of_category(variable: Variable, groups: Mapping[str, Array], contrasts: Seq
     return [Row(variable.name, first.level, first.cells, _missing(known, groups), differences, "category"), *rows[1:]]
 
 
-def _named(cells: Sequence[str], patient: Array) -> list[str]:
-    """Put the rarer levels together."""
-    holders: dict[str, set[int]] = {}
-    for cell, who in zip(cells, patient.tolist(), strict=True):
+def without_rare(cells: Sequence[str], patients: Sequence[Hashable], most: int | None = None) -> list[str]:
+    """Give the cells of a column with the levels that few patients have put together: a level may be anybody's name.
+
+    Args:
+        cells: "" where empty.
+        patients: Whose each is.
+        most: Levels that are named at most, the commonest; all where left out.
+    """
+    holders: dict[str, set[Hashable]] = {}
+    for cell, who in zip(cells, patients, strict=True):
         if cell:
             holders.setdefault(cell, set()).add(who)
     common = sorted(
         (level for level, some in holders.items() if len(some) >= LEAST_PATIENTS), key=lambda one: -len(holders[one])
     )
-    named = set(common[:MOST_LEVELS])
+    named = set(common[:most])
     return [cell if cell in named or not cell else RARE for cell in cells]
 
 

@@ -1,5 +1,6 @@
 """Formats that a graph is written in: how each is written, and run again to be checked. B studies, K outputs of a head."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -22,6 +23,9 @@ LOGITS = "logits"
 
 ONNX_LIMIT_BYTES = 2**31
 """A file of protocol buffers holds no more."""
+
+NO_TELEMETRY = ("ORT_DISABLE_TELEMETRY", "1")
+"""Read when onnxruntime loads: from 1.29 on it sends who runs what to its maker, and keeps an identifier of the machine."""
 
 Run: TypeAlias = Callable[[NamedTensors], Array]
 """Named tensors -> logits (B, K)."""
@@ -87,6 +91,7 @@ def write_onnx(graph: Graph, facts: Mapping[str, str], path: Path) -> None:
 
 def open_onnx(path: Path) -> Run:
     """Open an ONNX file with onnxruntime, on the CPU."""
+    os.environ.setdefault(*NO_TELEMETRY)
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

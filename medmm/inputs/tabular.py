@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 Cells = Mapping[str, str]
 
 MISSING = 0  # code of an empty cell
-UNSEEN = 1  # code of a category that no training study had
+UNSEEN = 1  # code of a category that no or hardly any training patient had
+
+LEAST_PATIENTS = 3
+"""Of a category that is learned and kept in a package, where the run file does not name them; as of a word of notes."""
 
 LAST: tuple[Statistic, ...] = ("last",)
 
@@ -103,7 +106,8 @@ class TabularSettings(InputSettings):
     """Categories: columns or codes."""
 
     categories: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - pydantic copies it
-    """What a category may be; a cell with anything else is rejected. Where left out, a new category is an unknown one."""
+    """What a category may be; a cell with anything else is rejected. Where left out,
+    one that fewer than three training patients have is an unknown one."""
 
     encoder: Annotated[
         SerializeAsAny[TabularEncoderSettings], BeforeValidator(named_choice("name", lambda: TABULAR_ENCODERS))
@@ -205,12 +209,13 @@ class TabularInput(Input[Cells]):
         return evidence.cells
 
     def fit(self, raws: Iterable[tuple[str, Cells]]) -> Self:
-        """Learn centre, scale and categories."""
-        cells = [raw for _, raw in raws]
+        """Learn centre, scale, and the categories of several patients: what one cell holds may be a name."""
+        known = list(raws)
+        cells = [raw for _, raw in known]
         if not cells:
             raise DataError(f"no training study has the input {self.name!r}: correct its table, or leave the input out")
         scale = {name: _centre_and_scale([float(raw[name]) for raw in cells if raw[name]]) for name in self.settings.numbers}
-        categories = {name: sorted({raw[name] for raw in cells if raw[name]}) for name in self.settings.categorical}
+        categories = {name: _common([(raw[name], patient) for patient, raw in known]) for name in self.settings.categorical}
         return type(self)(self.name, self.settings, {"scale": scale, "categories": categories})
 
     def prepare(self, raw: Cells) -> Fields:
@@ -293,6 +298,14 @@ class TabularInput(Input[Cells]):
         if not cell:
             return MISSING
         return known.index(cell) + 2 if cell in known else UNSEEN
+
+
+def _common(cells: Iterable[tuple[str, str]]) -> list[str]:
+    """Give the categories among cells, each with its patient, that enough patients have."""
+    holders: dict[str, set[str]] = {}
+    for cell, patient in cells:
+        holders.setdefault(cell, set()).add(patient)
+    return sorted(cell for cell, who in holders.items() if cell and len(who) >= LEAST_PATIENTS)
 
 
 def with_checked_cells(study: Study, tabular: Iterable[TabularInput]) -> Study:

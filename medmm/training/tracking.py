@@ -15,6 +15,7 @@ import pandas as pd
 from medmm.errors import ConfigError, MedmmError
 from medmm.files import digest, is_safe_name
 from medmm.inert import csv_text
+from medmm.privacy.gate import GATE
 from medmm.settings import Plain, Settings
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ class Record:
         from mlflow.entities import Param
 
         known = self.client.get_run(self.run_id).data.params
-        values = {storable(name): value for name, value in values.items()}
-        fresh = [Param(name, str(value)[:6000]) for name, value in values.items() if name not in known]
+        passed = {storable(name): value for name, value in GATE.parameters(values).items()}
+        fresh = [Param(name, value[:6000]) for name, value in passed.items() if name not in known]
         for start in range(0, len(fresh), 100):
             self.client.log_batch(self.run_id, params=fresh[start : start + 100])
 
@@ -74,34 +75,41 @@ class Record:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        metrics = [Metric(storable(name), float(value), now, step) for name, value in values.items() if value == value]  # noqa: PLR0124
+        known = {GATE.text(name, "the name of a metric"): value for name, value in values.items() if value == value}  # noqa: PLR0124
+        metrics = [Metric(storable(name), float(value), now, step) for name, value in known.items()]
         for start in range(0, len(metrics), 1000):
             self.client.log_batch(self.run_id, metrics=metrics[start : start + 1000])
 
     def tags(self, values: Mapping[str, str]) -> None:
-        """Set tags."""
+        """Set tags; the gate knows which there are."""
         from mlflow.entities import RunTag
 
-        self.client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in values.items()])
+        self.client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in GATE.tags(values).items()])
 
     def figure(self, figure: "Figure", path: str) -> None:
         """Keep a figure as an artifact, every name in it taken literally."""
+        from matplotlib.text import Text
+
         from medmm.evaluation.canvas import taken_literally
 
+        for one in figure.findobj(Text):
+            assert isinstance(one, Text)
+            if (passed := GATE.text(one.get_text(), "a figure")) != one.get_text():
+                one.set_text(passed)
         taken_literally(figure)
         self.client.log_figure(self.run_id, figure, path)
 
     def table(self, table: pd.DataFrame, path: str) -> None:
         """Keep a table as a CSV artifact that no spreadsheet computes."""
-        self.client.log_text(self.run_id, csv_text(table), path)
+        self.text(csv_text(GATE.table(table, "a table")), path)
 
     def document(self, content: Plain, path: str) -> None:
         """Keep plain data as a JSON artifact."""
-        self.client.log_dict(self.run_id, content, path)
+        self.client.log_dict(self.run_id, GATE.plain(content, "a document"), path)
 
     def text(self, content: str, path: str) -> None:
         """Keep a text as an artifact."""
-        self.client.log_text(self.run_id, content, path)
+        self.client.log_text(self.run_id, GATE.text(content, "a page or a text"), path)
 
     def dataset(self, table: pd.DataFrame, name: str, digest: str, context: str) -> None:
         """Name the studies that a part of the run used, under our own digest, which covers every row and file."""

@@ -10,8 +10,9 @@ import pandas as pd
 from medmm.config import RunConfig
 from medmm.errors import ConfigError
 from medmm.evaluation.chapter import Chapter
-from medmm.files import write_json, write_text
+from medmm.files import write_text
 from medmm.inert import csv_text
+from medmm.privacy.gate import write_answer, write_page
 from medmm.settings import Plain
 from medmm.tables import nearest
 from medmm.training.tracking import connect, open_record
@@ -85,9 +86,9 @@ def audit_model(model: str, config: RunConfig, waive: Mapping[str, str], screen:
         record.measures({f"{NAME}/{verdict.replace(' ', '_')}": count for verdict, count in _counts(findings).items()})
         record.document(content, "audit.json")
         page = record.address()
-    write_json(config.folder / "audit.json", content)
+    write_answer(config.folder / "audit.json", content)
     write_text(config.folder / "audit.csv", csv_text(chapter.tables["checks"]))
-    write_text(config.folder / PAGE, report)
+    write_page(config.folder / PAGE, report)
     return AuditReport(findings, idle, subject.package.digest, subject.manifest.digest, config.folder, page)
 
 
