@@ -161,6 +161,7 @@ def test_burned_in_annotation_is_that_of_the_images_and_unknown_where_they_do_no
     with writer_of_dicom():
         made = capture(source, row_of("binary"), loaded, a_picture(), "pneumonia", "chest", 1)
     assert made.get("BurnedInAnnotation", "") == said
+    assert ("BurnedInAnnotation" in made) == (said != "")
     (tmp_path / "capture.dcm").write_bytes(content_of(made))
     validated(tmp_path / "capture.dcm")
 
