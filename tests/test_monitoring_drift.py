@@ -67,6 +67,14 @@ def test_distances_are_those_of_a_second_method() -> None:
     assert discrepancy(embedding, sides)[0] == pytest.approx(expected, abs=1e-5)
 
 
+def test_what_was_seen_does_not_stay_in_the_draws() -> None:
+    """Patients of three studies stand on one side alone: uncentred, each draw would keep a part of the difference."""
+    values = np.concatenate([np.zeros(90, bool), np.ones(50, bool)])
+    found = rate_difference(values, null_counts(np.repeat(np.arange(30), 3), np.arange(50), 400))
+    assert found[0] == pytest.approx(1)
+    assert np.median(found[1:]) < 0.1
+
+
 def test_a_direction_that_does_not_vary_does_not_count() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=(50, 3)) * [1, 1e-5, 0]
