@@ -235,6 +235,8 @@ def whole_chain(do: Chain) -> None:
     do("export", package, "--out", str(out / "exported.pt2"), "--format", "torch_export")
     do("explain", package, cohort, "--study", "2", "--study", "7", "--out", str(out / "explained"))
     do("explain", package, cohort, "--study", "7", "--show-text", "--out", str(out / "shown"))
+    do("monitor", str(out / "scores" / "parquet"), "--package", package, "--labels", cohort + "/studies.csv", *store)
+    do("deidentify", cohort, str(out / "deidentified"), "--key", str(out / "key"))
     watch(do, package, cohort)
     broken(do, package)
 
@@ -345,7 +347,7 @@ def test_every_job_of_the_command_was_done(chain: Chain) -> None:
     assert commands | groups <= done | NOT_RUN.keys(), "a new job: put it into whole_chain"
     ends = {name: status for name, status in chain.status.items() if name.partition("-")[2] in commands | groups}
     assert {name for name, status in ends.items() if status} <= {
-        name for name in ends if "compare-runs" in name or "audit" in name
+        name for name in ends if any(one in name for one in ("compare-runs", "audit", "monitor"))
     }
     assert chain.status["watch"] == 0
 

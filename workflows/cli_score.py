@@ -38,8 +38,8 @@ def score(
     also: Annotated[
         list[str] | None,
         typer.Option(
-            help="A report beside the tables, and again for each further one: dicom-sr (a structured report a study), saliency "
-            "(a DICOM picture of what the model looked at).",
+            help="A report beside the tables, and again for each further one: worklist (a page by risk, with pictures), fhir "
+            "(for an EHR), dicom-sr (a structured report a study), saliency (a DICOM picture of what the model looked at).",
             rich_help_panel=MANNER,
         ),
     ] = None,
