@@ -15,7 +15,7 @@ from scipy.special import expit
 from scipy.stats import binomtest, norm
 
 from medmm.evaluation.drift import fit_drift
-from medmm.monitoring.drift_tests import Batch, drift_findings
+from medmm.monitoring.drift_tests import Batch, drift_findings, has_enough
 from medmm.types import Array
 
 WIDTH = 32
@@ -113,22 +113,25 @@ def simulate(rng: np.random.Generator, studies: int, change: Change = NOTHING, *
     return Studies(joint, pooled, present, patient, expit(-2.2 + 2.0 * seen + change.logit)[:, None])
 
 
-def has_alarm(seed: Sequence[int], studies: int, change: Change, *, one_each: bool, draws: int = DRAWS) -> bool:
-    """Tell whether a batch raises an alarm."""
+def has_alarm(seed: Sequence[int], studies: int, change: Change, *, one_each: bool, draws: int = DRAWS) -> bool | None:
+    """Tell whether a batch raises an alarm; None where it has too few patients for a verdict."""
     rng = np.random.default_rng(seed)
     training, validation = simulate(rng, TRAINING), simulate(rng, VALIDATION)
     known = fit_drift(training, validation, validation.answers, validation.patient)
     new = simulate(rng, studies, change, one_each=one_each)
+    if not has_enough(new.patient):
+        return None
     embedding = np.array(known.cells(new), np.float16).reshape(studies, len(INPUTS) + 1, -1)
     batch = Batch(new.patient, new.answers, new.present, embedding)
     return any(one.adjusted <= ALPHA for one in drift_findings(known, ("ill",), batch, draws, int(seed[-1])))
 
 
-def alarms(change: Change, name: int, batches: int = BATCHES, *, one_each: bool) -> int:
-    """Count alarms of batches whose sizes lie evenly, in ratios, from 30 to 1,000."""
+def alarms(change: Change, name: int, batches: int = BATCHES, *, one_each: bool) -> tuple[int, int]:
+    """Count alarms, and verdicts, of batches whose sizes lie evenly, in ratios, from 30 to 1,000."""
     sizes = np.geomspace(*SIZES, batches).round().astype(int)
     seeds = ((name, int(one_each), number) for number in range(batches))
-    return sum(has_alarm(seed, size, change, one_each=one_each) for seed, size in zip(seeds, sizes, strict=True))
+    answers = [has_alarm(seed, size, change, one_each=one_each) for seed, size in zip(seeds, sizes, strict=True)]
+    return sum(one is True for one in answers), sum(one is not None for one in answers)
 
 
 @dataclass(frozen=True)
@@ -147,10 +150,10 @@ class Table:
         return "\n".join([*lines, *(["", self.verdict] if self.verdict else [])])
 
 
-def share(count: int, of: int) -> str:
-    """Write a share with its exact 95 % interval (Clopper & Pearson)."""
+def told(count: int, of: int) -> tuple[int, str]:
+    """Give the number of verdicts, and the share of alarms with its exact 95 % interval (Clopper & Pearson)."""
     limits = binomtest(count, of).proportion_ci(0.95)
-    return f"{count / of:.1%} [{limits.low:.1%}, {limits.high:.1%}]"
+    return of, f"{count / of:.1%} [{limits.low:.1%}, {limits.high:.1%}]"
 
 
 def run() -> list[Table]:
@@ -158,19 +161,20 @@ def run() -> list[Table]:
     rows = []
     kinds = {"one study a patient": True, "one to five studies a patient": False}
     for kind, one_each in kinds.items():
-        rows.append(("nothing", kind, share(alarms(NOTHING, 0, one_each=one_each), BATCHES)))
+        rows.append(("nothing", kind, *told(*alarms(NOTHING, 0, one_each=one_each))))
     for kind, one_each in kinds.items():
-        total = 0
+        total = judged = 0
         for number, (name, sizes) in enumerate(PLANTED.items(), 1):
             size, change = next(one for one in sizes if one[0] in FOUND)
-            found = alarms(change, number, EACH, one_each=one_each)
-            total += found
-            rows.append((f"{name}: {size}", kind, share(found, EACH)))
-        rows.append(("any of the four", kind, share(total, EACH * len(PLANTED))))
+            found, of = alarms(change, number, EACH, one_each=one_each)
+            total, judged = total + found, judged + of
+            rows.append((f"{name}: {size}", kind, *told(found, of)))
+        rows.append(("any of the four", kind, *told(total, judged)))
     first = Table(
         f"Batches of {SIZES[0]} to {SIZES[1]:,} studies, {BATCHES} with nothing planted, {EACH} a drift; alpha {ALPHA:.0%}",
-        ("planted", "batch", "alarms"),
+        ("planted", "batch", "verdicts", "alarms"),
         rows,
+        "A batch of fewer than 20 patients gets no verdict, and does not count.",
     )
     curves = []
     for number, (name, sizes) in enumerate(PLANTED.items(), 10):
@@ -188,4 +192,4 @@ def run() -> list[Table]:
 
 def _found(change: Change, seed: tuple[int, int], studies: int) -> float:
     hits = [has_alarm((*seed, studies, number), studies, change, one_each=True) for number in range(CURVE_BATCHES)]
-    return float(np.mean(hits))
+    return float(np.mean([one is True for one in hits]))

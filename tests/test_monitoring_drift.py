@@ -169,8 +169,10 @@ def test_a_test_that_forgets_the_patients_raises_false_alarms() -> None:
 @pytest.mark.parametrize("one_each", [True, False])
 def test_an_unchanged_hospital_raises_few_alarms(one_each: bool) -> None:
     sizes = np.geomspace(30, 300, 100).astype(int)
-    wrong = sum(has_alarm((77, i), int(n), NOTHING, one_each=one_each, draws=199) for i, n in enumerate(sizes))
-    assert binomtest(wrong, 100, 0.05, alternative="greater").pvalue > 0.01, wrong
+    found = [has_alarm((77, i), int(n), NOTHING, one_each=one_each, draws=199) for i, n in enumerate(sizes)]
+    wrong, judged = found.count(True), len(found) - found.count(None)
+    assert judged > 60
+    assert binomtest(wrong, judged, 0.05, alternative="greater").pvalue > 0.01, wrong
 
 
 @pytest.mark.slow
@@ -178,5 +180,5 @@ def test_an_unchanged_hospital_raises_few_alarms(one_each: bool) -> None:
     "change", [Change(scanner=1.0), Change(absent=1.0), Change(prevalence=0.8), Change(logit=2.5)], ids=repr
 )
 def test_a_large_drift_is_found_in_small_batches(change: Change) -> None:
-    found = sum(has_alarm((78, i), 60, change, one_each=True, draws=199) for i in range(40))
+    found = sum(has_alarm((78, i), 60, change, one_each=True, draws=199) is True for i in range(40))
     assert binomtest(found, 40, 0.95, alternative="less").pvalue > 0.01, found
