@@ -19,6 +19,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
+import pydicom
 import pytest
 import yaml
 from canary import STEMS, found, note_of, parts, plant
@@ -76,6 +77,48 @@ ALLOWED: tuple[Allowed, ...] = (
         frozenset({"patient id", "study id", "study uid", "tag", "file", "folder", "family name"}),
         True,
         "what headers say by paths of files, so that thousands are not read again",
+    ),
+    Allowed(
+        r"scores/parquet/dicom_(sr|saliency)/[\d.]+\.dcm",
+        "",
+        frozenset({"patient id", "study id", "study uid", "family name", "given name", "birth date", "tag"}),
+        False,
+        "objects for the archive, which files them by what the header of the images says of the patient",
+    ),
+    Allowed(
+        r"scores/parquet/fhir/(bulk/\w+\.ndjson|transactions/\d+\.json)",
+        "",
+        frozenset({"patient id", "study id", "study uid"}),
+        False,
+        "resources for the record, which files them by these",
+    ),
+    Allowed(
+        r"scores/parquet/\.dicom/[0-9a-f]{64}\.json",
+        "",
+        frozenset({"patient id", "study id", "study uid", "family name", "given name", "birth date", "tag"}),
+        True,
+        "what objects for the archive need, once files are gone",
+    ),
+    Allowed(
+        r"scores/parquet/\.fhir/[0-9a-f]{64}\.json",
+        "",
+        frozenset({"study uid"}),
+        True,
+        "UIDs for resources, once files are gone",
+    ),
+    Allowed(
+        r"scores/parquet/worklist\.html",
+        "",
+        frozenset({"patient id", "study id"}),
+        False,
+        "a list, as the results are",
+    ),
+    Allowed(
+        r"deidentified/dicom(/\w{12}){4}\.dcm",
+        "",
+        frozenset({"tag"}),
+        False,
+        "the model of the scanner, which a model may be made for; all else there has a test of its own",
     ),
     Allowed(
         r"runs/\w+/run\.yaml", "", frozenset({"folder", "family name"}), True, "the run file itself; names the cohort's folder"
@@ -333,6 +376,17 @@ def test_what_is_allowed_is_needed_and_where_it_says_so_private(
     assert files, "nothing stands there: take it off the list"
     if allowed.private:
         assert {(chain.out / name).stat().st_mode & 0o077 for name in files} == {0}
+
+
+def test_of_a_clean_export_nothing_but_the_model_of_the_scanner_is_as_it_was(chain: Chain) -> None:
+    files = sorted((chain.out / "deidentified").rglob("*.dcm"))
+    assert len(files) > PATIENTS // 2
+    for file in files:
+        image = pydicom.dcmread(file)
+        del image.ManufacturerModelName
+        said = io.BytesIO()
+        image.save_as(said)
+        assert not found(said.getvalue()), file.name
 
 
 def test_the_results_do_say_whose_they_are(hits: set[tuple[str, str, str]]) -> None:

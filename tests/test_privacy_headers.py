@@ -141,6 +141,8 @@ def test_what_is_known_is_found_in_sequences_too() -> None:
         ("ManufacturerModelName", f"CT {planted.PATIENT_NUMBER}", None),
         ("ManufacturerModelName", "SOMATOM Definition AS+", "SOMATOM Definition AS+"),
         ("ManufacturerModelName", "a^b", None),
+        ("TimezoneOffsetFromUTC", "ZQGIV", None),
+        ("TimezoneOffsetFromUTC", "+0130", "+0130"),
         ("ScanOptions", "ZQGIV", None),
         ("ScanOptions", "HELIX", "HELIX"),
         ("BodyPartExamined", "CHEST", "CHEST"),

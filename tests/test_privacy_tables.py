@@ -1,6 +1,7 @@
 """Tables without identifiers: what a column becomes, one patient the same everywhere, intervals and numbers kept."""
 
 import csv
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from pyarrow import parquet
 
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.errors import DataError
-from medmm.privacy.cells import capped_age, moved_cell, short_zip
-from medmm.privacy.columns import Facts, Role, judge
+from medmm.privacy.cells import NOBODY, Cleaner, Tally, capped_age, moved_cell, short_zip
+from medmm.privacy.columns import Column, Facts, Role, judge
+from medmm.privacy.detector import Trip
 from medmm.privacy.key import Key
 from medmm.privacy.known import KnownValues, TablesDone
+from medmm.privacy.notes import Cohort
 from medmm.privacy.tables import LISTED, deidentify_tables
 
 KEY = Key(b"k" * 32)
@@ -270,3 +273,16 @@ def test_what_a_table_tells_of_a_patient_is_struck_from_the_notes_of_another_tab
 
 def test_an_accession_number_is_the_pseudonym_that_images_bear() -> None:
     assert judge("accession_number", ["A1", "A2"], Facts()).kind == judge("StudyID", ["A1", "A2"], Facts()).kind == "study"
+
+
+def test_a_word_in_no_list_stays_behind_unless_patients_share_it() -> None:
+    cleaner = Cleaner(Key(b"1" * 32), Cohort(), {})
+    persons = [replace(NOBODY, patient=f"p{i}", days=-50) for i in range(8)]
+    ward = ["Nkqvia", "Nkqvia", "Nkqvia", "Zqworow", "Zqworow", "chest", "", "7"]
+    comment = ["Zqworow", "cough with Zqworow sign", "fever", "", "cough", "no fever", "cough", "cough"]
+    tally = Tally()
+    assert cleaner.column(Column("ward", Role.CHECK), ward, persons, tally) == [*ward[:3], "", "", *ward[5:]]
+    left = cleaner.column(Column("comment", Role.NOTE), comment, persons, tally)
+    assert left[0] == ""
+    assert left[2:] == comment[2:]
+    assert tally.behind[:3] == [(4, "ward", Trip.RARE), (5, "ward", Trip.RARE), (1, "comment", Trip.RARE)]

@@ -1,11 +1,11 @@
 """The cells of a column without identifiers, by what the column is; one of them never tells of another's."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from medmm.privacy.columns import NULLS, STANDARD_UID, Column, Role, is_number
+from medmm.privacy.columns import NULLS, STANDARD_UID, Column, Role, is_number, unknown_words
 from medmm.privacy.detector import Trip
 from medmm.privacy.key import Key
 from medmm.privacy.known import KnownValues
@@ -21,6 +21,9 @@ PER_YEAR = {"months": 12.0, "month": 12.0, "weeks": 365.25 / 7, "days": 365.25}
 DAY_SECONDS = 86400
 SMALL_ZIPS = word_set("036 059 063 102 203 205 369 556 692 753 772 821 823 878 879 884 893 790 830 831 890")
 """First three digits of areas with at most 20,000 people, by the censuses of 2000 and 2010 (45 CFR 164.514(b)(2)(i)(B))."""
+
+LEAST_PATIENTS = 3
+"""Who share a word that is in no list, as the models' own categories need."""
 
 WORST = frozenset((Trip.KNOWN, Trip.CONTACT, Trip.NOBODY))
 """What empties a cell of a category too."""
@@ -83,7 +86,8 @@ class Cleaner:
         if column.role is Role.KEEP:
             return list(cells)
         if column.role in (Role.NOTE, Role.CHECK):
-            return [self._note(column, row, cell, persons[row], tally) for row, cell in enumerate(cells)]
+            rare = _rare(column, cells, persons)
+            return [self._note(column, row, cell, persons[row], tally, rare) for row, cell in enumerate(cells)]
         change = self._changes(column, cells)
         changed = []
         for cell, person in zip(cells, persons, strict=True):
@@ -111,9 +115,12 @@ class Cleaner:
         }
         return changes[column.role]
 
-    def _note(self, column: Column, row: int, cell: str, person: Person, tally: Tally) -> str:
+    def _note(self, column: Column, row: int, cell: str, person: Person, tally: Tally, rare: Set[str]) -> str:
         if is_number(cell) or cell.strip().casefold() in NULLS:
             return cell
+        if cell in rare:
+            tally.behind.append((row + 1, column.name, Trip.RARE))
+            return ""
         seen = (person.patient, cell)
         if seen not in self._seen:
             self._seen[seen] = clean_note(cell, person.known, person.days, self.cohort)
@@ -124,6 +131,16 @@ class Cleaner:
         tally.struck += done.struck > 0
         tally.shifted += done.shifted
         return done.text
+
+
+def _rare(column: Column, cells: Sequence[str], persons: Sequence[Person]) -> frozenset[str]:
+    """Give the cells that may name somebody: of few patients, and with words in no list; of notes, with no other words."""
+    shared: dict[str, set[str]] = {}
+    for cell, person in zip(cells, persons, strict=True):
+        shared.setdefault(cell, set()).add(person.patient)
+    few = (cell for cell, who in shared.items() if len(who) < LEAST_PATIENTS)
+    unknown = ((cell, *unknown_words(cell)) for cell in few)
+    return frozenset(cell for cell, strange, known in unknown if strange and not (known and column.role is Role.NOTE))
 
 
 def moved_cell(cell: str, days: int, day_first: bool | None = None) -> str:

@@ -237,6 +237,13 @@ def _is_clinical(cell: str) -> bool:
     return is_number(cell) or all(is_word(word) for word in re.findall(r"[^\W\d_]+", plain_letters(cell)))
 
 
+def unknown_words(cell: str) -> tuple[int, int]:
+    """Give how many words of a cell are in no list, and how many are; shorter ones than a name are not counted."""
+    words = [word for word in re.findall(r"[^\W\d_]+", plain_letters(cell)) if len(word) >= LEAST_NAMED]
+    known = sum(map(is_word, words))
+    return len(words) - known, known
+
+
 def _are_dates(filled: Sequence[str]) -> bool:
     return all(parse_date(cell) is not None for cell in filled)
 

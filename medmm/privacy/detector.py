@@ -37,6 +37,9 @@ class Trip(StrEnum):
     NOBODY = "D_NOBODY"
     """Nothing says whose the note is, so nothing known could be struck from it."""
 
+    RARE = "D_RARE"
+    """A word that is in no list and that too few patients share: it may name somebody."""
+
     LONG = "D_LONG"
     """The note is longer than what is looked through."""
 

@@ -26,6 +26,9 @@ FORMS = {
 }
 """How a text may look that stays."""
 
+OWN_FORMS = {"TimezoneOffsetFromUTC": r"[-+][0-9]{4} *"}
+"""Of attributes that the standard gives a form of their own (PS3.3, C.12.1.1.8)."""
+
 NUMBERS = words_of("US SS UL SL FL FD AT UV SV")
 SMALL_NUMBER = re.compile(r"[0-9]{1,2}(\.[0-9]{1,2})?(MM|CM)?")
 

@@ -16,6 +16,7 @@ from medmm.privacy.dates import shifted_date, shifted_moment
 from medmm.privacy.forms import (
     FORMS,
     NUMBERS,
+    OWN_FORMS,
     BadValueError,
     may_be_so_many,
     one_or_several,
@@ -176,7 +177,7 @@ class _Cleaner:
         if element.VR in NUMBERS:
             return element.value
         for text in texts_of(element):
-            if re.fullmatch(FORMS[element.VR], text) is None:
+            if re.fullmatch(OWN_FORMS.get(element.keyword, FORMS[element.VR]), text) is None:
                 raise BadValueError
             if element.VR in ("CS", "SH", "LO") and text.upper() not in TERMS and self._names(text):
                 raise BadValueError
