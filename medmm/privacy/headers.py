@@ -29,7 +29,7 @@ from medmm.privacy.forms import (
 )
 from medmm.privacy.key import Key
 from medmm.privacy.people import Person
-from medmm.privacy.terms import SCHEMES, TERMS
+from medmm.privacy.terms import SCHEMES, SPELLED, TERMS, TRADE
 
 if TYPE_CHECKING:
     from pydicom.dataelem import DataElement
@@ -179,6 +179,8 @@ class _Cleaner:
         for text in texts_of(element):
             if re.fullmatch(OWN_FORMS.get(element.keyword, FORMS[element.VR]), text) is None:
                 raise BadValueError
+            if element.keyword in SPELLED and not _is_spelled(text):
+                raise BadValueError
             if element.VR in ("CS", "SH", "LO") and text.upper() not in TERMS and self._names(text):
                 raise BadValueError
         return element.value
@@ -201,3 +203,8 @@ class _Cleaner:
         if re.fullmatch(r"[A-Za-z0-9.{}/-]{1,16}", value) and scheme in SCHEMES and not self.person.is_named_in(value):
             made.CodeValue, made.CodingSchemeDesignator, made.CodeMeaning = value, scheme, value
         return made
+
+
+def _is_spelled(text: str) -> bool:
+    """Tell whether the longer words of a text are known, so that it names a thing and no person."""
+    return {word.upper() for word in re.findall(r"[A-Za-z]{4,}", text)} <= TERMS | TRADE

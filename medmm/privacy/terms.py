@@ -48,6 +48,16 @@ UNITS = words_of(
 
 RESCALE_TYPES = frozenset({"OD", "HU", "US", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT"})
 
+TRADE = words_of(
+    "MEDICAL SYSTEMS SYSTEM HEALTHINEERS HEALTHCARE HEALTH CARE CORPORATION CORP INCORPORATED GMBH LIMITED IMAGING GENERAL "
+    "ELECTRIC TECHNOLOGIES TECHNOLOGY GROUP PRODUCTS SOLUTIONS DIAGNOSTIC DIAGNOSTICS SCIENTIFIC BONEPLUS DETAIL EDGE ULTRA CHST STND "
+    "LUNGS MEDIUM VERY FILTER IDOSE BRILLIANCE"
+)
+"""Words in names of makers, after those of the makers themselves, and of kernels."""
+
+SPELLED = frozenset({"Manufacturer", "ConvolutionKernel", "ImagedNucleus", "StackID"})
+"""Attributes whose words are known: of four letters or more they stand in `TERMS` or `TRADE`, or the value goes."""
+
 TERMS: frozenset[str] = (
     BODY_PARTS | MODALITIES | VIEWS | IMAGE_TYPES | DESCRIPTIONS | {word.upper() for maker in VENDORS for word in maker.split()}
 )
