@@ -98,7 +98,7 @@ def opened(image: str, table: str, text: str, folder: Path) -> Inputs:
         },
     }
     found = {name: INPUTS.pick(str(one["kind"])).model_validate(one).open(name) for name, one in settings.items()}
-    rows = [{"crp": str(i), "wbc": str(i * i), "ward": "ab"[i % 2]} for i in range(5)]
+    rows = [{"crp": str(i), "wbc": str(i * i), "ward": "ab"[i % 2]} for i in range(6)]
     raws: dict[str, list[object]] = {"chest": [], "history": list(NOTES), "labs": list(rows)}
     return {name: one.fit((str(i), raw) for i, raw in enumerate(raws[name])) for name, one in found.items()}
 

@@ -157,8 +157,8 @@ def is_for_types(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
-OPTIONAL = {"av", "fhir"}
-"""Of extras, asked for where they are needed."""
+OPTIONAL = {"av", "fhir", "highdicom", "captum", "matplotlib"}
+"""Of extras and of reports for a clinic, asked for where they are needed."""
 
 UNNAMED = {"einops", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle"}
 """What monai and pydicom import for us."""

@@ -34,8 +34,10 @@ LONGEST_TAG = 8000
 """Characters that the store takes; what is longer it quotes in a warning."""
 
 DIGEST = re.compile(r"[0-9a-f]{0,64}")
-ADDRESS = re.compile(r"(runs|models):/.*|None|[\w.-]+")
+ADDRESS = re.compile(r"(runs|models):/.*|None|a local folder|[\w.-]+")
 LINE = re.compile(r"[^\x00-\x1f]*")
+MOMENT = re.compile(r"[0-9T:Z.+-]*")
+COUNT = re.compile(r"[0-9]+")
 TEXT = re.compile(r"[^\x00]*")
 
 NOTE = "mlflow.note.content"
@@ -48,6 +50,10 @@ TAGS: Mapping[str, re.Pattern[str]] = {
     "champion_digest": DIGEST,
     "cohort_digest": DIGEST,
     "encoders_digest": DIGEST,
+    "first": MOMENT,
+    "last": MOMENT,
+    "package_digest": DIGEST,
+    "scored": COUNT,
     "error": TEXT,  # of ours alone, which name nobody
     "init": ADDRESS,
     "init_digest": DIGEST,
@@ -67,7 +73,7 @@ SECTIONS = frozenset(
 )
 """Of the run file, those whose settings are parameters; not what only one machine has: tracking and output."""
 
-PARAMETERS = SECTIONS | {"method", "kind", "seed", "fold"}
+PARAMETERS = SECTIONS | {"method", "kind", "seed", "fold", "alpha", "since", "until"}
 """First part of the names of parameters."""
 
 IDENTIFYING = frozenset(
