@@ -15,7 +15,7 @@ from medmm.training.tracking import TrackingSettings
 from .audit.run import audit_model, show_audit
 from .evidence_page import PAGE
 from .explain import Asked, explain_studies, in_short
-from .score import score_studies
+from .score import Manner, score_studies
 from .screen import Screen
 from .train import show_trained, train
 
@@ -106,7 +106,8 @@ def run_demo(out: Path, patients: int, screen: Screen) -> None:
     screen.say("")
     make_cohort(out / "incoming", new_studies(patients))
     tracking = TrackingSettings(uri=config.tracking.uri)
-    scored = score_studies("models:/demo@champion", out / "incoming", out / "scores", tracking, screen)
+    manner = Manner(also=("worklist",))
+    scored = score_studies("models:/demo@champion", out / "incoming", out / "scores", tracking, screen, manner)
     screen.say("")
     show_trained(trained, config, screen)
     screen.say("")
@@ -122,6 +123,7 @@ def run_demo(out: Path, patients: int, screen: Screen) -> None:
     screen.say("")
     screen.say("look at:")
     screen.say(f"  {audited.folder / PAGE}   the report")
+    screen.say(f"  {out / 'scores' / 'worklist.html'}   the new studies, the highest risk first")
     screen.say(f"  {out / 'explained'}/study_{EXPLAINED}.html   why the model says what it says of one study")
     screen.say("")
     screen.say("go on with:")
@@ -129,4 +131,5 @@ def run_demo(out: Path, patients: int, screen: Screen) -> None:
     screen.say(f"  medmm audit {audited.folder}")
     screen.say(f"  medmm inspect {config_file}")
     screen.say(f"  medmm score models:/demo@champion {out / 'incoming'} --out {out / 'scores'} --tracking {out}")
+    screen.say(f"  medmm monitor {out / 'scores'} --package models:/demo@champion --tracking {out}")
     screen.say(f"  medmm train {config_file} training.epochs=5 model.fusion=weighted")
