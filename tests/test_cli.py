@@ -69,3 +69,23 @@ def test_the_help_of_score_names_every_report() -> None:
     options = {option.name: option for option in get_command(app).commands["score"].params}  # type: ignore[attr-defined]
     help_ = str(options["also"].help)  # type: ignore[attr-defined]
     assert [name for name in REPORTS if name in help_] == list(REPORTS)
+
+
+def test_a_reader_that_has_gone_is_no_error() -> None:
+    """As in `medmm score --help | head`."""
+    code = """
+import os, sys
+from medmm.workflows import cli
+if cli._is_nobody_reading():
+    sys.exit("somebody reads")
+gone, ours = os.pipe()
+os.close(gone)
+os.dup2(ours, 1)
+@cli.app.command()
+def speak():
+    print("word " * 9_000)
+sys.argv = ["medmm", "speak"]
+cli.main()
+"""
+    ran = subprocess.run([sys.executable, "-u", "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (1, "")

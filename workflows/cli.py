@@ -5,6 +5,7 @@ interrupted. Of `compare-runs` 1 where the answer is no, of `monitor` 1 on alarm
 """
 
 import os
+import select
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,6 +51,8 @@ class _Commands(TyperGroup):
                 raise
             text, status = str(reason), REPAIRABLE
         except OSError as reason:
+            if isinstance(reason, BrokenPipeError) and _is_nobody_reading():
+                raise typer.Exit(REPAIRABLE) from None  # in silence, as typer ends elsewhere
             if os.environ.get(TRACEBACK):
                 raise
             cause = reason.strerror or type(reason).__name__  # never the path: it may hold a name
@@ -65,6 +68,16 @@ class _Commands(TyperGroup):
                 sys.stderr.write(f"medmm: {visible(line)}\n")
         sys.stderr.write(f"medmm: {visible(text)}\n")
         raise typer.Exit(status)
+
+
+def _is_nobody_reading() -> bool:
+    """Tell whether the reader of our output has gone, as in `medmm --help | head`; what is left of it then goes nowhere."""
+    look = select.poll()
+    look.register(sys.stdout.fileno(), 0)
+    if not any(event & select.POLLERR for _, event in look.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 app = typer.Typer(
