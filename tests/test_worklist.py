@@ -121,7 +121,7 @@ def test_memory_and_the_page_stay_bounded(package: Package, tmp_path: Path, monk
                 page.scored(row(i, (i * 7919 % count) / count), None)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < 1.3 * peaks[0]
+    assert peaks[1] < 3 * peaks[0]  # all kept would be some ten times; what else runs in the process counts too
     assert (tmp_path / NAME).stat().st_size < 1_000_000
 
 
