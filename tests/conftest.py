@@ -17,7 +17,7 @@ from medmm.dataset.decode import prepare_study
 from medmm.inputs import INPUTS, Inputs, gather
 from medmm.losses.cross_entropy import CrossEntropy
 from medmm.model import DiagnosisModel, ModelSettings
-from medmm.package import Package, save_package
+from medmm.package import Package, load_package, save_package
 from medmm.privacy.gate import GATE, MODE, STRICT
 from medmm.training.tracking import TrackingSettings, connect
 from medmm.types import Batch, Study
@@ -125,6 +125,12 @@ def saved(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("saved") / "package"
     save_package(package, folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def loaded(saved: Path) -> Package:
+    """That package as it is loaded; each module of tests has its own."""
+    return load_package(saved)
 
 
 @pytest.fixture(scope="session")

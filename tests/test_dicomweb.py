@@ -19,7 +19,7 @@ from dicomweb_server import Answer, Pacs, serving, value
 
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.errors import Code, ConfigError, DataError
-from medmm.package import Package, load_package
+from medmm.package import Package
 from medmm.scoring.dicomweb import connection
 from medmm.scoring.dicomweb import server as server_module
 from medmm.scoring.dicomweb.address import address_of, authorization, is_address
@@ -43,11 +43,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     root = tmp_path_factory.mktemp("cohort")
     make_cohort(root, SyntheticSettings(patients=4, first_patient=100, radiograph_size=32, ct_size=32, ct_slices=4, seed=1))
     return sorted((root / "dicom").rglob("IM*"))
-
-
-@pytest.fixture(scope="module")
-def loaded(saved: Path) -> Package:
-    return load_package(saved)
 
 
 @pytest.fixture

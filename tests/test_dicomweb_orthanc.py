@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.errors import Code, ConfigError
-from medmm.package import Package, load_package
+from medmm.package import Package
 from medmm.scoring.dicomweb.address import PASSWORD, USER, address_of
 from medmm.scoring.dicomweb.incoming import Fetching, incoming
 from medmm.scoring.dicomweb.listing import Search
@@ -99,11 +99,6 @@ def wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
         except requests.ConnectionError:
             time.sleep(0.1)
     raise AssertionError("Orthanc does not answer")
-
-
-@pytest.fixture(scope="module")
-def loaded(saved: Path) -> Package:
-    return load_package(saved)
 
 
 @pytest.fixture(scope="module")

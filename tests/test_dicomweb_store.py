@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.errors import ConfigError
-from medmm.package import Package, load_package
+from medmm.package import Package
 from medmm.scoring.dicomweb.address import OF_STORE, OF_STUDIES, address_of, authorization
 from medmm.scoring.dicomweb.listing import RemoteStudy
 from medmm.scoring.dicomweb.spool import Spool, note_stored
@@ -41,11 +41,6 @@ SMALL = {
     "unlabelled": True,
 }
 TOKEN = {"MEDMM_DICOMWEB_TOKEN": "abc"}
-
-
-@pytest.fixture(scope="module")
-def loaded(saved: Path) -> Package:
-    return load_package(saved)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.errors import Code, ConfigError
-from medmm.package import Package, load_package
+from medmm.package import Package
 from medmm.scoring.dicomweb import incoming as fetching
 from medmm.scoring.dicomweb.listing import Search
 from medmm.scoring.engine import Options
@@ -24,11 +24,6 @@ from medmm.scoring.watching import Pace
 from medmm.workflows import incoming
 from medmm.workflows.incoming import Coming, days_of, score_rounds
 from medmm.workflows.screen import Screen
-
-
-@pytest.fixture(scope="module")
-def loaded(saved: Path) -> Package:
-    return load_package(saved)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ import pytest
 
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.errors import Code, ConfigError, DataError
-from medmm.package import Package, load_package
+from medmm.package import Package
 from medmm.scoring import ray_cluster, ray_worker
 from medmm.scoring import ray_engine as engine_module
 from medmm.scoring.engine import Options
@@ -47,11 +47,6 @@ ACTOR = "ray::MapWorker"
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'medmm[ray]'")
 HUNG_SECONDS = 8.0
-
-
-@pytest.fixture(scope="module")
-def loaded(saved: Path) -> Package:
-    return load_package(saved)
 
 
 @pytest.fixture(scope="module")

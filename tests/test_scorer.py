@@ -13,7 +13,7 @@ from conftest import Hospital
 from typer.testing import CliRunner
 
 from medmm.errors import DataError
-from medmm.package import Package, load_package
+from medmm.package import Package
 from medmm.scoring import run
 from medmm.scoring.engine import Options
 from medmm.scoring.identity import Named, keys_of, study_digest
@@ -27,11 +27,6 @@ from medmm.types import Evidence, Study
 from medmm.workflows.cli import app
 
 ALONE = Options(workers=0)
-
-
-@pytest.fixture(scope="module")
-def loaded(saved: Path) -> Package:
-    return load_package(saved)
 
 
 @pytest.fixture(scope="module")

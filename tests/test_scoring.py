@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.errors import Code, ConfigError, DataError
 from medmm.inputs import INPUTS
-from medmm.package import Package, load_package, save_package
+from medmm.package import Package, save_package
 from medmm.predict import predict
 from medmm.scoring.engine import Options, score_stream
 from medmm.scoring.pyfunc import StudyModel
@@ -37,11 +37,6 @@ SMALL = {
 BROKEN = 2
 RESULTS = ("scores", "rejected")
 NOTHING, TWICE = "900-nothing", "900-twice"
-
-
-@pytest.fixture(scope="module")
-def loaded(saved: Path) -> Package:
-    return load_package(saved)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from test_sinks_dicom_sr import SOURCE, row_of, study_of, validated
 
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.explanation.study import explain
-from medmm.package import Package, load_package
+from medmm.package import Package
 from medmm.scoring.engine import Options
 from medmm.scoring.run import Scorer
 from medmm.scoring.sinks.dicom_object import content_of, writer_of_dicom
@@ -33,11 +33,6 @@ SMALL = {
     "seed": 3,
     "unlabelled": True,
 }
-
-
-@pytest.fixture(scope="module")
-def loaded(saved: Path) -> Package:
-    return load_package(saved)
 
 
 @pytest.fixture(scope="module")

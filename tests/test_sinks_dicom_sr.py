@@ -23,7 +23,7 @@ from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.cohort.target import TargetSettings
 from medmm.errors import ConfigError
 from medmm.evaluation.answers import answer_cells
-from medmm.package import Package, load_package
+from medmm.package import Package
 from medmm.scoring.engine import Options
 from medmm.scoring.run import Scorer
 from medmm.scoring.sinks import REPORTS
@@ -80,11 +80,6 @@ ANSWERS = {
     "regression": [-54.123456789012345],
     "survival": [0.1, 1 / 3],
 }
-
-
-@pytest.fixture(scope="module")
-def loaded(saved: Path) -> Package:
-    return load_package(saved)
 
 
 @pytest.fixture(scope="module")

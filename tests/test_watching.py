@@ -18,7 +18,7 @@ import pytest
 
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.errors import Code, ConfigError, DataError
-from medmm.package import Package, load_package
+from medmm.package import Package
 from medmm.scoring.arrivals import arrivals
 from medmm.scoring.engine import Options
 from medmm.scoring.run import score
@@ -56,11 +56,6 @@ class Clock:
 
 def at_end(seconds: float) -> Callable[[float], bool]:
     return lambda now: now >= seconds
-
-
-@pytest.fixture(scope="module")
-def loaded(saved: Path) -> Package:
-    return load_package(saved)
 
 
 @pytest.fixture(scope="module")

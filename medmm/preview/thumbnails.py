@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,15 +87,13 @@ def thumbnails(
     done = 0
     if images and seconds > 0:
         drawn = answers(images, _setup, min(cores(), len(images)), Limits(seconds=min(each, seconds)))
-        with closing(drawn):  # type: ignore[type-var]
-            try:
-                for _, found in drawn:
-                    yield () if isinstance(found, Code) else found
-                    done += 1
-                    if time.monotonic() > until:
-                        break
-            except MedmmError:
-                pass
+        # Where no process can start, the rest have no picture, and the page says so of each: results must not hang on pictures.
+        with closing(drawn), suppress(MedmmError):  # type: ignore[type-var]
+            for _, found in drawn:
+                yield () if isinstance(found, Code) else found
+                done += 1
+                if time.monotonic() > until:
+                    break
     yield from ((),) * (len(images) - done)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from io import BytesIO
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from medmm import __version__
 from medmm.errors import ConfigError
+from medmm.files import write_bytes
 from medmm.package import Package
 from medmm.readers.quiet import quiet
 from medmm.scoring.sinks.base import SCORED_AT, Row
@@ -132,10 +133,38 @@ def content_of(made: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def told(what: str, written: int, without: Counter[str], folder: Path) -> str:
-    """Say how many objects there are, and why some studies have none."""
-    why = ", ".join(f"{reason}: {count}" for reason, count in sorted(without.items()))
-    return f"{written} {what}: {folder}" + (f"; {without.total()} studies have none ({why})" if why else "")
+class Objects:
+    """The objects of one report, each written once: what says the same as before stays as it was written then.
+
+    Args:
+        what: They are, for the closing line.
+        folder: Where they are written.
+        before: Where those of the scoring before lie, and these will.
+    """
+
+    def __init__(self, what: str, folder: Path, before: Path) -> None:
+        self._what = what
+        self._folder = folder
+        self._before = before
+        self._written = 0
+        self._without: Counter[str] = Counter()
+
+    def keep(self, uid: str, make: Callable[[], Dataset]) -> None:
+        """Write an object under its UID, made only where it was not there before."""
+        before = self._before / f"{uid}.dcm"
+        known = before.read_bytes() if before.is_file() else None
+        write_bytes(self._folder / before.name, known or content_of(make()))
+        self._written += 1
+
+    def leave_out(self, reason: str) -> None:
+        """Count a study that has none."""
+        self._without[reason] += 1
+
+    def told(self) -> str:
+        """Say how many objects there are, and why some studies have none."""
+        why = ", ".join(f"{reason}: {count}" for reason, count in sorted(self._without.items()))
+        none = f"; {self._without.total()} studies have none ({why})" if why else ""
+        return f"{self._written} {self._what}: {self._before}{none}"
 
 
 def _when(row: Row, offset: str) -> datetime:

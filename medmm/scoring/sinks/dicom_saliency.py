@@ -10,9 +10,9 @@ Source: DICOM PS3.3, section A.8.1 (Secondary Capture Image), C.7.6.1 (General I
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,18 +20,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medmm.errors import MedmmError
-from medmm.files import digest, write_bytes, write_private, writing_folder
+from medmm.files import digest, write_private, writing_folder
 from medmm.package import Package
 from medmm.scoring.identity import study_digest
 from medmm.scoring.sinks.base import Reporter, Row
 from medmm.scoring.sinks.dicom_object import (
     FOLDERS,
+    Objects,
     complete,
-    content_of,
     evidence_of,
     object_uid,
     series_uid,
-    told,
     writer_of_dicom,
 )
 from medmm.scoring.sinks.dicom_source import (
@@ -195,33 +194,25 @@ class _Captures:
 
     def __init__(self, out: Path, folder: Path, package: Package) -> None:
         self._out = out
-        self._folder = folder
         self._package = package
-        self._written = 0
-        self._without: Counter[str] = Counter()
+        self._objects = Objects("DICOM pictures of saliency", folder, out / FOLDER)
 
     def scored(self, row: Row, study: Study | None) -> None:
         """Write the pictures of a study; one that was written before stays as it was."""
         source, kept = recall_source(row, self._out), _recall(row, self._out, self._package)
         if isinstance(source, str) or isinstance(kept, str):
-            self._without[source if isinstance(source, str) else str(kept)] += 1
+            self._objects.leave_out(source if isinstance(source, str) else str(kept))
             return
         for number, (name, (picture, explained)) in enumerate(kept.items(), 1):
-            file = f"{capture_uid(source, row, self._package, picture, name)}.dcm"
-            before = self._out / FOLDER / file
-            known = before.read_bytes() if before.is_file() else None
-            write_bytes(
-                self._folder / file,
-                known or content_of(capture(source, row, self._package, picture, explained, name, number)),
-            )
-            self._written += 1
+            make = partial(capture, source, row, self._package, picture, explained, name, number)
+            self._objects.keep(capture_uid(source, row, self._package, picture, name), make)
 
     def rejected(self, row: Row, study: Study | None) -> None:
         """Say nothing of a study that must not be scored."""
 
     def told(self) -> str:
         """Say how many pictures there are, and why some studies have none."""
-        return told("DICOM pictures of saliency", self._written, self._without, self._out / FOLDER)
+        return self._objects.told()
 
 
 class DicomSaliency:

@@ -8,23 +8,22 @@ Source: DICOM PS3.3, section A.35.2 (Enhanced SR); PS3.16, TID 1500.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medmm.files import write_bytes, writing_folder
+from medmm.files import writing_folder
 from medmm.package import Package
 from medmm.scoring.sinks.base import Reporter, Row
 from medmm.scoring.sinks.dicom_object import (
     FOLDERS,
+    Objects,
     complete,
-    content_of,
     evidence_of,
     object_uid,
     series_uid,
-    told,
     writer_of_dicom,
 )
 from medmm.scoring.sinks.dicom_source import Source, recall_source, remember_sources
@@ -70,29 +69,24 @@ class _Reports:
 
     def __init__(self, out: Path, folder: Path, package: Package) -> None:
         self._out = out
-        self._folder = folder
         self._package = package
-        self._written = 0
-        self._without: Counter[str] = Counter()
+        self._objects = Objects("DICOM reports", folder, out / FOLDER)
 
     def scored(self, row: Row, study: Study | None) -> None:
         """Write the report of a study; one that says the same as before stays as it was written then."""
         source = recall_source(row, self._out)
         if isinstance(source, str):
-            self._without[source] += 1
-            return
-        name = f"{object_uid('sr', source, self._package, row)}.dcm"
-        before = self._out / FOLDER / name
-        known = before.read_bytes() if before.is_file() else None
-        write_bytes(self._folder / name, known or content_of(structured_report(source, row, self._package)))
-        self._written += 1
+            self._objects.leave_out(source)
+        else:
+            make = partial(structured_report, source, row, self._package)
+            self._objects.keep(object_uid("sr", source, self._package, row), make)
 
     def rejected(self, row: Row, study: Study | None) -> None:
         """Say nothing of a study that must not be scored."""
 
     def told(self) -> str:
         """Say how many reports there are, and why some are not."""
-        return told("DICOM reports", self._written, self._without, self._out / FOLDER)
+        return self._objects.told()
 
 
 class DicomSr:

@@ -43,7 +43,7 @@ ALL_SECONDS = 60.0
 
 NO_SOURCE = "No picture: this scoring was not asked for this study, and only its row is known."
 NO_IMAGE = "No picture: the study has no image."
-NOT_DRAWN = "No picture: its image could not be read again in time."
+NOT_DRAWN = "No picture: its image could not be read and drawn again in time."
 SOME_DRAWN = "The other images are not shown."
 
 Held: TypeAlias = tuple[float, int, Entry, Study | None]
