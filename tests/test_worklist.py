@@ -4,6 +4,7 @@ import os
 import re
 import time
 import tracemalloc
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from hostile import Seen
 from test_report_page import luminance
 
 from medmm.cohort.target import TargetSettings
+from medmm.errors import MedmmError
 from medmm.package import Package, load_package
+from medmm.preview import thumbnails as drawing
 from medmm.preview.thumbnails import Wanted, thumbnails
 from medmm.preview.worklist_style import STYLE
 from medmm.scoring.run import Scorer, score
@@ -170,6 +173,18 @@ def test_an_image_that_hangs_costs_its_own_picture_and_all_have_a_limit(hospital
     assert [len(one) for one in thumbnails([hangs, hangs, hangs, hangs, hangs, good[0]], seconds=2)] == [0] * 6
     assert time.monotonic() - start < 30
     assert list(thumbnails(good, seconds=0)) == [(), ()]
+
+
+def test_where_no_process_can_start_the_rest_have_no_picture(hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = images(hospital, 3)
+    true = drawing.answers
+
+    def none_left(*given: Any, **how: Any) -> Iterator[object]:
+        yield next(true(*given, **how))
+        raise MedmmError("a process cannot start")
+
+    monkeypatch.setattr(drawing, "answers", none_left)
+    assert [len(one) for one in thumbnails(good, seconds=60)] == [1, 0, 0]
 
 
 CLASSES = ("none", "mild", "severe")
