@@ -356,6 +356,27 @@ def test_a_bad_file_is_one_row_and_the_others_go_on(tmp_path: Path) -> None:
     assert dict(done.behind) == {"E_TRUNCATED": 2, "E_EMPTY": 1, "E_MALFORMED": 1, "Q_NOT_COVERED": 1}
 
 
+def test_a_bad_table_is_one_row_the_others_go_on_and_the_command_ends_with_1(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "Zqfam.csv").write_bytes(b"patient_id,value\n1,\xff\n")
+    (tmp_path / "in" / "labs.csv").write_text("patient_id,value\nAB-4711-1,5\n")
+    (tmp_path / "in" / "Zqfam.json").write_text("{}")
+    told = ["deidentify", str(tmp_path / "in"), str(tmp_path / "out"), "--key", str(key_in(tmp_path)), "--workers", "1"]
+    answer = CliRunner().invoke(app, [*told, "--quarantine", str(tmp_path / "kept")])
+    assert answer.exit_code == 1, answer.output
+    assert "1 tables written" in answer.output
+    assert "2 files stay behind" in answer.output
+    assert "(E_MALFORMED: 1, E_UNSUPPORTED: 1)" in " ".join(answer.output.split())
+    assert "1 tables stay behind" in answer.output
+    assert "Zqfam" not in answer.output
+    rows = {row["code"]: row["file"] for row in behind(tmp_path)}
+    assert rows["E_MALFORMED"] == KEY.pseudonym("file", "Zqfam.csv")
+    assert (tmp_path / "kept" / f"{rows['E_MALFORMED']}.csv").read_bytes() == (tmp_path / "in" / "Zqfam.csv").read_bytes()
+    (tmp_path / "in" / "Zqfam.csv").unlink()
+    told[2] = str(tmp_path / "again")
+    assert CliRunner().invoke(app, told).exit_code == 0
+
+
 def test_nothing_appears_where_the_export_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "in").mkdir()
     planted.base().save_as(tmp_path / "in" / "good", enforce_file_format=True)

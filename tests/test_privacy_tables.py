@@ -3,7 +3,7 @@
 import csv
 from dataclasses import replace
 from datetime import date, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 import pyarrow as pa
@@ -12,7 +12,6 @@ from planted_notes import CLINICAL
 from pyarrow import parquet
 
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
-from medmm.errors import DataError
 from medmm.privacy.cells import NOBODY, Cleaner, Tally, capped_age, moved_cell, short_zip
 from medmm.privacy.columns import Column, Facts, Role, judge
 from medmm.privacy.detector import Trip
@@ -134,10 +133,40 @@ def test_a_note_that_trips_stays_behind_and_is_listed_by_pseudonym(exported: tup
     assert any("column name stays behind (names)" in one for one in told)
 
 
-def test_a_table_without_a_patient_is_refused_with_the_repair(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"table 1 of the cohort.*add patient_id") as refused:
-        export(tmp_path, mueller__csv="code,value\ncrp,5\n")
-    assert "mueller" not in str(refused.value)
+def test_a_table_without_a_patient_stays_behind_with_the_repair(tmp_path: Path) -> None:
+    out, done, told = export(tmp_path, labs__csv=STUDIES, mueller__csv="code,value\ncrp,5\n")
+    assert [path.name for path in out.iterdir()] == ["labs.csv"]
+    assert (done.files, done.unread, done.behind) == (1, 1, ((PurePosixPath("mueller.csv"), "Q_NO_PATIENT"),))
+    assert any("table 2" in one and "add patient_id" in one for one in told)
+    assert not any("mueller" in one for one in told)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "E_EMPTY"),
+        (b"patient_id,value\n0001234,\xff\n", "E_MALFORMED"),
+        (b"# by Dr. Featherstone\npatient_id,value\n0001234,5\n", "E_MALFORMED"),
+        (b"PAR1 and no more", "E_MALFORMED"),
+        (b"PK\x03\x04 and no more", "E_MALFORMED"),
+    ],
+)
+def test_a_table_that_cannot_be_read_stays_behind_and_the_others_go_on(content: bytes, code: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "in" / "featherstone.csv").write_bytes(content)
+    (tmp_path / "in" / "labs.tsv").write_text(LABS)
+    told: list[str] = []
+    done = deidentify_tables(tmp_path / "in", tmp_path / "out", KEY, {}, told.append)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["labs.tsv"]
+    assert (done.files, done.unread, done.behind) == (1, 1, ((PurePosixPath("featherstone.csv"), code),))
+    assert any(f"{code}: table 1" in one for one in told)
+    assert "eatherstone" not in " ".join(told)
+
+
+def test_a_table_without_rows_is_written_as_it_is(tmp_path: Path) -> None:
+    out, done, _ = export(tmp_path, labs__csv="patient_id,time,value\n")
+    assert (done.unread, (out / "labs.csv").read_text()) == (0, "patient_id,time,value\n")
 
 
 def test_rows_of_nobody_lose_dates_and_notes(tmp_path: Path) -> None:

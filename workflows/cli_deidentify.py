@@ -49,7 +49,8 @@ def deidentify(
 
     OUT/quarantine.csv says what stayed behind, and why, without a name. docs/deidentify.md says what is not promised.
 
-    Exit status 1 where an identifier was found in what was written; the files in which it was are taken out.
+    Exit status 1 where a table could not be read or does not say whose its rows are, for it stays behind, and where an
+    identifier was found in what was written, for the files in which it was are taken out.
     """
     from .deidentify import deidentify as run
 
@@ -69,4 +70,8 @@ def deidentify(
     screen.say("the key leads back to every patient: keep it apart from the export")
     if done.left:
         screen.say(f"in {done.left} files an identifier was still found; they were taken out again")
+    unread = done.tables.unread if done.tables is not None else 0
+    if unread:
+        screen.say(f"{unread} tables stay behind, for which reasons stands above: mend them and export again")
+    if done.left or unread:
         raise typer.Exit(1)

@@ -105,7 +105,6 @@ def deidentify(
 
     Raises:
         ConfigError: A folder or a key that cannot be used, or a cohort that holds no file.
-        DataError: A table that cannot be read, or does not say whose its rows are.
     """
     _check_places(source, out, key_file, quarantine)
     files = [PurePosixPath(path.relative_to(source)) for path in files_in(source)]
@@ -123,6 +122,7 @@ def deidentify(
         tables: TablesDone | None = None
         if export.tables:
             tables = deidentify_tables(source, folder, key, export.known, screen.say, export.paths(), keep)
+            export.behind += [(file, "", code) for file, code in tables.behind]
         left = _verify(export, count, screen)
         write_text(folder / QUARANTINE, _listed(export, named=False))
         if quarantine is not None:

@@ -1,6 +1,7 @@
 """What the two halves of an export without identifiers tell each other: what is known of a patient, and what was done."""
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class TablesDone:
         quarantined: Notes that still hold what may be an identifier, and stayed behind.
         dropped_columns: Columns that stayed behind.
         files: Written.
+        behind: Files that stay behind as a whole, below the cohort, and why.
+        unread: How many of them are tables that cannot be read, or do not say whose their rows are.
     """
 
     cells: int = 0
@@ -42,3 +45,5 @@ class TablesDone:
     quarantined: int = 0
     dropped_columns: int = 0
     files: int = 0
+    behind: tuple[tuple[PurePosixPath, str], ...] = ()
+    unread: int = 0

@@ -1,17 +1,18 @@
 """Tables and notes of a cohort without identifiers: the second half of `medmm deidentify`.
 
 First all tables are read, for what they say of each patient is struck from the notes of any of them; then each is written anew.
+A table that cannot be read stays behind, and what it alone could tell is not struck from others: whoever exports is told so.
 """
 
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from medmm.errors import Code, DataError, Rejected
+from medmm.errors import Code, Rejected
 from medmm.files import write_text
 from medmm.privacy.cells import NOBODY, Cleaner, Person, Tally
 from medmm.privacy.columns import NULLS, Column, Facts, Role, judge
@@ -19,6 +20,7 @@ from medmm.privacy.key import Key
 from medmm.privacy.known import KnownValues, TablesDone
 from medmm.privacy.new_names import NewNames, places_of_notes
 from medmm.privacy.notes import Cohort, clean_note
+from medmm.privacy.quarantine import Reason
 from medmm.privacy.struck import Known, merged_values
 from medmm.privacy.table_files import NOTES, RECORDS, TABLES, TableFile, read, write
 from medmm.privacy.told import Told, patient_cells, told_by, with_patient
@@ -52,12 +54,10 @@ def deidentify_tables(
         paths: Path of an image in the cohort, below `source` -> in the export.
         keep: Names of columns that the user vouches for; they are kept as they are.
 
-    Raises:
-        Rejected: A table that cannot be read.
-        DataError: A table does not say whose its rows are.
     """
     files = sorted(files_in(source))
-    tables = [read(path, n) for n, path in enumerate((one for one in files if one.suffix.lower() in TABLES), start=1)]
+    behind: list[tuple[Path, str]] = []
+    tables = list(_readable([path for path in files if path.suffix.lower() in TABLES], behind, tell))
     notes = [path for path in files if path.suffix.lower() in NOTES]
     ids = frozenset(known) | {cell.strip() for table in tables for cell in patient_cells(table)}
     ids -= {one for one in ids if one.casefold() in NULLS}
@@ -68,7 +68,7 @@ def deidentify_tables(
     columns = [[judge(name, cells, facts) for name, cells in table.columns.items()] for table in tables]
     columns = [with_patient(of) for of in columns]
     told = told_by(tables, columns, known)
-    work = _Work(source, out, key, told, new_paths, tell)
+    work = _Work(source, out, key, told, new_paths, tell, behind)
     for table, of in zip(tables, columns, strict=True):
         work.table(table, of)
     for path in notes:
@@ -76,8 +76,17 @@ def deidentify_tables(
     rest = [path for path in files if path.suffix.lower() in RECORDS]
     if rest:
         tell(f"{len(rest)} files of records (JSON, XML, HL7 and the like) stay behind: export them as tables")
-        work.behind += [("", f"file {number}", "", "", Code.UNSUPPORTED.value) for number, _ in enumerate(rest, start=1)]
-    return work.end()
+    return work.end(rest)
+
+
+def _readable(paths: Sequence[Path], behind: list[tuple[Path, str]], tell: Callable[[str], None]) -> Iterator[TableFile]:
+    """Read tables; add to `behind` the others, each with its code."""
+    for number, path in enumerate(paths, start=1):
+        try:
+            yield read(path, number)
+        except Rejected as reason:
+            tell(f"{reason}; it stays behind, and names that it alone tells are not struck from notes")
+            behind.append((path, reason.code.value))
 
 
 @dataclass
@@ -90,8 +99,11 @@ class _Work:
     told: Told
     paths: Mapping[str, str]
     tell: Callable[[str], None]
-    behind: list[tuple[str, str, str, str, str]] = field(default_factory=list)
-    """Pseudonym, table, row, column and code."""
+    unread: list[tuple[Path, str]]
+    """Tables that stay behind, and why."""
+
+    cells: list[tuple[str, str, str, str, str]] = field(default_factory=list)
+    """Of cells and notes that stay behind: pseudonym, table, row, column and code."""
 
     done: TablesDone = field(default_factory=TablesDone)
 
@@ -115,8 +127,15 @@ class _Work:
         self.names = NewNames(self.source, self.out, self.key, every, telling)
 
     def table(self, table: TableFile, columns: Sequence[Column]) -> None:
-        """Write one table."""
+        """Write one table, if it says whose its rows are."""
         persons = self._rows(table, columns)
+        if persons is None:
+            self.tell(
+                f"table {table.number}, in the order of their paths, stays behind: no column says whose a row is; "
+                "add patient_id, or a study_id that another table joins to a patient"
+            )
+            self.unread.append((table.path, Reason.NO_PATIENT.value))
+            return
         tally = Tally()
         left = [column for column in columns if column.role is not Role.DROP]
         names = {column.name: self.names.column(column.name, number) for number, column in enumerate(columns, start=1)}
@@ -132,13 +151,14 @@ class _Work:
             self._stays(persons[row - 1].patient, shown, str(row), names[name], trip.value)
         dropped = [column for column in columns if column.role is Role.DROP]
         self._say(shown, table, dropped, names, tally)
+        done = self.done
         self.done = TablesDone(
-            self.done.cells + table.rows * len(columns),
-            self.done.struck + tally.struck,
-            self.done.shifted + tally.shifted,
-            self.done.quarantined + len(tally.behind),
-            self.done.dropped_columns + len(dropped),
-            self.done.files + bool(written),
+            done.cells + table.rows * len(columns),
+            done.struck + tally.struck,
+            done.shifted + tally.shifted,
+            done.quarantined + len(tally.behind),
+            done.dropped_columns + len(dropped),
+            done.files + bool(written),
         )
 
     def note(self, path: Path, named: Mapping[str, tuple[str, str]]) -> None:
@@ -167,22 +187,26 @@ class _Work:
             done, struck=done.struck + (cleaned.struck > 0), shifted=done.shifted + cleaned.shifted, files=done.files + 1
         )
 
-    def end(self) -> TablesDone:
-        """Write the list of what stayed behind, where something did."""
-        if self.behind:
+    def end(self, rest: Sequence[Path]) -> TablesDone:
+        """Write the list of cells that stay behind, where some do, and say what was done.
+
+        Args:
+            rest: Files of records, which all stay behind.
+        """
+        if self.cells:
             text = io.StringIO()
             writer = csv.writer(text, lineterminator="\n")
             writer.writerow(("patient", "table", "row", "column", "code"))
-            writer.writerows(self.behind)
+            writer.writerows(self.cells)
             write_text(self.out / LISTED, text.getvalue())
-        return self.done
+        whole = [*self.unread, *((path, Code.UNSUPPORTED.value) for path in rest)]
+        below = tuple((PurePosixPath(path.relative_to(self.source)), code) for path, code in whole)
+        return replace(self.done, behind=below, unread=len(self.unread))
 
-    def _rows(self, table: TableFile, columns: Sequence[Column]) -> list[Person]:
-        """Say whose each row is.
-
-        Raises:
-            DataError: Nothing in the table does.
-        """
+    def _rows(self, table: TableFile, columns: Sequence[Column]) -> list[Person] | None:
+        """Say whose each row is; None where nothing in the table does."""
+        if not table.rows:
+            return []
         patient = next((one for one in columns if one.role is Role.PATIENT), None)
         if patient is not None:
             return [self.persons.get(cell.strip(), NOBODY) for cell in table.columns[patient.name]]
@@ -191,13 +215,10 @@ class _Work:
             owners = [self.told.owners.get(cell.strip(), ("", ""))[0] for cell in table.columns[name]]
             if any(owners):
                 return [self.persons.get(owner, NOBODY) for owner in owners]
-        raise DataError(
-            f"table {table.number} of the cohort, in the order of their paths, has no column that says whose a row is: "
-            "add patient_id, or a study_id that another table joins to a patient, or take the table out"
-        )
+        return None
 
     def _stays(self, patient: str, table: str, row: str, column: str, code: str) -> None:
-        self.behind.append((self.key.pseudonym("patient", patient) if patient else "", table, row, column, code))
+        self.cells.append((self.key.pseudonym("patient", patient) if patient else "", table, row, column, code))
 
     def _say(self, shown: str, table: TableFile, dropped: Sequence[Column], names: Mapping[str, str], tally: Tally) -> None:
         said = [f"{shown}: {table.rows} rows, {tally.struck} cells struck, {tally.shifted} dates moved"]
