@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from medmm.privacy.columns import NULLS, STANDARD_UID, Column, Role, is_number, unknown_words
+from medmm.privacy.columns import NULLS, Column, Role, is_number, unknown_words
 from medmm.privacy.detector import Trip
+from medmm.privacy.forms import registered
 from medmm.privacy.key import Key
 from medmm.privacy.known import KnownValues
 from medmm.privacy.notes import MID_YEAR, Cleaned, Cohort, clean_note
@@ -106,7 +107,7 @@ class Cleaner:
         changes: dict[Role, Callable[[str, Person], str]] = {
             Role.PATIENT: lambda cell, _: key.pseudonym("patient", cell),
             Role.IDENTIFIER: lambda cell, _: key.pseudonym(column.kind, cell),
-            Role.UID: lambda cell, _: cell if cell.startswith(STANDARD_UID) else key.uid(cell),
+            Role.UID: lambda cell, _: cell if cell in registered() else key.uid(cell),
             Role.PATH: lambda cell, _: self.paths.get(cell.removeprefix("./"), ""),
             Role.DATE: lambda cell, person: "" if person.days is None else moved_cell(cell, person.days, order),
             Role.BIRTH: lambda cell, person: _birth(cell, person, order),

@@ -23,6 +23,7 @@ from medmm.privacy.column_words import (
     ZIPS,
 )
 from medmm.privacy.folded import plain_letters
+from medmm.privacy.forms import registered
 from medmm.privacy.vocabulary import is_word
 from medmm.privacy.written_dates import parse_date
 
@@ -82,9 +83,6 @@ NULLS = frozenset(("", "na", "n/a", "nan", "null", "none", "-", "--", "?", ".", 
 NUMBER = re.compile(r"[<>=≤≥~]{0,2}\s?[+-]?(?:(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?\s?%?|inf(?:inity)?)")
 UID = re.compile(r"[012](?:\.\d+){4,}")
 FILE = re.compile(r"[^\s]*/[^\s]*|[\w.\- /]+\.(?:dcm|png|jpe?g|nii|gz|txt|edf|hea|dat|wav)")
-STANDARD_UID = "1.2.840.10008."
-"""What DICOM itself names: no identifier (PS3.6)."""
-
 MOSTLY = 0.5
 LONG_DIGITS = 7
 NOTE_WORDS = 5
@@ -129,12 +127,12 @@ def _by_cells_of_identifiers(name: str, words: list[str], filled: Sequence[str],
     if "".join(words) in PATIENTS:
         return Column(name, Role.IDENTIFIER, "patient")
     if sum(UID.fullmatch(cell) is not None for cell in filled) > many:
-        return Column(name, Role.KEEP if all(cell.startswith(STANDARD_UID) for cell in filled) else Role.UID)
+        return Column(name, Role.KEEP if registered().issuperset(filled) else Role.UID)
     if sum(cell in facts.paths for cell in filled) > many or _are_paths(words, filled):
         return Column(name, Role.PATH)
     for kind, values in (("patient", facts.patients), ("study", facts.numbers)):
         held = {cell for cell in filled if len(cell) >= LEAST_NAMED and cell in values}
-        if len(held) > 1 and sum(cell in held for cell in filled) > many:
+        if (len(held) > 1 or any(len(one) > LEAST_NAMED for one in held)) and sum(cell in held for cell in filled) > many:
             return Column(name, Role.IDENTIFIER, _kind(words) if kind == "study" else kind)
     return None
 
@@ -162,7 +160,7 @@ def _by_name(name: str, words: list[str], filled: Sequence[str]) -> Column | Non
 def _by_cells(name: str, words: list[str], filled: Sequence[str]) -> Column:
     """Tell a column by its cells."""
     if all(map(is_number, filled)):
-        long = all(re.fullmatch(rf"\d{{{LONG_DIGITS},}}|0\d{{4,}}", cell) for cell in filled)
+        long = sum(re.fullmatch(rf"\d{{{LONG_DIGITS},}}|0\d{{4,}}", cell) is not None for cell in filled) > len(filled) * MOSTLY
         return Column(name, Role.DROP, holds="long numbers, which may be identifiers") if long else Column(name, Role.KEEP)
     if set(words) & NOTES or any(_is_note(cell) for cell in filled):
         return Column(name, Role.NOTE)
@@ -200,8 +198,9 @@ def _is_clinical(cell: str) -> bool:
 
 
 def unknown_words(cell: str) -> tuple[int, int]:
-    """Give how many words of a cell are in no list, and how many are; shorter ones than a name are not counted."""
-    words = [word for word in re.findall(r"[^\W\d_]+", plain_letters(cell)) if len(word) >= LEAST_NAMED]
+    """Give how many words of a cell are in no list, and how many are; Latin ones that are shorter than a name are not counted."""
+    every = re.findall(r"[^\W\d_]+", plain_letters(cell))
+    words = [word for word in every if len(word) >= LEAST_NAMED or (len(word) > 1 and not word.isascii())]
     known = sum(map(is_word, words))
     return len(words) - known, known
 

@@ -44,7 +44,11 @@ NEXT = re.compile(rf"(?P<sep>[ \t]?[.,]?[ \t]{{0,3}}|[ \t]?\n[ \t]?)(?P<word>{PA
 TITLE = re.compile(
     rf"(?<![^\W_])(?P<title>{TITLES})(?![^\W_])\.?[ \t]{{0,3}}(?:(?:{TITLES}|med)\.?[ \t]{{1,3}}){{0,2}}", re.IGNORECASE
 )
-LABEL = re.compile(rf"(?<![^\W_])(?:{LABELS})(?:[ \t]{{0,3}}(?P<mark>[:=])|[ \t])[ \t]{{0,3}}", re.IGNORECASE)
+LABEL = re.compile(
+    rf"(?<![^\W_])(?:{LABELS})(?:[\"']?[ \t]{{0,3}}(?P<mark>[:=>|])[ \t]{{0,3}}[\[\"']{{0,2}}|[ \t])[ \t]{{0,3}}", re.IGNORECASE
+)
+"""Also as JSON, XML and HL7 write it."""
+
 CUE = re.compile(
     rf"(?<![^\W_])(?:(?:{RELATIONS}|{PEOPLE})(?![^\W_])(?:[ \t]{{0,2}}[,(:])?(?:\s(?:is|was|named|called|name\sis|name))?"
     rf"|(?:{ACTS})(?:[ \t]{{1,2}}(?:by|with|to|from|von|mit|electronically|over\sthe\sphone)){{1,2}}(?:[ \t]the)?"

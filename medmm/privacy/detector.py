@@ -3,6 +3,7 @@
 It sees the note with every date that was moved written as [DATE], so that any other date is one that was missed.
 """
 
+import html
 import re
 from collections.abc import Collection
 from enum import StrEnum
@@ -11,7 +12,7 @@ from itertools import pairwise
 from medmm.privacy.cues import is_phrase
 from medmm.privacy.eponyms import EPONYMS, GIVEN_NAMES
 from medmm.privacy.folded import fold
-from medmm.privacy.struck import Known, one_apart
+from medmm.privacy.struck import IDEOGRAPH, Known, one_apart
 from medmm.privacy.vocabulary import is_word
 from medmm.privacy.written_dates import WORD
 
@@ -34,6 +35,9 @@ class Trip(StrEnum):
     CONTACT = "D_CONTACT"
     """What may be an address on a network."""
 
+    SCRIPT = "D_SCRIPT"
+    """Words in other than Latin letters, or letters written as codes, in which no rule here knows a name."""
+
     NOBODY = "D_NOBODY"
     """Nothing says whose the note is, so nothing known could be struck from it."""
 
@@ -53,9 +57,18 @@ UNITS = (
 DIGITS = re.compile(rf"(?<![\d.])\d{{5,}}(?!{UNITS})(?!\d)|(?<![\d.])\d(?:[ \-]\d|\d){{7,}}(?!{UNITS})(?!\d)", re.IGNORECASE)
 DATES = re.compile(
     rf"(?<!\d)\d{{1,4}}[./\-]\d{{1,2}}[./\-]\d{{2,4}}(?!\d)|(?<!\w)\d{{1,2}}(?:st|nd|rd|th)?[ .\-](?:of )?(?i:{WORD})(?![^\W_])"
-    rf"|(?<![^\W_])(?:{WORD.title()}|{WORD.upper()})[ .\-]{{1,2}}\d{{1,4}}(?![\w/%.]|\s?(?:mg|ml))",
+    rf"|(?<![^\W_])(?:{WORD.title()}|{WORD.upper()})[ .\-]{{1,2}}\d{{1,4}}(?![\w/%.]|\s?(?:mg|ml))"
+    r"|(?<!\w)(?:19|20)\d\d-?W\d\d(?!\w)|(?<!\w)[QK][1-4][ /\-]{0,2}(?:19|20)\d\d(?!\w)",
 )
 CONTACTS = re.compile(r"@|https?:|www\.|://|\.com\b|\(at\)", re.IGNORECASE)
+SCRIPT = re.compile("[^\\W\\d_A-Za-z]{2,}|" + IDEOGRAPH.pattern)
+CODED = re.compile(
+    r"\\u(?P<u>[0-9a-f]{4})|\\x(?P<x>[0-9a-f]{2})|(?P<entity>&(?:#x?[0-9a-f]{2,6}|[a-z]{3,8});)|[%=]C[3-5][%=][89AB][0-9A-F]",
+    re.IGNORECASE,
+)
+"""How JSON, HTML, web addresses and mail write letters with accents."""
+
+GREEK = re.compile("[\u0370-\u03ff\u00b5]")
 CODE = re.compile(r"(?<![A-Za-z\d])(?=[A-Z]{0,40}\d)(?=\d{0,40}[A-Z])[A-Z\d]{8,}")
 LEAST_NAME, LEAST_DIGITS = 4, 6
 TWO_APART = 8
@@ -82,6 +95,8 @@ def find_trip(masked: str, known: Known, others: Collection[tuple[str, str]] = (
         return Trip.DATE
     if DIGITS.search(text) or CODE.search(text):
         return Trip.NUMBER
+    if SCRIPT.search(text) or any(map(_is_letter, CODED.finditer(text))):
+        return Trip.SCRIPT
     return Trip.NAME if _has_name(text) else None
 
 
@@ -91,11 +106,10 @@ def _is_known(text: str, words: list[str], known: Known) -> bool:
     for word in {word for word in words if len(word) >= LEAST_NAME - 1}:
         low = word.casefold()
         for part in parts:
-            if abs(len(low) - len(part)) > 2:
-                near = len(part) > LEAST_NAME and part in low and not is_word(low)
-            else:
+            near = low == part or (len(part) > LEAST_NAME and part in low and not is_word(low))
+            if not near and abs(len(low) - len(part)) <= 2:
                 far = len(part) >= TWO_APART and not is_word(low) and _two_apart(low, part)
-                near = low == part or far or (len(part) > LEAST_NAME and not _is_clinical(word) and one_apart(low, part))
+                near = far or (len(part) > LEAST_NAME and not _is_clinical(word) and one_apart(low, part))
             if near:
                 return True
     letters = re.sub(r"[\W\d_]+", "", text).casefold()
@@ -115,6 +129,13 @@ def _is_other(words: list[str], others: Collection[tuple[str, str]]) -> bool:
 
 def _is_clinical(word: str) -> bool:
     return is_word(word) or word.casefold() in EPONYMS or word.casefold().removesuffix("s") in EPONYMS
+
+
+def _is_letter(code: re.Match[str]) -> bool:
+    """Tell whether a code stands for a letter that may be one of a name; Greek ones are of units and proteins."""
+    digits = code["u"] or code["x"]
+    letter = chr(int(digits, 16)) if digits else html.unescape(code["entity"] or "e")
+    return letter.isalpha() and GREEK.fullmatch(letter) is None
 
 
 def _two_apart(a: str, b: str) -> bool:

@@ -8,8 +8,16 @@ LETTERS = {"ß": "ss", "ẞ": "SS", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE"
     "đ": "d",
     "Đ": "D",
     "ð": "d",
+    "Ð": "D",
     "þ": "th",
+    "Þ": "TH",
+    "ħ": "h",
+    "Ħ": "H",
+    "ə": "e",
+    "Ə": "E",
     "ı": "i",
+    "\u02bc": "'",
+    "\u02bb": "'",
     "‘": "'",
     "’": "'",
     "´": "'",
@@ -18,6 +26,9 @@ LETTERS = {"ß": "ss", "ẞ": "SS", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE"
     "\u2044": "/",
 }
 """What Unicode does not take apart by itself (NFKD)."""
+
+TWO_LETTERS = {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "Ø": "Oe", "Å": "Aa"}
+"""How a keyboard without them writes letters that are otherwise taken for their plain ones."""
 
 UNSEEN = frozenset(("Cf", "Mn", "Me", "Cc"))
 """Categories of characters without a place of their own: zero width, joiners, accents, controls."""
@@ -80,6 +91,12 @@ def fold(text: str, joined: bool = False) -> Folded:
 def plain_letters(text: str) -> str:
     """Give the plain letters of a text, in lower case."""
     return fold(text).plain.casefold()
+
+
+def spellings(name: str) -> frozenset[str]:
+    """Give a name in plain letters and lower case, as it is written with and without an e for its umlauts."""
+    whole = unicodedata.normalize("NFC", name)
+    return frozenset((plain_letters(whole), plain_letters("".join(TWO_LETTERS.get(letter, letter) for letter in whole))))
 
 
 def replaced(text: str, spans: Iterable[Span]) -> tuple[str, str, int, int]:

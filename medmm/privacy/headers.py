@@ -47,9 +47,6 @@ METHODS = (
 )
 """What is done, in the codes of the standard (PS3.16, CID 7050)."""
 
-REGISTERED = "1.2.840.10008."
-"""How the UIDs begin that the standard itself defines."""
-
 DEPTH_LIMIT = 16
 
 
@@ -189,7 +186,7 @@ class _Cleaner:
         return self.person.is_named_in(" ".join(word for word in re.split(r"[\s_]+", text) if word.upper() not in TERMS))
 
     def _uid(self, text: str) -> str:
-        return text if text.startswith(REGISTERED) and text in registered() else self.key.uid(text)
+        return text if text in registered() else self.key.uid(text)
 
     def _code(self, source: Dataset) -> Dataset:
         """Give a code of a public scheme without its meaning in words, which may be anybody's; of another scheme nothing.

@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from medmm.privacy.folded import spellings
 from medmm.privacy.known import KnownValues
 from medmm.privacy.terms import words_of
 
@@ -69,8 +70,9 @@ class Person:
         known = self.known
         values = {
             value.casefold() for kind in (known.names, known.identifiers, known.addresses, known.phones) for value in kind
-        } | {form for day in known.birth_dates for form in (day, day.replace("-", ""))}
-        return frozenset(values)
+        }
+        values |= {form for name in known.names for form in spellings(name)}
+        return frozenset(values | {form for day in known.birth_dates for form in (day, day.replace("-", ""))})
 
 
 def known_of(dataset: Dataset) -> KnownValues:
@@ -79,7 +81,7 @@ def known_of(dataset: Dataset) -> KnownValues:
     found: dict[str, dict[str, None]] = {kind: {} for kind in ("identifiers", "birth_dates", "addresses", "phones")}
     for keyword, representation, value in _texts(dataset, 0):
         if representation == "PN":
-            names.update(dict.fromkeys(forms_of(value)))
+            names.update(dict.fromkeys(form for name in _as_meant(value) for form in forms_of(name)))
         elif keyword in IDENTIFIERS:
             found["identifiers"][value] = None
         elif keyword in BIRTH_DATES and (day := _iso(value)):
@@ -123,6 +125,17 @@ def forms_of(name: str) -> Iterator[str]:
             yield component
             words = re.split(r"[\s-]+", component)
             yield from (word for word in words if len(words) > 1 and len(word) > 1)
+
+
+def _as_meant(name: str) -> Iterator[str]:
+    """Give a name as it was read, and as it was meant where a header in UTF-8 does not say so."""
+    yield name
+    try:
+        meant = name.encode("latin-1").decode()
+    except UnicodeError:
+        return
+    if meant != name:
+        yield meant
 
 
 def _texts(dataset: Dataset, depth: int) -> Iterator[tuple[str, str, str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from medmm.privacy.eponyms import EPONYMS
-from medmm.privacy.folded import Folded, Span, plain_letters
+from medmm.privacy.folded import Folded, Span, plain_letters, spellings
 from medmm.privacy.known import KnownValues
 from medmm.privacy.vocabulary import is_word, word_set
 
@@ -33,6 +33,11 @@ LEAST_TYPO = 5
 LEAST_SPACED, LEAST_PAIRED, LEAST_ALONE, LEAST_BARE = 4, 3, 4, 5
 SPACES = r"[\s.\-_/]"
 LETTERS = re.compile(r"[^\W\d_]+")
+IDEOGRAPH = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+UNSPACED = "\u0e00-\u0eff\u1000-\u11ff\u1780-\u17ff\u3040-\u30ff\uac00-\ud7a3"
+LEAST_WITHIN = re.compile(rf"{IDEOGRAPH.pattern}+|[{UNSPACED}]{{2,}}|[^\W\d_a-z]{{3,}}")
+"""What is found within a word too: names in scripts that put no space between words, or that bend them."""
+
 LONGEST_NAMES = 200
 """Parts of names of one patient; more are no one's."""
 
@@ -49,11 +54,16 @@ class Known:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """Parts of names, in plain letters and lower case; each also as ue for an umlaut."""
+        """Parts of names, in plain letters and lower case; each also as ue for an umlaut, and the other way round."""
         parts: dict[str, None] = {}
         for value in self.values.names:
-            for form in (plain_letters(value), plain_letters(_umlauts(value))):
-                parts.update(dict.fromkeys(part for part in LETTERS.findall(form) if len(part) > 1 and part not in NO_NAMES))
+            for form in sorted(spellings(value)):
+                for part in LETTERS.findall(form):
+                    if (len(part) > 1 or IDEOGRAPH.fullmatch(part)) and part not in NO_NAMES:
+                        parts[part] = None
+                        short = re.sub("([aou])e", r"\1", part)
+                        if len(part) > LEAST_PAIRED and not is_word(short):
+                            parts[short] = None
         return frozenset(itertools.islice(parts, LONGEST_NAMES))
 
     @cached_property
@@ -91,6 +101,9 @@ class Known:
             if len(part) >= LEAST_SPACED:
                 spaced = rf"{part[0]}(?P<s>{SPACES}{{1,2}})" + "(?P=s)".join(map(re.escape, part[1:]))
                 found.append((NAME, re.compile(rf"(?<![^\W\d_]){spaced}(?![^\W\d_])", re.IGNORECASE)))
+        foreign = sorted((part for part in self.names if LEAST_WITHIN.fullmatch(part)), key=len, reverse=True)
+        if foreign:
+            found.append((NAME, re.compile("|".join(map(re.escape, foreign)), re.IGNORECASE)))
         if len(self.initials) > 1:
             one = rf"[{self.initials.upper()}]"
             found.append((NAME, re.compile(rf"(?<!\w){one}\.[ -]?{one}\.(?:[ -]?{one}\.)?(?!\w)")))
@@ -193,7 +206,7 @@ def _spaced(letters: str, between: str) -> re.Pattern[str]:
 
 def _address(address: str) -> Iterator[re.Pattern[str]]:
     """Give patterns of an address as a whole, of its house number and street, and of its telling words."""
-    for form in {plain_letters(address), plain_letters(_umlauts(address))}:
+    for form in spellings(address):
         words = re.findall(r"[^\W_]+", form)
         if len(words) > 1:
             yield _words(words)
@@ -208,8 +221,3 @@ def _address(address: str) -> Iterator[re.Pattern[str]]:
 
 def _words(words: list[str]) -> re.Pattern[str]:
     return re.compile(r"(?<![^\W_])" + r"[\W_]{0,4}".join(map(re.escape, words)) + r"(?![^\W_])", re.IGNORECASE)
-
-
-def _umlauts(text: str) -> str:
-    """Write umlauts with an e, as where a keyboard has none."""
-    return re.sub(r"[äöüÄÖÜ]", lambda letter: {"ä": "ae", "ö": "oe", "ü": "ue"}[letter[0].lower()], text)

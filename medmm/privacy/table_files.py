@@ -53,21 +53,23 @@ def read(path: Path, number: int) -> TableFile:
     return TableFile(path, number, {str(name): [str(cell) for cell in frame[name]] for name in frame.columns})
 
 
-def write(table: TableFile, place: Path, columns: Mapping[str, tuple[str, Sequence[str]]]) -> Path:
-    """Write the columns that are left, and give where.
+def suffix_of(path: Path) -> str:
+    """Give the suffix of what is written of a table: that of a workbook is a CSV's."""
+    return ".csv" if _is_workbook(path) else path.suffix.lower()
+
+
+def write(table: TableFile, place: Path, columns: Mapping[str, tuple[str, Sequence[str]]]) -> None:
+    """Write the columns that are left.
 
     Args:
         table: As it was.
-        place: Where it goes; a workbook's place ends in `.csv` instead.
+        place: Where it goes.
         columns: Name that it has now -> name that it had, and its (R,) cells.
     """
-    with table.path.open("rb") as file:
-        magic = file.read(len(PARQUET_MAGIC))
-    if magic == PARQUET_MAGIC:
+    if _magic(table.path) == PARQUET_MAGIC:
         _write_parquet(table, place, columns)
-        return place
-    workbook = table.path.suffix.lower() == ".xlsx" or magic.startswith(b"PK")
-    place = place.with_suffix(".csv") if workbook else place
+        return
+    workbook = _is_workbook(table.path)
     text = io.StringIO()
     writer = csv.writer(text, delimiter="," if workbook else _separator(table.path), lineterminator="\n")
     writer.writerow(list(columns))
@@ -78,7 +80,16 @@ def write(table: TableFile, place: Path, columns: Mapping[str, tuple[str, Sequen
         else:
             writer.writerow(row)
     write_text(place, text.getvalue())
-    return place
+
+
+def _is_workbook(path: Path) -> bool:
+    magic = _magic(path)
+    return magic != PARQUET_MAGIC and (path.suffix.lower() == ".xlsx" or magic.startswith(b"PK"))
+
+
+def _magic(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(PARQUET_MAGIC))
 
 
 def _separator(path: Path) -> str:
@@ -95,6 +106,8 @@ def _write_parquet(table: TableFile, place: Path, columns: Mapping[str, tuple[st
     arrays = {}
     for name, (before, cells) in columns.items():
         was = source.column(before)
+        if pa.types.is_dictionary(was.type):
+            was = was.cast(was.type.value_type)  # a dictionary may hold words that stand in no row
         arrays[name] = was if list(cells) == table.columns[before] else _like(list(cells), was.type)
     written = pa.table(arrays)  # without the metadata of the first, which may say anything
     with writing(place) as temporary:

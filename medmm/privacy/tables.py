@@ -22,7 +22,7 @@ from medmm.privacy.new_names import NewNames, places_of_notes
 from medmm.privacy.notes import Cohort, clean_note
 from medmm.privacy.quarantine import Reason
 from medmm.privacy.struck import Known, merged_values
-from medmm.privacy.table_files import NOTES, RECORDS, TABLES, TableFile, read, write
+from medmm.privacy.table_files import NOTES, RECORDS, TABLES, TableFile, read, suffix_of, write
 from medmm.privacy.told import Told, patient_cells, told_by, with_patient
 from medmm.readers.formats import files_in
 from medmm.readers.notes import read_note
@@ -120,11 +120,11 @@ class _Work:
         pairs: set[tuple[str, str]] = set()
         every: set[str] = set()
         for person in self.persons.values():
-            parts = sorted(part for part in person.known.names if len(part) > 2)
+            parts = sorted(part for part in person.known.names if len(part) > 2 or not part.isascii())
             every.update(parts)
             pairs.update(combinations(parts[:12], 2))
         self.cleaner = Cleaner(self.key, Cohort(telling, pairs), self.paths)
-        self.names = NewNames(self.source, self.out, self.key, every, telling)
+        self.names = NewNames(self.source, self.out, self.key, every, numbers)
 
     def table(self, table: TableFile, columns: Sequence[Column]) -> None:
         """Write one table, if it says whose its rows are."""
@@ -138,14 +138,14 @@ class _Work:
             return
         tally = Tally()
         left = [column for column in columns if column.role is not Role.DROP]
-        names = {column.name: self.names.column(column.name, number) for number, column in enumerate(columns, start=1)}
+        names = self.names.columns([column.name for column in columns])
         written = {
             names[column.name]: (column.name, self.cleaner.column(column, table.columns[column.name], persons, tally))
             for column in left
         }
-        place = self.names.table(table)
+        place = self.names.table(table, suffix_of(table.path))
         if written:
-            place = write(table, place, written)
+            write(table, place, written)
         shown = place.relative_to(self.out).as_posix()
         for row, name, trip in tally.behind:
             self._stays(persons[row - 1].patient, shown, str(row), names[name], trip.value)

@@ -17,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from medmm.errors import Rejected
+from medmm.privacy.folded import spellings
 from medmm.privacy.headers import METHOD, METHODS
 from medmm.privacy.known import KnownValues
 from medmm.privacy.terms import TERMS
@@ -25,6 +26,9 @@ from medmm.readers.formats import Format, format_of
 
 SHORTEST_NAME, SHORTEST_IDENTIFIER, SHORTEST_OTHER = 3, 4, 5
 """Letters of a value that is looked for at all."""
+
+SHORTEST_PLAIN = 5
+"""Letters of a name that is looked for without its accents too."""
 
 SHORTEST_WITHIN = 8
 """Letters from which on a value is found within a word, too, and in pixels: by chance in one of 2^64 places."""
@@ -125,7 +129,7 @@ def _is_clean(out: Path, sought: Sought, written: Written) -> bool:
 def own_values(written: Written) -> Iterator[str]:
     """Give the values of a file's own patient that are looked for in it."""
     known = written.known
-    for name in known.names:
+    for name in {form: None for one in known.names for form in (one, *_plain_forms(one))}:
         if len(name) >= (SHORTEST_NAME if name.isascii() else 2) and name.upper() not in TERMS | OURS:
             yield name
     yield from (one for one in known.identifiers if len(one) >= SHORTEST_IDENTIFIER and one.upper() not in TERMS | OURS)
@@ -134,6 +138,11 @@ def own_values(written: Written) -> Iterator[str]:
         day = date.fromisoformat(text)
         yield from (day.isoformat(), f"{day:%Y%m%d}", f"{day:%d.%m.%Y}", f"{day:%m/%d/%Y}")
     yield from written.uids
+
+
+def _plain_forms(name: str) -> Iterator[str]:
+    if not name.isascii():
+        yield from (form for form in sorted(spellings(name)) if len(form) >= SHORTEST_PLAIN)
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,8 @@ FORMS = tuple(
             rf"(?<![\w.])(?P<y>{YEAR}){BETWEEN}(?P<m>{WORD})(?![a-z]){BETWEEN}(?P<d>\d{{1,2}})(?:st|nd|rd|th)?(?!\w)",
         ),
         ("month", rf"(?<!\w)(?P<m>{WORD})(?![a-z]){BETWEEN}(?:of{GAP})?(?P<y>{YEAR})(?!\w)"),
-        ("month number", rf"(?<![\d./-])(?P<m>0?[1-9]|1[0-2])(?P<s>[/.])(?P<y>{YEAR})(?![\d/]|\.\d)"),
+        ("month number", rf"(?<![\w./-])(?P<m>0?[1-9]|1[0-2])(?P<s>[/.])(?P<y>{YEAR})(?![\d/]|\.\d)"),
+        ("month last", rf"(?<![\w./-])(?P<y>{YEAR})[-/](?P<m>0[1-9]|1[0-2])(?!\w|[-/.]\d|\s?(?:mg|ml|%))"),
     )
 )
 
@@ -101,13 +102,18 @@ class Written:
         for name, (start, end) in sorted(self.parts.items(), key=lambda part: part[1], reverse=True):
             old = text[start:end]
             if name == "y" and self.two_digits:
-                put = new["y"].zfill(2)
+                put = new["y"].zfill(2) if century(other.year % 100) == other.year else str(other.year)
             elif name == "m" and old.isalpha():
                 put = _month_like(old, other.month, short="-" in text[end : end + 1])
             else:
                 put = new[name].zfill(len(old)) if old.startswith("0") or len(old) > 1 else new[name]
             written = written[: start - self.start] + put + written[end - self.start :]
         return _ordinal(written, other.day)
+
+
+def century(digits: int) -> int:
+    """Give the year that two digits are read as."""
+    return digits + (2000 if digits <= PIVOT else 1900)
 
 
 def find_dates(text: str, day_first: bool | None = None) -> Iterator[Written]:
@@ -155,7 +161,7 @@ def _written(form: str, match: re.Match[str], day_first: bool | None) -> Written
     if two:
         end = match.end("y")
         parts["y"] = (end - 2, end)
-    number = int(year) + (0 if not two else 2000 if int(year) <= PIVOT else 1900)
+    number = century(int(year)) if two else int(year)
     if form == "numbers":
         first, second = int(match["a"]), int(match["b"])
         first_is_day = first > 12 or (second <= 12 and (day_first if day_first is not None else match["s"] == "."))
