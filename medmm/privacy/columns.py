@@ -198,7 +198,7 @@ def _is_clinical(cell: str) -> bool:
 
 
 def unknown_words(cell: str) -> tuple[int, int]:
-    """Give how many words of a cell are in no list, and how many are; Latin ones that are shorter than a name are not counted."""
+    """Give how many words of a cell are in no list, and how many are; short Latin ones are not counted."""
     every = re.findall(r"[^\W\d_]+", plain_letters(cell))
     words = [word for word in every if len(word) >= LEAST_NAMED or (len(word) > 1 and not word.isascii())]
     known = sum(map(is_word, words))

@@ -66,16 +66,19 @@ def exporter(key: Key, source: Path, out: Path, *, pixels_checked: bool) -> Call
 
 def _export(key: Key, source: Path, out: Path, pixels_checked: bool, file: PurePosixPath) -> Done:
     path = source / file
+    named_as_table = path.suffix.lower() in TABLES | NOTES | RECORDS
     try:
         kind = format_of(path, WHERE)
         if kind is Format.DICOM:
             return _dicom(key, path, out, file, pixels_checked)
         if kind is not None:
             return _loose(key, path, out, file, kind, pixels_checked)
-        if path.suffix.lower() in TABLES | NOTES | RECORDS:
+        if named_as_table:
             return Done(table=True)
         return Done(Code.MALFORMED if path.suffix.lower() in DICOM_SUFFIXES else Reason.NOT_COVERED)
     except Rejected as rejected:
+        if named_as_table and rejected.code is Code.EMPTY:
+            return Done(table=True)
         return Done(Reason.NO_IMAGE if rejected.code is Code.NOT_AN_IMAGE else rejected.code)
     except MemoryError:
         raise

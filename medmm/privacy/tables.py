@@ -24,7 +24,7 @@ from medmm.privacy.quarantine import Reason
 from medmm.privacy.struck import Known, merged_values
 from medmm.privacy.table_files import NOTES, RECORDS, TABLES, TableFile, read, suffix_of, write
 from medmm.privacy.told import Told, patient_cells, told_by, with_patient
-from medmm.readers.formats import files_in
+from medmm.readers.formats import files_in, format_of
 from medmm.readers.notes import read_note
 
 LISTED = "quarantined_cells.csv"
@@ -55,7 +55,9 @@ def deidentify_tables(
         keep: Names of columns that the user vouches for; they are kept as they are.
 
     """
-    files = sorted(files_in(source))
+    files = [
+        path for path in sorted(files_in(source)) if path.suffix.lower() in TABLES | NOTES | RECORDS and not _is_image(path)
+    ]
     behind: list[tuple[Path, str]] = []
     tables = list(_readable([path for path in files if path.suffix.lower() in TABLES], behind, tell))
     notes = [path for path in files if path.suffix.lower() in NOTES]
@@ -77,6 +79,14 @@ def deidentify_tables(
     if rest:
         tell(f"{len(rest)} files of records (JSON, XML, HL7 and the like) stay behind: export them as tables")
     return work.end(rest)
+
+
+def _is_image(path: Path) -> bool:
+    """Tell whether a file is cleaned as an image, whatever it is called."""
+    try:
+        return format_of(path, "a file") is not None
+    except Rejected:
+        return False
 
 
 def _readable(paths: Sequence[Path], behind: list[tuple[Path, str]], tell: Callable[[str], None]) -> Iterator[TableFile]:
