@@ -377,6 +377,16 @@ def test_a_bad_table_is_one_row_the_others_go_on_and_the_command_ends_with_1(tmp
     assert CliRunner().invoke(app, told).exit_code == 0
 
 
+def test_an_empty_table_is_listed_once_and_an_image_that_is_called_like_one_is_an_image(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "labs.csv").touch()
+    planted.base().save_as(tmp_path / "in" / "image.csv", enforce_file_format=True)
+    done = export(tmp_path / "in", tmp_path)
+    assert (done.images, dict(done.behind)) == (1, {"E_EMPTY": 1})
+    assert done.tables is not None
+    assert done.tables.unread == 1
+
+
 def test_nothing_appears_where_the_export_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "in").mkdir()
     planted.base().save_as(tmp_path / "in" / "good", enforce_file_format=True)
@@ -494,6 +504,7 @@ PERSON = KnownValues(
         "MÜÑOZ".encode("latin-1"),
         "Mu\u0308n\u0303oz".encode(),
         "Zqgiv Zqfam".encode("utf-16-be"),
+        b"the Munoz of",
         b"AB-4711-9",
         b"id=88173645;",
         b"14.03.1931",

@@ -121,6 +121,21 @@ def test_forms_of_a_name_by_hand() -> None:
     assert list(forms_of("ANONYMOUS")) == []
 
 
+def test_a_name_in_utf_8_is_known_where_the_header_does_not_say_so() -> None:
+    dataset = Dataset()
+    dataset.PatientName = "M\u00c3\u00bcller^Eva"  # how the bytes of Müller read as Latin-1
+    assert "Müller" in known_of(dataset).names
+
+
+@pytest.mark.parametrize("model", ["MUELLER 3", "Muller", "MULLER"])
+def test_a_name_without_its_accents_is_no_model(model: str) -> None:
+    dataset = Dataset()
+    dataset.PatientName, dataset.ManufacturerModelName = "Mu\u0308ller^Eva", model
+    person = Person("1", known_of(dataset))
+    assert person.is_named_in(model)
+    assert not person.is_named_in("Mull 3000")
+
+
 def test_what_is_known_is_found_in_sequences_too() -> None:
     dataset = planted.base()
     item, other = Dataset(), Dataset()

@@ -1,5 +1,6 @@
 """No form of an identifier is left in a note, intervals stay, and what a clinician wrote of the disease stays too."""
 
+import random
 import re
 import time
 from datetime import date, timedelta
@@ -171,6 +172,97 @@ def test_no_text_takes_long(piece: str) -> None:
     clean_note(text, KNOWN, DAYS)
     long = time.process_time() - began
     assert long < 3, f"{long:.1f} s"  # it takes half a second; a pattern that is quadratic takes ten or more
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Ba\u0308r^Eva", "So agreed baer."),  # an umlaut of two characters
+        ("Bär^Eva", "So agreed ba\u0308r."),
+        ("Baer^Eva", "So agreed bär."),
+        ("Høj^Eva", "So agreed hoej."),
+        ("Håkon^Eva", "So agreed haakon."),
+        ("O'Brien^Eva", "So agreed o\u02bcbrien."),
+        ("\u018fliyev^Eva", "So agreed \u0259liyev."),
+    ],
+)
+def test_a_name_goes_however_its_letters_are_written(name: str, text: str) -> None:
+    done = clean_note(text, Known(KnownValues(names=(name,))), -100)
+    assert (done.text.replace("O\u02bc", "").replace("o\u02bc", ""), done.trip) == ("So agreed [NAME].", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("山田太郎さんは咳がある。", ("山田", "太郎")),
+        ("王先生咳嗽三天", ("王", "小明")),
+        ("김철수는 기침", ("김", "철수")),
+        ("Осмотрен с Ивановым вместе", ("Иванов",)),
+        ("Coughs, says (山田様)", ("山田",)),
+        ("Coughs, says Петренко", ()),
+        ("Coughs, says 王", ()),
+        (r"Coughs, says m\u00fcnster", ()),
+        ("Coughs, says m&uuml;nster", ()),
+        ("Coughs, says m&#252;nster", ()),
+        ("Coughs, says m%C3%BCnster", ()),
+        ("Coughs, says m=C3=BCnster", ()),
+    ],
+)
+def test_letters_that_no_rule_reads_keep_a_note_back_and_known_names_go_all_the_same(text: str, names: tuple[str, ...]) -> None:
+    done = clean_note(text, Known(KnownValues(names=names)), -100)
+    assert done.trip is Trip.SCRIPT
+    assert not [name for name in names if name in done.text]
+
+
+@pytest.mark.parametrize("text", ["5 μg of β-blocker, ΔT 3°C", "5 &micro;g &lt; 6&nbsp;mg", r"5 \u00b5g", "naïve café"])
+def test_units_and_accents_keep_no_note_back(text: str) -> None:
+    assert clean_note(text, Known(KnownValues()), -100).trip is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"surname": "Greenhalgh", "crp": 5}',
+        '{"pt_name":"greenhalgh"}',
+        "{'names': ['Greenhalgh']}",
+        "<surname>Greenhalgh</surname>",
+        "name|Greenhalgh|crp",
+    ],
+)
+def test_a_name_goes_where_a_key_says_that_it_is_one(text: str) -> None:
+    assert clean_note(text, Known(KnownValues()), -100).text == re.sub("(?i)greenhalgh", "[NAME]", text, count=1)
+
+
+def test_more_than_one_letter_after_a_known_name_keeps_a_note_back() -> None:
+    assert clean_note("so agreed meierxy", Known(KnownValues(names=("Meier",))), -100).trip is Trip.KNOWN
+
+
+def test_a_month_moves_as_a_number_too_and_a_quarter_keeps_a_note_back() -> None:
+    # By hand: 100 days before the 15th of March 2021 is the 5th of December 2020.
+    assert clean_note("Cough since 2021-03, 2021/03.", Known(KnownValues()), -100).text == "Cough since 2020-12, 2020/12."
+    for text in ("Cough in Q1/2021", "Cough in Q1 2021", "Cough in 2021-W10"):
+        assert clean_note(text, Known(KnownValues()), -100).trip is Trip.DATE
+    assert clean_note("given 2000/10 mg", Known(KnownValues()), -100).text == "given 2000/10 mg"
+
+
+def test_a_year_of_two_digits_is_never_read_as_another_century() -> None:
+    # By hand: two digits up to 35 are of this century; 1000 days before the 1st of May 1938 is the 5th of August 1935.
+    (written,) = find_dates("05/01/38")
+    assert written.moved("05/01/38", -1000) == "08/05/1935"
+    (written,) = find_dates("05/01/41")
+    assert written.moved("05/01/41", -1000) == "08/05/38"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_moved_date_reads_as_the_date_so_many_days_away(seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(50):
+        day, days = date(1936, 1, 1) + timedelta(chance.randrange(32000)), -chance.randrange(30, 3651)
+        text = f"{day:{chance.choice(('%Y-%m-%d', '%d.%m.%Y', '%m/%d/%Y', '%d.%m.%y', '%Y%m%d', '%d %b %Y'))}}"
+        (written,) = find_dates(text)
+        assert written.day is not None
+        (moved,) = find_dates(str(written.moved(text, days)))
+        assert moved.day == written.day + timedelta(days)
 
 
 def test_one_letter_apart() -> None:

@@ -2,7 +2,7 @@
 
 import csv
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -181,6 +181,78 @@ def test_names_of_files_and_columns_that_name_somebody_go(tmp_path: Path) -> Non
     assert list(rows(out / "table-01.csv")[0]) == ["patient_id", "column_2", "column_3"]
 
 
+def test_an_identifier_is_no_name_of_a_folder_or_a_file(tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    text = "patient_id,crp\nP12,5\nP13,6\n7,6\n"
+    for name in ("P12/labs.csv", "labs_p-13.csv", "7/labs.csv", "王/labs.csv", "labs_7/labs.csv"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(text)
+    out.mkdir()
+    deidentify_tables(source, out, KEY, {}, lambda _: None)
+    folders = [KEY.pseudonym("folder", one) for one in ("P12", "7", "王")]
+    assert {path.relative_to(out).as_posix() for path in out.rglob("*.csv")} == {
+        "labs_7/labs.csv",
+        "table-04.csv",
+        *(f"{one}/labs.csv" for one in folders),
+    }
+
+
+def test_two_tables_or_columns_never_become_one(tmp_path: Path) -> None:
+    pytest.importorskip("openpyxl", reason="openpyxl, which writes the workbook of this test, is not installed")
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    out.mkdir()
+    (source / "labs.csv").write_text("patient_id,mueller_crp,column_2\n0001234,5,6\n")
+    pd.DataFrame({"patient_id": ["0001234"], "crp": [7]}).to_excel(source / "labs.xlsx", index=False)
+    (source / "0001234.txt").write_text("cough")
+    (source / "0001234.TXT").write_text("fever")
+    known = {"0001234": KnownValues(names=("Mueller",))}
+    done = deidentify_tables(source, out, KEY, known, lambda _: None)
+    assert done.files == len(list(out.iterdir())) == 4
+    (row,) = rows(out / "labs.csv")
+    assert (row["column_2_"], row["column_2"]) == ("5", "6")
+    assert {path.read_text() for path in out.glob("*.txt")} == {"cough", "fever"}
+
+
+def test_a_remark_that_names_somebody_is_no_name_of_a_column(tmp_path: Path) -> None:
+    out, _, _ = export(tmp_path, labs__csv="patient_id,read by Dr. Featherstone,dr score\n0001234,5,6\n")
+    assert list(rows(out / "labs.csv")[0]) == ["patient_id", "column_2", "dr score"]
+
+
+def test_words_of_a_category_that_stand_in_no_row_are_not_written(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    wards = pa.DictionaryArray.from_arrays(pa.array([0, 0]), ["chest", "of Featherstone"])
+    table = pa.table({"patient_id": ["1", "2"], "ward": wards})
+    parquet.write_table(table, tmp_path / "in" / "labs.parquet")
+    assert b"Featherstone" in (tmp_path / "in" / "labs.parquet").read_bytes()
+    deidentify_tables(tmp_path / "in", tmp_path / "out", KEY, {}, lambda _: None)
+    assert b"Featherstone" not in (tmp_path / "out" / "labs.parquet").read_bytes()
+    assert parquet.read_table(tmp_path / "out" / "labs.parquet")["ward"].to_pylist() == ["chest", "chest"]
+
+
+def test_a_name_that_is_made_like_a_uid_goes(tmp_path: Path) -> None:
+    standard = "1.2.840.10008.5.1.4.1.1.2"
+    text = f"patient_id,uid\n1,{standard}\n1,1.2.840.10008.Featherstone\n2,{standard}\n"
+    out, _, _ = export(tmp_path, labs__csv=text)
+    other = KEY.uid("1.2.840.10008.Featherstone")
+    assert [row["uid"] for row in rows(out / "labs.csv")] == [standard, other, standard]
+
+
+def test_short_names_in_other_scripts_stay_behind_where_few_share_them(tmp_path: Path) -> None:
+    text = "patient_id,ward,sex\n1,王小明,女性\n2,李四,女性\n3,李四,女性\n4,李四,男性\n"
+    out, done, _ = export(tmp_path, labs__csv=text)
+    assert [row["ward"] for row in rows(out / "labs.csv")] == ["", "李四", "李四", "李四"]
+    assert [row["sex"] for row in rows(out / "labs.csv")] == ["女性", "女性", "女性", ""]
+    assert done.quarantined == 2
+
+
+def test_a_column_of_months_moves(tmp_path: Path) -> None:
+    out, _, _ = export(tmp_path, labs__csv="patient_id,month\n0001234,2021-03\n")
+    moved = date(2021, 3, 15) + timedelta(KEY.days("0001234"))
+    assert rows(out / "labs.csv")[0]["month"] == f"{moved:%Y-%m}"
+
+
 def test_a_note_in_a_file_goes_by_the_name_of_its_study(tmp_path: Path) -> None:
     texts = {"S-77001__txt": "Anna Mueller coughs.", "S-77002__txt": CLINICAL[4], "letter__txt": "Cough."}
     out, done, _ = export(tmp_path, studies__csv=STUDIES, **texts)
@@ -257,6 +329,8 @@ def test_a_synthetic_cohort_keeps_all_but_its_identifiers_and_dates(tmp_path: Pa
         ("year", ["2019", "2020"], Role.DATE),
         ("crp", ["1.5", "<5", "NA"], Role.KEEP),
         ("x", ["5551234567", "5551234568"], Role.DROP),
+        ("x", ["5551234567", "5551234568", "0"], Role.DROP),
+        ("sop_class", ["1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.7.7.7"], Role.UID),
         ("x", ["Zorro", "Bilbo", "Frodo"], Role.DROP),
         ("x", ["cough", "fever"], Role.CHECK),
         ("x", ["a b c d e f g", ""], Role.NOTE),
@@ -272,6 +346,8 @@ def test_what_a_column_is(name: str, cells: list[str], role: Role) -> None:
 def test_a_column_of_patients_under_any_name_is_one() -> None:
     facts = Facts(patients=frozenset(("P00001", "P00002")))
     assert judge("whose", ["P00001", "P00002"], facts).kind == "patient"
+    assert judge("whose", ["P00001", "P00001"], facts).kind == "patient"
+    assert judge("whose", ["1000", "1000"], Facts(patients=frozenset(("1000",)))).role is Role.KEEP  # a number by chance
     assert judge("x", ["Zorro", "Bilbo"], Facts(keep=("x",))).role is Role.KEEP
 
 

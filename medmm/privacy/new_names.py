@@ -24,7 +24,7 @@ FILE_WORDS = word_set(
 """Words of names of files that are no patient's."""
 
 LEAST_WITHIN = 3
-"""Letters and digits of an identifier that is looked for within a name: fold_2 is not the patient 2, and a folder 2 may be."""
+"""Letters and digits of an identifier that is looked for within a name: labs_2 is not of patient 2, and a folder 2 may be."""
 
 
 def places_of_notes(source: Path, notes: Sequence[Path], key: Key) -> dict[str, tuple[str, str]]:
@@ -40,6 +40,10 @@ def places_of_notes(source: Path, notes: Sequence[Path], key: Key) -> dict[str, 
             places[path.name] = (new, path.stem)
         places[below] = (new, path.stem)
     return places
+
+
+TITLED = re.compile(r"(?<![^\W_])(?:dr|prof|mrs|herr|frau)[ ._]{1,3}(?P<word>[^\W\d_]{3,})")
+"""Somebody in the name of a column, as where a first line is a remark: "read by Dr. Featherstone"."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,8 @@ class NewNames:
         plain = plain_letters(name)
         held = not set(self.parts).isdisjoint((*words_of(name), *LETTERS.findall(plain)))
         if (held and not is_word(plain)) or any(part in plain for part in self._foreign):
+            return True
+        if any(not is_word(match["word"]) for match in TITLED.finditer(plain)):
             return True
         return self._is_number(name) or any(find_dates(plain)) or re.search(r"\d{6,}|@", plain) is not None
 

@@ -18,7 +18,7 @@ from medmm.privacy.loose import cleaned_jpeg, cleaned_nifti, cleaned_png
 from medmm.privacy.people import Person, known_of
 from medmm.privacy.places import dicom_place, image_place
 from medmm.privacy.quarantine import RELEASED, Reason, reason_of
-from medmm.privacy.table_files import NOTES, RECORDS, TABLES
+from medmm.privacy.table_files import TEXTS
 from medmm.readers.dicom_file import read_header
 from medmm.readers.formats import DICOM_SUFFIXES, Format, format_of
 from medmm.readers.quiet import quiet
@@ -66,19 +66,16 @@ def exporter(key: Key, source: Path, out: Path, *, pixels_checked: bool) -> Call
 
 def _export(key: Key, source: Path, out: Path, pixels_checked: bool, file: PurePosixPath) -> Done:
     path = source / file
-    named_as_table = path.suffix.lower() in TABLES | NOTES | RECORDS
     try:
-        kind = format_of(path, WHERE)
+        kind = _format_of(path)
         if kind is Format.DICOM:
             return _dicom(key, path, out, file, pixels_checked)
         if kind is not None:
             return _loose(key, path, out, file, kind, pixels_checked)
-        if named_as_table:
+        if path.suffix.lower() in TEXTS:
             return Done(table=True)
         return Done(Code.MALFORMED if path.suffix.lower() in DICOM_SUFFIXES else Reason.NOT_COVERED)
     except Rejected as rejected:
-        if named_as_table and rejected.code is Code.EMPTY:
-            return Done(table=True)
         return Done(Reason.NO_IMAGE if rejected.code is Code.NOT_AN_IMAGE else rejected.code)
     except MemoryError:
         raise
@@ -86,6 +83,20 @@ def _export(key: Key, source: Path, out: Path, pixels_checked: bool, file: PureP
         raise
     except Exception:  # noqa: BLE001 - whatever a library did not foresee costs this file alone
         return Done(Code.CRASH)
+
+
+def _format_of(path: Path) -> Format | None:
+    """Tell the format of a file; None of an empty table or note, which is one all the same.
+
+    Raises:
+        Rejected: Another file that is empty or cannot be opened.
+    """
+    try:
+        return format_of(path, WHERE)
+    except Rejected:
+        if path.suffix.lower() in TEXTS:
+            return None
+        raise
 
 
 def _dicom(key: Key, path: Path, out: Path, file: PurePosixPath, pixels_checked: bool) -> Done:

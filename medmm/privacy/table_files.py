@@ -19,6 +19,8 @@ NOTES = frozenset((".txt", ".md"))
 RECORDS = frozenset((".json", ".jsonl", ".ndjson", ".hl7", ".xml", ".html"))
 """Suffixes of tables, of files that are a note each, and of what is not covered and stays behind."""
 
+TEXTS = TABLES | NOTES | RECORDS
+
 
 @dataclass(frozen=True)
 class TableFile:

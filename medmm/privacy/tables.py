@@ -22,7 +22,7 @@ from medmm.privacy.new_names import NewNames, places_of_notes
 from medmm.privacy.notes import Cohort, clean_note
 from medmm.privacy.quarantine import Reason
 from medmm.privacy.struck import Known, merged_values
-from medmm.privacy.table_files import NOTES, RECORDS, TABLES, TableFile, read, suffix_of, write
+from medmm.privacy.table_files import NOTES, RECORDS, TABLES, TEXTS, TableFile, read, suffix_of, write
 from medmm.privacy.told import Told, patient_cells, told_by, with_patient
 from medmm.readers.formats import files_in, format_of
 from medmm.readers.notes import read_note
@@ -55,9 +55,7 @@ def deidentify_tables(
         keep: Names of columns that the user vouches for; they are kept as they are.
 
     """
-    files = [
-        path for path in sorted(files_in(source)) if path.suffix.lower() in TABLES | NOTES | RECORDS and not _is_image(path)
-    ]
+    files = [path for path in sorted(files_in(source)) if path.suffix.lower() in TEXTS and not _is_image(path)]
     behind: list[tuple[Path, str]] = []
     tables = list(_readable([path for path in files if path.suffix.lower() in TABLES], behind, tell))
     notes = [path for path in files if path.suffix.lower() in NOTES]
