@@ -108,6 +108,7 @@ def test_a_note_of_nobody_stays_behind() -> None:
     ("text", "trip"),
     [
         ("later saw Grzegorz again", Trip.NAME),
+        ("later saw \u018fliyev again", Trip.NAME),
         ("Grzegorz Brzeczyszczykiewicz", Trip.NAME),
         ("code 8834512 was seen", Trip.NUMBER),
         ("write to x@y", Trip.CONTACT),
@@ -183,7 +184,6 @@ def test_no_text_takes_long(piece: str) -> None:
         ("Høj^Eva", "So agreed hoej."),
         ("Håkon^Eva", "So agreed haakon."),
         ("O'Brien^Eva", "So agreed o\u02bcbrien."),
-        ("\u018fliyev^Eva", "So agreed \u0259liyev."),
     ],
 )
 def test_a_name_goes_however_its_letters_are_written(name: str, text: str) -> None:

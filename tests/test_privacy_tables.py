@@ -321,6 +321,8 @@ def test_a_synthetic_cohort_keeps_all_but_its_identifiers_and_dates(tmp_path: Pa
         ("ssn", ["123-45-6789", "123-45-6780"], Role.DROP),
         ("birth_date", ["1950-01-01"], Role.BIRTH),
         ("age_years", ["50", "60"], Role.AGE),
+        ("PatientAge", ["092Y", "045Y"], Role.AGE),
+        ("age", ["95 years", "3 Monate"], Role.AGE),
         ("image_age", ["old"], Role.CHECK),
         ("when", ["2021-01-02", "2021-01-03"], Role.DATE),
         ("admission_date", ["44000", "44100"], Role.DATE),
@@ -353,13 +355,28 @@ def test_a_column_of_patients_under_any_name_is_one() -> None:
 
 def test_cells() -> None:
     assert [
-        capped_age(*one) for one in (("89", "age"), ("90", "age"), ("97.5", "age"), ("092Y", "age"), ("1100", "age_months"))
+        capped_age(*one)
+        for one in (
+            ("89", "age"),
+            ("90", "age"),
+            ("97.5", "age"),
+            ("092Y", "age"),
+            ("1100", "age_months"),
+            ("95 years", "age"),
+            ("95 months", "age"),
+            ("33000 Tage", "alter"),
+            ("95 y", "age_months"),
+        )
     ] == [
         "89",
         "90",
         "90",
         "090Y",
         "1080",
+        "90 years",
+        "95 months",
+        "32872 Tage",  # by hand: 90 times 365.25 days
+        "90 y",
     ]
     assert [short_zip(one) for one in ("02138", "02138-1234", "03601", "SW1A 1AA")] == ["021", "021", "000", ""]
     # By hand: 10 days before.

@@ -19,6 +19,9 @@ OLDEST = 90
 """Years; stands for every age above 89 (45 CFR 164.514(b)(2)(i)(C))."""
 
 PER_YEAR = {"months": 12.0, "month": 12.0, "weeks": 365.25 / 7, "days": 365.25}
+PER_YEAR_OF_LETTER = {"Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25, "T": 365.25}
+"""By the first letter of the unit in a cell, English or German (Tage)."""
+
 DAY_SECONDS = 86400
 SMALL_ZIPS = word_set("036 059 063 102 203 205 369 556 692 753 772 821 823 878 879 884 893 790 830 831 890")
 """First three digits of areas with at most 20,000 people, by the censuses of 2000 and 2010 (45 CFR 164.514(b)(2)(i)(B))."""
@@ -185,8 +188,7 @@ def capped_age(cell: str, name: str) -> str:
     age = re.fullmatch(r"(\D{0,2}\s?)(\d+(?:\.\d+)?)(\D*)", cell)
     if age is None:
         return ""
-    letter = age[3].strip().upper()
-    unit = {"M": 12.0, "W": 365.25 / 7, "D": 365.25}.get(letter, unit)
+    unit = PER_YEAR_OF_LETTER.get(age[3].strip()[:1].upper(), unit)
     if float(age[2]) < OLDEST * unit:
         return cell
     return str(round(OLDEST * unit)).zfill(len(age[2]) if age[2].startswith("0") else 1) + age[3]

@@ -81,6 +81,7 @@ class Facts:
 
 NULLS = frozenset(("", "na", "n/a", "nan", "null", "none", "-", "--", "?", ".", "unknown", "missing"))
 NUMBER = re.compile(r"[<>=≤≥~]{0,2}\s?[+-]?(?:(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?\s?%?|inf(?:inity)?)")
+AGE = re.compile(r"(?:[<>=≤≥~]{0,2}\s?)\d{1,5}(?:\.\d+)?\s?(?:[a-z]{1,7}\.?(?:\sold)?)?", re.IGNORECASE)
 UID = re.compile(r"[012](?:\.\d+){4,}")
 FILE = re.compile(r"[^\s]*/[^\s]*|[\w.\- /]+\.(?:dcm|png|jpe?g|nii|gz|txt|edf|hea|dat|wav)")
 MOSTLY = 0.5
@@ -88,7 +89,8 @@ LONG_DIGITS = 7
 NOTE_WORDS = 5
 LONGEST_CATEGORY = 60
 LEAST_NAMED = 4
-"""Words of a note, at least; letters of a category, at most; digits from which on whole numbers alone are identifiers."""
+"""Share of a column's cells that tell what it is; digits of whole numbers that may be identifiers; words of a note; letters of
+a category, at most; letters of a name or an identifier that is told by itself."""
 
 
 def words_of(name: str) -> list[str]:
@@ -145,7 +147,7 @@ def _by_name(name: str, words: list[str], filled: Sequence[str]) -> Column | Non
         (bool(held & ZIPS), Column(name, Role.ZIP)),
         (bool(held & OTHER_ZIPS), Column(name, Role.DROP, holds="postal codes")),
         (bool(held & BIRTHS) and not held & ADDRESSES, Column(name, Role.BIRTH)),
-        (bool(held & AGES) and numeric, Column(name, Role.AGE)),
+        (bool(held & AGES) and all(map(AGE.fullmatch, filled)), Column(name, Role.AGE)),
         (bool(held & PHONES), Column(name, Role.DROP, holds="phones")),
         (bool(held & CONTACTS), Column(name, Role.DROP, holds="addresses on a network")),
         (bool(held & ADDRESSES) and not numeric, Column(name, Role.DROP, holds="addresses")),

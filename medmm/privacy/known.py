@@ -6,10 +6,10 @@ from pathlib import PurePosixPath
 
 @dataclass(frozen=True)
 class KnownValues:
-    """What the DICOM headers say of one patient: what to strike where it is written, and to look for in what is written.
+    """What headers or tables say of one patient: what to strike where it is written, and to look for in what is written.
 
     Attributes:
-        names: Of the patient, in every form that a header gives, whole and by component; those of other people in the
+        names: Of the patient, in every form that is given, whole and by component; those of other people in the
             headers too.
         identifiers: Patient identifiers, accession numbers and the like.
         birth_dates: As 1950-03-14.
@@ -32,7 +32,7 @@ class TablesDone:
         cells: Read.
         struck: In which something was replaced.
         shifted: Dates that were moved.
-        quarantined: Notes that still hold what may be an identifier, and stayed behind.
+        quarantined: Cells and notes that still hold what may be an identifier, and stayed behind.
         dropped_columns: Columns that stayed behind.
         files: Written.
         behind: Files that stay behind as a whole, below the cohort, and why.

@@ -34,8 +34,6 @@ WORD = "|".join(sorted(MONTHS, key=len, reverse=True))
 PIVOT = 35
 """Two digits up to here are a year of this century."""
 
-FIRST_YEAR, LAST_YEAR = 1880, 2099
-
 YEAR = r"(?:18[89]\d|19\d\d|20\d\d)"
 GAP = r"[ \t]{0,3}"
 BETWEEN = r"(?:[ \t.,]{0,3}|-|/)"
