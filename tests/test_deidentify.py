@@ -387,6 +387,27 @@ def test_an_empty_table_is_listed_once_and_an_image_that_is_called_like_one_is_a
     assert done.tables.unread == 1
 
 
+def test_names_of_files_that_are_no_utf_8_end_nothing(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path / "in") + b"/Zqf\xfcm"
+    Path(os.fsdecode(folder)).mkdir(parents=True)
+    planted.base().save_as(tmp_path / "image", enforce_file_format=True)
+    contents = {
+        b"image": (tmp_path / "image").read_bytes(),
+        b"Zqf\xfcm.exe": b"MZ",
+        b"Zqf\xfcm.csv": b"patient_id,crp\nAB-4711-1,5\n",
+        b"broken\xfc.csv": b"\xff",
+        b"Zqf\xfcm.txt": b"cough",
+    }
+    for name, content in contents.items():
+        Path(os.fsdecode(folder + b"/" + name)).write_bytes(content)
+    done = export(tmp_path / "in", tmp_path, quarantine=tmp_path / "kept")
+    assert (done.images, dict(done.behind)) == (1, {"Q_NOT_COVERED": 1, "E_MALFORMED": 1})
+    assert done.tables is not None
+    assert (done.tables.files, done.tables.quarantined) == (1, 1)
+    assert not [path for path in (tmp_path / "out").rglob("*") if b"Zq" in os.fsencode(path.relative_to(tmp_path))]
+    assert b"Zqf\xfcm.exe" in (tmp_path / "kept" / "quarantine.csv").read_bytes()
+
+
 def test_nothing_appears_where_the_export_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "in").mkdir()
     planted.base().save_as(tmp_path / "in" / "good", enforce_file_format=True)

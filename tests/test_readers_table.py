@@ -1,3 +1,4 @@
+import os
 import random
 from datetime import date, datetime
 from decimal import Decimal
@@ -64,6 +65,16 @@ def test_separators_line_ends_and_byte_order_marks(tmp_path: Path, separator: st
 def test_a_cell_may_hold_lines(tmp_path: Path) -> None:
     frame = read_table(write(tmp_path / "a.csv", 'id,text\n1,"one\r\ntwo"\n'))
     assert frame["text"].tolist() == ["one\r\ntwo"]
+
+
+def test_the_name_of_a_table_need_not_be_utf_8(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": ["1"]})
+    frame.to_csv(tmp_path / "csv", index=False)
+    parquet.write_table(pa.table({"a": ["1"]}), tmp_path / "parquet")
+    for name in ("csv", "parquet"):
+        odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/m\xfc." + name.encode()))
+        (tmp_path / name).rename(odd)
+        pd.testing.assert_frame_equal(read_table(odd), frame.astype(str), check_dtype=False)
 
 
 def test_a_table_may_have_no_row(tmp_path: Path) -> None:

@@ -89,4 +89,5 @@ class Key:
 
     def _number(self, kind: str, value: str) -> int:
         """Give 256 bits that nobody can tell without the secret."""
-        return int.from_bytes(hmac.digest(self.secret, f"{kind}\0{value}".encode(), hashlib.sha256))
+        content = f"{kind}\0{value}".encode(errors="surrogateescape")  # a name of a file may be no UTF-8
+        return int.from_bytes(hmac.digest(self.secret, content, hashlib.sha256))

@@ -104,7 +104,8 @@ def _write_parquet(table: TableFile, place: Path, columns: Mapping[str, tuple[st
     import pyarrow as pa
     from pyarrow import parquet
 
-    source = parquet.ParquetFile(table.path).read()
+    with table.path.open("rb") as file:
+        source = parquet.ParquetFile(file).read()
     arrays = {}
     for name, (before, cells) in columns.items():
         was = source.column(before)

@@ -80,7 +80,8 @@ def _fast_frame(path: Path, separator: str, names: Sequence[str], quoted: bool) 
     kinds = arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.large_string()), strings_can_be_null=False)
     quotes = arrow_csv.ParseOptions(delimiter=separator, quote_char='"' if quoted else False, newlines_in_values=quoted)
     try:
-        table = arrow_csv.read_csv(path, parse_options=quotes, convert_options=kinds)
+        with path.open("rb") as file:  # Arrow itself opens no file whose name is not UTF-8
+            table = arrow_csv.read_csv(file, parse_options=quotes, convert_options=kinds)
     except pa.ArrowException:
         return None
     if table.column_names != list(names):
@@ -157,7 +158,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     from pyarrow import parquet
 
     try:
-        table = parquet.ParquetFile(path).read()
+        with path.open("rb") as file:
+            table = parquet.ParquetFile(file).read()
         table.validate(full=True)  # or texts that are not UTF-8 would be found by whoever reads them
     except (OSError, ValueError, pa.ArrowException):
         raise _malformed("the table", "a parquet file that cannot be read", "a whole parquet file") from None
