@@ -305,6 +305,7 @@ QUARANTINED = {
     "document": (changed(SOPClassUID="1.2.840.10008.5.1.4.1.1.104.1"), "Q_NO_IMAGE"),
     "presentation": (changed(SOPClassUID="1.2.840.10008.5.1.4.1.1.11.1"), "Q_NO_IMAGE"),
     "class of a vendor": (changed(SOPClassUID="1.3.12.2.1107.5.9.1"), "Q_NO_IMAGE"),
+    "class of nobody": (changed(SOPClassUID="1.2.840.10008.5.1.4.1.1.2.99"), "Q_NO_IMAGE"),
     "nobody": (changed(PatientID=""), "Q_NO_PATIENT"),
     "too many bytes": (with_more_than_pixels(), "Q_PIXELS_TOO_LONG"),
     "geometry": (changed(PixelSpacing=[0.5, 0.5, 0.5]), "E_HEADER"),
@@ -327,6 +328,17 @@ def test_what_may_show_a_name_stays_behind(name: str, tmp_path: Path) -> None:
     assert kept.stat().st_mode & 0o077 == 0
     assert "Zqfam.dcm" in (tmp_path / "kept" / "quarantine.csv").read_text()
     assert not any(b"Zqfam" in content for content in content_of(tmp_path / "out"))
+
+
+def test_a_transfer_syntax_that_the_standard_does_not_name_is_not_copied(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    planted.base().save_as(tmp_path / "in" / "image", enforce_file_format=True)
+    content = (tmp_path / "in" / "image").read_bytes()
+    assert content.count(b"1.2.840.10008.1.2.1\0") == 1
+    (tmp_path / "in" / "image").write_bytes(content.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.Zq"))
+    done = export(tmp_path / "in", tmp_path)
+    assert done.images == 0
+    assert sum(done.behind.values()) == 1
 
 
 def test_an_image_at_risk_passes_where_it_says_no_or_somebody_has_looked_but_never_where_it_says_yes(tmp_path: Path) -> None:

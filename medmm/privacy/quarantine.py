@@ -11,6 +11,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from medmm.privacy.forms import registered
 from medmm.privacy.terms import words_of
 from medmm.readers.dicom_instance import NOT_IMAGES, STANDARD_IMAGES
 from medmm.readers.dicom_keywords import PRIVATE_TILES
@@ -32,7 +33,7 @@ class Reason(StrEnum):
     """Its header says that the person can be recognised."""
 
     NO_IMAGE = "Q_NO_IMAGE"
-    """A report, a document, a presentation, a segmentation, a directory: free text, or pixels of another meaning."""
+    """A report, a document, a presentation, a segmentation, a directory, or a class that the standard does not name."""
 
     NO_PATIENT = "Q_NO_PATIENT"
     """No Patient ID, so nobody knows with which other dates its own would have to move."""
@@ -87,7 +88,7 @@ def reason_of(dataset: Dataset) -> Reason | None:
 
 def _is_image(dataset: Dataset, sop_class: str) -> bool:
     standard = sop_class.startswith(STANDARD_IMAGES) and not sop_class.startswith(NOT_IMAGES)
-    return standard and any(one in dataset for one in PIXELS)
+    return standard and sop_class in registered() and any(one in dataset for one in PIXELS)
 
 
 def _is_risky(dataset: Dataset, sop_class: str) -> bool:
