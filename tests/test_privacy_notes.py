@@ -233,14 +233,20 @@ def test_a_name_goes_where_a_key_says_that_it_is_one(text: str) -> None:
     assert clean_note(text, Known(KnownValues()), -100).text == re.sub("(?i)greenhalgh", "[NAME]", text, count=1)
 
 
+@pytest.mark.parametrize("text", ["so agreed Me ier", "so agreed Me-ier", "so agreed M e ier"])
+def test_a_divided_name_keeps_a_note_back(text: str) -> None:
+    assert clean_note(text, Known(KnownValues(names=("Meier",))), -100).trip is Trip.KNOWN
+
+
 def test_more_than_one_letter_after_a_known_name_keeps_a_note_back() -> None:
     assert clean_note("so agreed meierxy", Known(KnownValues(names=("Meier",))), -100).trip is Trip.KNOWN
 
 
 def test_a_month_moves_as_a_number_too_and_a_quarter_keeps_a_note_back() -> None:
     # By hand: 100 days before the 15th of March 2021 is the 5th of December 2020.
-    assert clean_note("Cough since 2021-03, 2021/03.", Known(KnownValues()), -100).text == "Cough since 2020-12, 2020/12."
-    for text in ("Cough in Q1/2021", "Cough in Q1 2021", "Cough in 2021-W10"):
+    months = clean_note("Cough since 2021-03, 2021/03, 03/2021, 03-2021.", Known(KnownValues()), -100)
+    assert (months.text, months.trip) == ("Cough since 2020-12, 2020/12, 12/2020, 12-2020.", None)
+    for text in ("Cough in 3-2021", "Cough in Q1/2021", "Cough in Q1 2021", "Cough in 2021-W10"):
         assert clean_note(text, Known(KnownValues()), -100).trip is Trip.DATE
     assert clean_note("given 2000/10 mg", Known(KnownValues()), -100).text == "given 2000/10 mg"
 

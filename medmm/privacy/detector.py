@@ -58,6 +58,7 @@ DIGITS = re.compile(rf"(?<![\d.])\d{{5,}}(?!{UNITS})(?!\d)|(?<![\d.])\d(?:[ \-]\
 DATES = re.compile(
     rf"(?<!\d)\d{{1,4}}[./\-]\d{{1,2}}[./\-]\d{{2,4}}(?!\d)|(?<!\w)\d{{1,2}}(?:st|nd|rd|th)?[ .\-](?:of )?(?i:{WORD})(?![^\W_])"
     rf"|(?<![^\W_])(?:{WORD.title()}|{WORD.upper()})[ .\-]{{1,2}}\d{{1,4}}(?![\w/%.]|\s?(?:mg|ml))"
+    r"|(?<![\w./-])(?:[1-9]|1[0-2])-(?:19|20)\d\d(?![\w/-])"
     r"|(?<!\w)(?:19|20)\d\d-?W\d\d(?!\w)|(?<!\w)[QK][1-4][ /\-]{0,2}(?:19|20)\d\d(?!\w)",
 )
 CONTACTS = re.compile(r"@|https?:|www\.|://|\.com\b|\(at\)", re.IGNORECASE)
@@ -101,7 +102,7 @@ def find_trip(masked: str, known: Known, others: Collection[tuple[str, str]] = (
 
 
 def _is_known(text: str, words: list[str], known: Known) -> bool:
-    """Look for what is known with letters wrong, run together, or with anything between its digits."""
+    """Look for what is known with letters wrong, run together, divided, or with anything between its digits."""
     parts = [part for part in known.names if len(part) >= LEAST_NAME]
     for word in {word for word in words if len(word) >= LEAST_NAME - 1}:
         low = word.casefold()
@@ -112,6 +113,9 @@ def _is_known(text: str, words: list[str], known: Known) -> bool:
                 near = far or (len(part) > LEAST_NAME and not _is_clinical(word) and one_apart(low, part))
             if near:
                 return True
+    runs = {"".join(words[at : at + many]).casefold() for many in (2, 3) for at in range(len(words) - many + 1)}
+    if not runs.isdisjoint(parts):
+        return True
     letters = re.sub(r"[\W\d_]+", "", text).casefold()
     long = [part for part in known.names if len(part) > LEAST_NAME]
     if any(a + b in letters for a in long for b in long if a != b):

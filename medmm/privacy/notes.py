@@ -84,7 +84,8 @@ def _spans(text: str, folded: Folded, known: Known, days: int, cohort: Cohort) -
             moved[span.start : span.end] = b"\1" * (span.end - span.start)
         yield span
     for span in pattern_spans(folded):
-        if span.instead != DATE or not any(moved[span.start : span.end]):  # the 5th of March of a whole date moves with it
+        within = moved[span.start : span.end]
+        if not (any(within) if span.instead == DATE else all(within)):  # the 5th of March of a whole date moves with it
             yield span
     yield from cue_spans(folded)
 

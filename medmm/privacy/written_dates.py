@@ -64,6 +64,7 @@ FORMS = tuple(
         ),
         ("month", rf"(?<!\w)(?P<m>{WORD})(?![a-z]){BETWEEN}(?:of{GAP})?(?P<y>{YEAR})(?!\w)"),
         ("month number", rf"(?<![\w./-])(?P<m>0?[1-9]|1[0-2])(?P<s>[/.])(?P<y>{YEAR})(?![\d/]|\.\d)"),
+        ("month dash", rf"(?<![\w./-])(?P<m>0[1-9])-(?P<y>{YEAR})(?![\w/-]|\.\d)"),
         ("month last", rf"(?<![\w./-])(?P<y>{YEAR})[-/](?P<m>0[1-9]|1[0-2])(?!\w|[-/.]\d|\s?(?:mg|ml|%))"),
     )
 )
