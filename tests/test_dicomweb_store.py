@@ -23,7 +23,8 @@ from medmm.package import Package
 from medmm.scoring.dicomweb.address import OF_STORE, OF_STUDIES, address_of, authorization
 from medmm.scoring.dicomweb.listing import RemoteStudy
 from medmm.scoring.dicomweb.spool import Spool, note_stored
-from medmm.scoring.dicomweb.store import Store, Unstored, in_words, store_folders
+from medmm.scoring.dicomweb.store import Store, store_folders
+from medmm.scoring.dicomweb.store_answer import Unstored, in_words
 from medmm.scoring.sinks.dicom_object import content_of, writer_of_dicom
 from medmm.scoring.sinks.dicom_saliency import FOLDER as PICTURES
 from medmm.scoring.sinks.dicom_sr import FOLDER, structured_report

@@ -11,7 +11,7 @@ from medmm.evaluation.answers import CONTRIBUTION_FOR, PREFIXES
 from medmm.evaluation.conformal import questions
 from medmm.evaluation.grades import GRADE
 from medmm.package import Package
-from medmm.preview.worklist_page import Entry, Line, Refused
+from medmm.preview.worklist_entries import Entry, Line, Refused
 from medmm.rules.trace import MESSAGES
 from medmm.scoring.sinks.base import Row
 from medmm.types import CLASS_TASKS
