@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from medmm import __version__
 from medmm.doubts import ABSTAIN, WHY
 from medmm.evaluation.grades import GRADE
-from medmm.scoring.sinks.base import Row
+from medmm.scoring.sinks.base import UNKNOWN_RANGES, NumberRanges, Row
 from medmm.scoring.sinks.fhir_answers import UNSURE, Answers
 from medmm.scoring.sinks.fhir_cells import Cells
 from medmm.scoring.sinks.fhir_terms import (
     MARKED,
+    MODELS,
     OWN,
     PARTICIPANT,
     RESEARCH,
@@ -47,10 +48,12 @@ class Resources:
 
     Args:
         package: The model.
+        ranges: Of the identifiers.
     """
 
-    def __init__(self, package: "Package") -> None:
+    def __init__(self, package: "Package", ranges: NumberRanges = UNKNOWN_RANGES) -> None:
         self._package = package
+        self._ranges = ranges
         self._target = package.target
         self._device = identity("Device", package.digest)
         self._cells = Cells(package.target)
@@ -62,7 +65,7 @@ class Resources:
         return {
             "resourceType": "Device",
             "id": self._device,
-            "identifier": [identifier(package.digest, "SHA-256 of the model's package")],
+            "identifier": [identifier(package.digest, "SHA-256 of the model's package", MODELS)],
             "status": "active",
             "deviceName": [{"name": plain(package.name), "type": "model-name"}],
             "type": concept(coding(OWN, "software"), text="Software: a model of medmm"),
@@ -156,7 +159,10 @@ class Resources:
         found: Element = {}
         patient = str(row["patient_id"] or "")
         if not is_blank(patient):
-            found["subject"] = {"type": "Patient", "identifier": identifier(patient, self._package.cohort.patient)}
+            found["subject"] = {
+                "type": "Patient",
+                "identifier": identifier(patient, self._package.cohort.patient, self._ranges.patients),
+            }
         if study is not None and study.time is not None:
             # A time of day has a zone in FHIR, which a table may leave out: then the day is all that can be said.
             zoned = study.time.utcoffset() is not None
@@ -183,7 +189,7 @@ class Resources:
     ) -> list[Element]:
         """Give the report of observations, these, and where all of them come from."""
         study = str(row["study_id"] or "")
-        own = [] if is_blank(study) else [identifier(study, self._package.cohort.study)]
+        own = [] if is_blank(study) else [identifier(study, self._package.cohort.study, self._ranges.studies)]
         report: Element = {
             "resourceType": "DiagnosticReport",
             "id": self._id(row, "DiagnosticReport", "", copy),
