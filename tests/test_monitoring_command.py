@@ -300,6 +300,35 @@ def test_labels_tell_whether_the_probabilities_are_still_true(scored: Scored, ow
     assert "Against the truth" in (own / "monitor.html").read_text()
 
 
+def test_labels_of_other_studies_are_no_verdict_and_not_no_alarm(scored: Scored, own: Path, tmp_path: Path) -> None:
+    pd.DataFrame({"study_id": ["another"], "diagnosis": ["none"]}).to_csv(tmp_path / "labels.csv", index=False)
+    result = run(own, scored.package, "--no-record", "--labels", str(tmp_path / "labels.csv"))
+    assert result.exit_code == 0
+    assert "no verdict on quality: none of the scored studies has a label" in result.output
+    assert numbers(own)["verdict"] == "no verdict"
+    page = (own / "monitor.html").read_text()
+    assert "of no scored study" in page
+    assert "none given" not in page
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("scored_at", "yesterday", "that is no time"),
+        ("scored_at", "2026-01-01T00:00:00", "that is no time"),
+        ("scored_at", None, "that is no time"),
+        ("probability_pneumonia", None, "a study without an answer"),
+        ("inputs", None, "a study without an answer or without its inputs"),
+    ],
+)
+def test_damaged_scores_have_status_2_and_one_line(scored: Scored, own: Path, column: str, value: object, said: str) -> None:
+    rewrite(own, **{column: [value, *cells(own, column)[1:]]})
+    result = run(own, scored.package, "--no-record", "--since", "2000-01-01")
+    assert result.exit_code == 2, result.output
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 def test_csv_says_the_same_as_parquet(scored: Scored, hospital: Hospital, own: Path, tmp_path: Path) -> None:
     package = load_package(scored.package)
     score(package, find_studies(package, hospital.cohort.root), tmp_path / "csv", Options(workers=0), sink="csv")

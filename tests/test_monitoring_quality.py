@@ -194,6 +194,8 @@ def test_a_share_is_held_against_that_of_the_package() -> None:
     assert risen.p == pytest.approx(hypergeom(237, 14, 40).sf(9))
     assert not rate_of("rejected", np.arange(40) < 1, np.arange(40), known).too_many(0.01, 1.0)
     assert not rate_of("rejected", np.zeros(40, bool), np.arange(40), known).too_many(0.99, 0.0)
+    half = Standing("rejected", "", 0.5, 0.03, 300, 300)
+    assert rate_of("rejected", np.zeros(40, bool), np.arange(40), half).p > 0.99  # it has fallen, which is no fault
     often = Standing("rejected", "", 0.25, 0.03, 208, 208)
     assert not rate_of("rejected", np.arange(40) < 10, np.arange(40), often).too_many(0.05, 0.2)  # as ever
     one_patient = rate_of("rejected", np.arange(40) < 10, np.minimum(np.arange(40), 10) // 10 + np.arange(40) // 10, known)

@@ -180,4 +180,6 @@ def show_monitored(answer: Monitored, screen: Screen) -> None:
         screen.say(f"{rate_in_words(rate)}; n = {rate.estimate.studies:,} studies of {rate.estimate.patients:,} patients")
     if answer.no_verdict:
         screen.say(f"no verdict on drift: {answer.no_verdict}")
+    if answer.unlabelled:
+        screen.say(f"no verdict on quality: {answer.unlabelled}")
     screen.say(f"{answer.verdict}" + (f": {len(answer.alarms)} of what was looked at" if answer.alarms else ""))

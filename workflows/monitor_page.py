@@ -56,6 +56,8 @@ def _summary(answer: Monitored) -> Summary:
         verdicts.append((Tag("no verdict", "open"), f"On drift: {answer.no_verdict}.", ""))
     elif not any(one.adjusted <= answer.shares.drift for one in answer.findings):
         verdicts.append((Tag("no alarm", "good"), f"None of {len(answer.findings)} tests of drift raises an alarm.", "tests"))
+    if answer.unlabelled:
+        verdicts.append((Tag("no verdict", "open"), f"On quality: {answer.unlabelled}.", ""))
     people = len(set(window.patient_id.tolist()))
     return Summary(
         "Verdict",
@@ -66,11 +68,17 @@ def _summary(answer: Monitored) -> Summary:
             ("Model", f"{answer.package.name}, {answer.package.digest[:DIGITS]}"),
             ("Reference", f"{len(known.patient):,} validation studies of {len(set(known.patient.tolist())):,} patients"),
             ("Rejected", f"{sum(window.rejected.values()):,} studies"),
-            ("Labels", "none given" if answer.quality is None else f"of {len(answer.quality.scores.patient):,} studies"),
+            ("Labels", _labels(answer)),
         ],
         verdicts,
         "What was looked at",
     )
+
+
+def _labels(answer: Monitored) -> str:
+    if answer.asked.labels is None:
+        return "none given"
+    return "of no scored study" if answer.quality is None else f"of {len(answer.quality.scores.patient):,} studies"
 
 
 def _tests(answer: Monitored) -> Part:
@@ -194,7 +202,7 @@ def _quality(quality: Quality) -> Part:
         for one in quality.results
     ]
     drawings = []
-    if "horizons" not in vars(scores) or not scores.horizons:
+    if not scores.horizons:
         weights = sample_and_resamples(scores.patient, 500, 0)
         within = (0.0, 1.0) if any(one.metric == "brier" for one in quality.results) else None
         curves = [

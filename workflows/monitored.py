@@ -68,7 +68,14 @@ class Monitored:
         """The answer in words."""
         if self.alarms:
             return "alarm"
-        return "no verdict" if self.no_verdict else "no alarm"
+        return "no verdict" if self.no_verdict or self.unlabelled else "no alarm"
+
+    @property
+    def unlabelled(self) -> str:
+        """Why there is no verdict on quality though there are labels; "" where there is one, or nobody gave any."""
+        if self.asked.labels is None or self.quality is not None:
+            return ""
+        return "none of the scored studies has a label that can be read in the table"
 
     @property
     def shares(self) -> "Shares":

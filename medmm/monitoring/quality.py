@@ -97,7 +97,14 @@ def labels_of(table: Mapping[str, Sequence[str]], target: TargetSettings, study:
 
 
 def judge_quality(
-    package: Package, study: Array, patient: Array, answers: Array, labels: Mapping[str, Any], alpha: float, unreadable: int = 0
+    package: Package,
+    study: Array,
+    patient: Array,
+    answers: Array,
+    labels: Mapping[str, Any],
+    alpha: float,
+    unreadable: int = 0,
+    resamples: int = RESAMPLES,
 ) -> Quality | None:
     """Hold answers against the truth.
 
@@ -109,6 +116,7 @@ def judge_quality(
         labels: Study -> truth.
         alpha: Chance of any false alarm.
         unreadable: Labels that could not be read.
+        resamples: Of patients, for the intervals.
 
     Returns:
         None where no study has a label.
@@ -119,8 +127,8 @@ def judge_quality(
     truth = np.array([labels[one] for one in study[has]], np.float64)
     target = package.target
     scores = Scores(target.names, answers[has], truth, patient[has], {}, target.horizons)
-    weights = sample_and_resamples(scores.patient, RESAMPLES, 0)
-    evaluation = evaluate(scores, target.task, package.thresholds)
+    weights = sample_and_resamples(scores.patient, resamples, 0)
+    evaluation = evaluate(scores, target.task, package.thresholds, resamples)
     short = too_few(scores, target.task, LEAST_OUTCOME)
     measures = list(calibration_measures(scores, target.task))
     count = sum(one.class_name not in short for one in measures) + (not short)

@@ -168,17 +168,19 @@ def store_folders(
     key = digest(address.url.encode())
     stored = set(memory.get(key, ()))
     waiting: dict[str, dict[str, Path]] = {}
+    failed: list[Unstored] = []
     known = 0
     for file in sorted(file for folder in folders if folder.is_dir() for file in folder.glob("*.dcm")):
         if file.stem in stored:  # a file has its object's UID for a name
             known += 1
             continue
         study = _study_of(file)
-        if study is not None:
+        if study is None:
+            failed.append(Unstored(file.stem, "its file in the folder of the results cannot be read"))
+        else:
             waiting.setdefault(study, {})[file.stem] = file
     fresh: Counter[str] = Counter()
-    failed: list[Unstored] = []
-    studies_failed = 0
+    studies_failed = len(failed)  # a report that cannot be read is of a study that nobody can tell
     try:
         for done, (study, files) in enumerate(waiting.items(), 1):
             left = store.send({uid: file.read_bytes() for uid, file in files.items()})
@@ -207,4 +209,6 @@ def _read_memory(out: Path) -> dict[str, list[str]]:
         plain = json.loads((out / MEMORY).read_bytes())
     except (OSError, ValueError):
         return {}
-    return plain if isinstance(plain, dict) else {}
+    if not isinstance(plain, dict):
+        return {}
+    return {key: [uid for uid in uids if isinstance(uid, str)] for key, uids in plain.items() if isinstance(uids, list)}
