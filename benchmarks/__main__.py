@@ -25,6 +25,7 @@ NAMES = (
     "head",
     "learning",
     "pretraining",
+    "quality",
     "records",
     "rules",
     "scoring",

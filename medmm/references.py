@@ -21,6 +21,7 @@ from medmm.evaluation.conformal import Conformal, fit_conformal, questions
 from medmm.evaluation.drift import DIRECTIONS, QUANTILES, SAMPLE, Drift, fit_drift
 from medmm.evaluation.novelty import Embedded, Novelty, fit_novelty, whole
 from medmm.evaluation.settings import EvaluationSettings
+from medmm.evaluation.standing import Standing, pack_standing, standing_calibration, unpack_standing
 from medmm.sealed import read_arrays
 from medmm.settings import Plain
 from medmm.types import CLASS_TASKS, Array, Scores, Task
@@ -86,12 +87,14 @@ class References:
         novelty: How unlike the training studies a study is.
         drift: What later studies are compared with.
         neighbours: Training studies by their representation.
+        standing: What calibration and shares were on the validation studies; empty in a package of an older version.
     """
 
     conformal: Conformal | None
     novelty: Novelty
     drift: Drift
     neighbours: Neighbours
+    standing: tuple[Standing, ...] = ()
 
     def columns(self, target: TargetSettings) -> dict[str, Kind]:
         """Give the columns of what is said of a study beside its answer, and their types."""
@@ -175,6 +178,7 @@ def fit_references(
         fit_novelty(train, validation, chosen.patient),
         fit_drift(train, validation, chosen.predicted, chosen.patient, seed),
         neighbours,
+        standing_calibration(chosen, task),
     )
 
 
@@ -190,7 +194,11 @@ def pack(references: References | None) -> tuple[bytes, Plain]:
         if isinstance(value, np.ndarray)
     }
     arrays["novelty/threshold"] = np.array([references.novelty.threshold])  # JSON has no infinity
-    plain: Plain = {"inputs": list(references.novelty.inputs), "conformal": None}
+    plain: Plain = {
+        "inputs": list(references.novelty.inputs),
+        "conformal": None,
+        "standing": pack_standing(references.standing),
+    }
     if references.conformal is not None:
         arrays["conformal/limits"] = references.conformal.limits
         facts = ("level", "by_class", "studies", "patients")
@@ -232,6 +240,7 @@ def unpack(content: bytes, plain: Plain, inputs: Sequence[str], target: TargetSe
         Novelty(inputs=names, **part("novelty"), threshold=threshold),
         Drift(inputs=names, **part("drift")),
         Neighbours(**part("neighbours")),
+        unpack_standing(plain.get("standing"), target.names, REPAIR),
     )
 
 

@@ -19,11 +19,13 @@ from typer.testing import CliRunner
 
 from medmm.cohort.synthetic import SyntheticSettings, make_cohort
 from medmm.errors import ConfigError
+from medmm.files import digest
 from medmm.package import Package
 from medmm.scoring.dicomweb.address import OF_STORE, OF_STUDIES, address_of, authorization
 from medmm.scoring.dicomweb.listing import RemoteStudy
 from medmm.scoring.dicomweb.spool import Spool, note_stored
-from medmm.scoring.dicomweb.store import Store, Unstored, in_words, store_folders
+from medmm.scoring.dicomweb.store import Store, store_folders
+from medmm.scoring.dicomweb.store_answer import Unstored, in_words
 from medmm.scoring.sinks.dicom_object import content_of, writer_of_dicom
 from medmm.scoring.sinks.dicom_saliency import FOLDER as PICTURES
 from medmm.scoring.sinks.dicom_sr import FOLDER, structured_report
@@ -102,6 +104,19 @@ def test_what_was_stored_is_not_sent_again_but_to_another_server(pacs: Pacs, out
     with serving() as other:
         assert stored(other, out)[0] == {"1.2.3": 2, "1.2.4": 1}
         assert len(other.posted) == 2
+
+
+def test_a_report_that_cannot_be_read_is_told_and_costs_no_other(pacs: Pacs, out: Path) -> None:
+    (out / FOLDER / "1.2.9.dcm").write_bytes(b"no DICOM")
+    studies, known, failed = stored(pacs, out)
+    assert (studies, known) == ({"1.2.3": 2, "1.2.4": 1}, 0)
+    assert failed == (Unstored("1.2.9", "its file in the folder of the results cannot be read"),)
+
+
+@pytest.mark.parametrize("memory", [b"[1]", b"{", b'{"a": 3, "b": [{}]}'])
+def test_a_damaged_memory_remembers_nothing(pacs: Pacs, out: Path, memory: bytes) -> None:
+    (out / ".stored.json").write_bytes(memory.replace(b"a", digest(address_of(pacs.url).url.encode()).encode()))
+    assert stored(pacs, out)[0] == {"1.2.3": 2, "1.2.4": 1}
 
 
 @pytest.mark.parametrize(

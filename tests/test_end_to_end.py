@@ -208,6 +208,17 @@ def test_the_package_knows_what_it_is_made_for_from_its_training_studies_and_abs
     assert not predictions["abstain_why"].str.contains("body part|modality").any()
 
 
+def test_the_package_says_what_calibration_and_shares_were_for_a_monitoring_to_compare(run: Run) -> None:
+    package = load_package(run.trained.package)
+    assert package.references is not None
+    known = {one.metric: one for one in package.references.standing}
+    assert set(known) == {"slope", "in_the_large", "abstain", "rejected"}
+    learned = int(package.facts["proof"]["parts"]["validation"]["studies"])
+    assert known["slope"].studies == known["abstain"].studies == learned
+    assert known["slope"].error > 0
+    assert known["rejected"].value * known["rejected"].studies == pytest.approx(2)  # the broken ones
+
+
 def test_a_broken_study_is_left_out_of_training_by_its_code(run: Run) -> None:
     table = pd.read_csv(next((run.folder / "mlartifacts").rglob("cohort.csv")), keep_default_na=False)
     assert (table["reason"] == "E_TRUNCATED").sum() == 2

@@ -34,7 +34,8 @@ from medmm.preview.page import Grid, grid, page
 from medmm.preview.report_page import Drawing, Link, Part, Sheet, Summary, Tag, report_page
 from medmm.preview.sheet import Tile, contact_sheet
 from medmm.preview.thumbnails import Thumbnail
-from medmm.preview.worklist_page import Entry, Head, Line, Refused, worklist_page
+from medmm.preview.worklist_entries import Entry, Head, Line, Refused
+from medmm.preview.worklist_page import worklist_page
 from medmm.scoring.engine import Options
 from medmm.scoring.run import score
 from medmm.scoring.sinks.worklist import NAME, Worklist

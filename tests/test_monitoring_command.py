@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from medmm.evaluation.drift import DIRECTIONS, PROJECTION
 from medmm.evaluation.settings import EvaluationSettings
+from medmm.evaluation.standing import Standing
 from medmm.monitoring.window import Span, read_window
 from medmm.package import Package, load_package, save_package
 from medmm.predict import predict
@@ -200,6 +201,79 @@ def test_when_nearly_everything_is_rejected_that_is_an_alarm(scored: Scored, own
     assert "rejected studies: 0.889" in str(numbers(own)["alarms"])
 
 
+def standing(scored: Scored, folder: Path, *known: Standing) -> Path:
+    """The package, with these numbers of its validation studies; and the scores are its own."""
+    package = load_package(scored.package)
+    assert package.references is not None
+    save_package(replace(package, references=replace(package.references, standing=known)), folder / "package")
+    return folder / "package"
+
+
+def scored_by(package: Path, scores: Path) -> None:
+    digest = load_package(package).digest
+    for name in ("scores", "rejected"):
+        table = pq.read_table(scores / f"{name}.parquet")
+        place = table.column_names.index("model_digest")
+        field = table.schema.field("model_digest")
+        pq.write_table(
+            table.set_column(place, field, [pa.array([digest] * len(table), field.type)]), scores / f"{name}.parquet"
+        )
+
+
+@pytest.mark.parametrize(("share", "status"), [(0.01, 1), (0.5, 0), (None, 0)])
+def test_more_abstentions_than_at_validation_are_an_alarm(
+    scored: Scored, own: Path, tmp_path: Path, share: float | None, status: int
+) -> None:
+    known = () if share is None else (Standing("abstain", "", share, 0.01, 300, 200),)
+    package = standing(scored, tmp_path, *known)
+    scored_by(package, own)
+    count = len(cells(own, "study_id"))
+    rewrite(own, abstain=[i % 2 == 0 for i in range(count)])
+    result = run(own, package, "--no-record")
+    assert result.exit_code == status, result.output
+    said = numbers(own)
+    assert said["abstain"]["expected"] == share  # type: ignore[index]
+    assert ("no answer to rely on: 0.5" in str(said["alarms"])) == (status == 1)
+    assert ("does not say what is usual" in result.output.split("no answer to rely on")[1]) == (share is None)
+    page = (own / "monitor.html").read_text()
+    assert ("held against that of the cohort" in page) == (share is not None)
+    assert "when it was made, so there is no test" in page  # of rejected studies nothing is said here
+
+
+def test_rejected_studies_are_held_against_those_of_the_cohort(scored: Scored, own: Path, tmp_path: Path) -> None:
+    rejected = pq.read_table(own / "rejected.parquet")
+    for share, status in ((0.01, 1), (0.35, 0)):
+        package = standing(scored, tmp_path / str(share), Standing("rejected", "", share, 0.01, 400, 300))
+        row = {"row": 1, "code": "E_GAP", "reason": "", "model_digest": "", "scored_at": "2026-01-01T00:00:00Z"}
+        rows = [row | {"patient_id": f"p{i}", "study_id": f"s{i}"} for i in range(40)]
+        pq.write_table(pa.Table.from_pylist(rows, rejected.schema), own / "rejected.parquet")
+        scored_by(package, own)
+        result = run(own, package, "--no-record")
+        assert result.exit_code == status, result.output
+        assert f"{share:.3f} [" in result.output
+        assert ("rejected studies" in str(numbers(own)["alarms"])) == (status == 1)
+
+
+def test_labels_are_held_against_the_calibration_of_the_validation_studies(scored: Scored, own: Path, tmp_path: Path) -> None:
+    known = Standing("in_the_large", "pneumonia", -0.9, 0.1, 300, 200), Standing("slope", "pneumonia", 0.7, 0.2, 300, 200)
+    package = standing(scored, tmp_path, *known)
+    scored_by(package, own)
+    ids = cells(own, "study_id")
+    rng = np.random.default_rng(0)
+    probability = rng.uniform(0.2, 0.8, len(ids))
+    rewrite(own, probability_pneumonia=probability)
+    words = ["pneumonia" if one else "none" for one in rng.random(len(ids)) < probability]
+    pd.DataFrame({"study_id": ids, "diagnosis": words}).to_csv(tmp_path / "labels.csv", index=False)
+    result = run(own, package, "--no-record", "--labels", str(tmp_path / "labels.csv"))
+    assert result.exit_code == 1, result.output
+    said = numbers(own)
+    checks = {one["metric"]: one for one in said["quality"]["checks"]}  # type: ignore[index]
+    assert {name: one["expected"] for name, one in checks.items()} == {"in_the_large": -0.9, "slope": 0.7, "auroc": 0.8}
+    assert checks["in_the_large"]["alarm"] is True  # perfect now, and it was not
+    assert "at validation (300 studies of 200 patients)" in checks["slope"]["why"]
+    assert said["alpha_of"] == {"drift": 0.025, "quality": 0.025, "rate": 0.0}
+
+
 @pytest.mark.parametrize("perfect", [True, False])
 def test_labels_tell_whether_the_probabilities_are_still_true(scored: Scored, own: Path, tmp_path: Path, perfect: bool) -> None:
     ids = cells(own, "study_id")
@@ -224,6 +298,35 @@ def test_labels_tell_whether_the_probabilities_are_still_true(scored: Scored, ow
         assert checks["in_the_large"]["alarm"] is True
         assert checks["in_the_large"]["high"] < 0
     assert "Against the truth" in (own / "monitor.html").read_text()
+
+
+def test_labels_of_other_studies_are_no_verdict_and_not_no_alarm(scored: Scored, own: Path, tmp_path: Path) -> None:
+    pd.DataFrame({"study_id": ["another"], "diagnosis": ["none"]}).to_csv(tmp_path / "labels.csv", index=False)
+    result = run(own, scored.package, "--no-record", "--labels", str(tmp_path / "labels.csv"))
+    assert result.exit_code == 0
+    assert "no verdict on quality: none of the scored studies has a label" in result.output
+    assert numbers(own)["verdict"] == "no verdict"
+    page = (own / "monitor.html").read_text()
+    assert "of no scored study" in page
+    assert "none given" not in page
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("scored_at", "yesterday", "that is no time"),
+        ("scored_at", "2026-01-01T00:00:00", "that is no time"),
+        ("scored_at", None, "that is no time"),
+        ("probability_pneumonia", None, "a study without an answer"),
+        ("inputs", None, "a study without an answer or without its inputs"),
+    ],
+)
+def test_damaged_scores_have_status_2_and_one_line(scored: Scored, own: Path, column: str, value: object, said: str) -> None:
+    rewrite(own, **{column: [value, *cells(own, column)[1:]]})
+    result = run(own, scored.package, "--no-record", "--since", "2000-01-01")
+    assert result.exit_code == 2, result.output
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 def test_csv_says_the_same_as_parquet(scored: Scored, hospital: Hospital, own: Path, tmp_path: Path) -> None:

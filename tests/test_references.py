@@ -95,6 +95,46 @@ def test_references_come_back_as_they_went(task: Task, validation: int) -> None:
     assert (back.conformal is None) == (task == "survival")
 
 
+def test_what_calibration_was_comes_back_and_an_older_package_does_not_say() -> None:
+    references = fitted()
+    assert {one.metric for one in references.standing} == {"slope", "in_the_large"}
+    content, plain = pack(references)
+    back = unpack(content, json.loads(json.dumps(plain)), INPUTS, TARGETS["binary"], WIDTH)
+    assert back is not None
+    assert back.standing == references.standing
+    del plain["standing"]
+    older = unpack(content, plain, INPUTS, TARGETS["binary"], WIDTH)
+    assert older is not None
+    assert older.standing == ()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metric": "auroc"},
+        {"class_name": "well"},
+        {"value": float("nan")},
+        {"value": "1.0"},
+        {"error": -0.1},
+        {"error": float("inf")},
+        {"patients": 0},
+        {"patients": 81},
+        {"studies": True},
+        {"more": 1},
+        {"metric": "rejected"},
+        {"metric": "rejected", "class_name": "", "value": 1.5},
+    ],
+)
+def test_what_calibration_cannot_have_been_is_refused(change: dict[str, object]) -> None:
+    content, plain = pack(fitted())
+    plain["standing"][0].update(change)
+    with pytest.raises(DataError, match="package the run again"):
+        unpack(content, plain, INPUTS, TARGETS["binary"], WIDTH)
+    for other in ({}, 3, [None]):
+        with pytest.raises(DataError, match="validation studies is damaged"):
+            unpack(content, {**plain, "standing": other}, INPUTS, TARGETS["binary"], WIDTH)
+
+
 def test_no_references_come_back_as_none() -> None:
     assert unpack(*pack(None), INPUTS, TARGETS["binary"], WIDTH) is None
 

@@ -29,12 +29,14 @@ from medmm.readers.fhir import read_fhir
 from medmm.rules.settings import Rule
 from medmm.scoring.engine import Options
 from medmm.scoring.results import rejected, scored
-from medmm.scoring.run import score
+from medmm.scoring.run import Scorer, score
 from medmm.scoring.sinks import fhir, fhir_studies
+from medmm.scoring.sinks.base import NumberRanges
 from medmm.scoring.sinks.fhir import ENTRIES, TYPES, Fhir
 from medmm.scoring.sinks.fhir_resources import Resources
-from medmm.scoring.sinks.fhir_terms import OWN, identity, plain
+from medmm.scoring.sinks.fhir_terms import MODELS, OWN, identity, plain
 from medmm.types import CLASS_TASKS, Evidence, Study, Task
+from medmm.workflows.score import ranges_asked
 
 R4B = pytest.importorskip("fhir.resources.R4B", reason="needs the extra [clinic]")
 
@@ -377,6 +379,68 @@ def test_a_row_without_an_identifier_names_nobody(package: Package, tmp_path: Pa
     assert [len(p.get("entity", ())) for p in of_type(found, "Provenance")] == [1, 0]
 
 
+UNSAID = [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}]
+
+
+def identifiers(found: Iterable[Resource]) -> dict[str, list[Resource]]:
+    """Every identifier of a patient, a study and a model among resources."""
+    some: dict[str, list[Resource]] = {"patients": [], "studies": [], "models": []}
+    for one in found:
+        some["patients"] += [one["subject"]["identifier"]] if "subject" in one else []
+        some["studies"] += one.get("identifier", []) if one["resourceType"] == "DiagnosticReport" else []
+        some["models"] += one.get("identifier", []) if one["resourceType"] == "Device" else []
+        some["studies"] += [source["what"]["identifier"] for source in one.get("entity", ()) if "type" not in source["what"]]
+    assert all(some.values())
+    return some
+
+
+def test_an_identifier_has_its_number_range_or_says_that_nobody_knows_it(package: Package, tmp_path: Path) -> None:
+    mine = model(package, "binary")
+    ranges = NumberRanges("urn:oid:2.999.1", "https://hospital.example/studies")
+    for name, report in (("told", Fhir().numbered(ranges)), ("untold", Fhir())):
+        with report.open(tmp_path / name, mine) as reporter:
+            reporter.scored(row(mine, 1), None)
+            reporter.rejected(refusal(mine, 2), None)
+    told, untold = (bulk(tmp_path / name) for name in ("told", "untold"))
+    check([*told])
+    check([*untold])
+    for kind, system in (("patients", ranges.patients), ("studies", ranges.studies)):
+        assert {one["system"] for one in identifiers(told)[kind]} == {system}
+        assert not any("_system" in one for one in identifiers(told)[kind])
+        assert all(one["_system"] == {"extension": UNSAID} for one in identifiers(untold)[kind])
+        assert not any("system" in one for one in identifiers(untold)[kind])
+    (device,) = identifiers(untold)["models"]
+    assert device["system"] == MODELS != OWN
+
+
+def test_a_scoring_tells_the_report_of_its_number_ranges(package: Package, hospital: Hospital, tmp_path: Path) -> None:
+    ranges = NumberRanges("urn:oid:2.999.1")
+    mine = replace(package, digest="ef" * 32)
+    with Scorer(mine, tmp_path, Options(workers=0), also=["fhir"], ranges=ranges) as scorer:
+        scorer.round(hospital.studies[:2])
+        scorer.export()
+    assert {one["system"] for one in identifiers(bulk(tmp_path))["patients"]} == {"urn:oid:2.999.1"}
+
+
+@pytest.mark.parametrize(
+    "text", ["urn:oid:2.999.1", "urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7", "https://hospital.example/ids?a=1", None]
+)
+def test_a_number_range_is_taken(text: str | None) -> None:
+    assert ranges_asked(text, text, ["fhir"]) == NumberRanges(text or "", text or "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "2.999.1", "urn:oid:2.999.01", "urn:oid:3.1", "urn:uuid:53", "hospital", "https://a b", "https://a\n", "javascript:x"],
+)
+def test_what_is_no_number_range_is_refused(text: str) -> None:
+    for asked in ((text, None), (None, text)):
+        with pytest.raises(ConfigError, match="is no URI of a number range"):
+            ranges_asked(*asked, ["fhir"])
+    with pytest.raises(ConfigError, match="--study-system is for the report fhir alone"):
+        ranges_asked(None, text, ["worklist"])
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hostile_text_stays_text(package: Package, text: str, tmp_path: Path) -> None:
     name = text.replace("\ud800", "")  # no column has half a letter in its name
@@ -576,7 +640,8 @@ def test_a_server_that_knows_the_patients_gives_the_answers_back(real: Path, par
     for file in (tmp_path / "export").iterdir():
         file.write_text(
             re.sub(
-                r'"subject":\{"type":"Patient","identifier":\{"type":\{"text":"patient_id"\},"value":"([^"]+)"\}\}',
+                r'"subject":\{"type":"Patient","identifier":\{"type":\{"text":"patient_id"\},"_system":[^"]*"extension":'
+                r'\[[^]]+\]\},"value":"([^"]+)"\}\}',
                 lambda found: f'"subject":{{"reference":"Patient/{ids[found[1]]}"}}',
                 file.read_text(),
             )

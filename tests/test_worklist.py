@@ -73,6 +73,14 @@ def test_studies_stand_by_risk_and_equal_ones_as_they_came(package: Package, tmp
     assert "> 99.9 %" in " ".join(Seen(page, MORE).texts)
 
 
+def test_a_row_without_its_answer_is_not_told_as_unlikely(package: Package, tmp_path: Path) -> None:
+    lacking = row(1, 0.5) | {"probability_pneumonia": None, "decision_pneumonia": None}
+    page = page_of(package, tmp_path, [lacking, row(2, 0.4)])
+    assert '<span class="big">–</span>' in page
+    assert "&lt; 0.1 %" not in page.split("<main>")[1]
+    assert ids(page)[0].endswith("2")
+
+
 def test_a_study_that_abstains_keeps_its_place_and_is_told_apart(package: Package, tmp_path: Path) -> None:
     doubt = {"abstain": True, "abstain_why": "novel chest; several answers cannot be ruled out"}
     page = page_of(package, tmp_path, [row(0, 0.5), row(1, 0.8, **doubt), row(2, 0.3)])

@@ -16,6 +16,9 @@ from .screen import Screen
 ALARM, UNANSWERED = 1, 2
 """A pipeline goes by the answer: 1 is an alarm, whatever kept the command from answering is 2."""
 
+LEAST_ALPHA = 0.002
+"""Of it drift gets two fifths at least, and the smallest p of its draws is 0.0005."""
+
 ADDRESSES = ("models:/", "runs:/")
 
 
@@ -33,7 +36,7 @@ def monitor(
         Path | None,
         typer.Option(help="Table with study_id and the columns of the target: the truth, where known.", metavar="TABLE"),
     ] = None,
-    alpha: Annotated[float, typer.Option(min=0.001, max=0.5, help="Chance of any false alarm of one look.")] = 0.05,
+    alpha: Annotated[float, typer.Option(min=LEAST_ALPHA, max=0.5, help="Chance of any false alarm of one look.")] = 0.05,
     out: Annotated[
         Path | None, typer.Option(help="Folder for monitor.html and monitor.json; SCORES where left out.", metavar="DIR")
     ] = None,

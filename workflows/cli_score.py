@@ -10,7 +10,7 @@ from .arguments import ModelArgument, TrackingOption
 from .screen import Screen
 
 SERVER, WATCH, MACHINES, MANNER = "Studies of a DICOMweb server", "Waiting for studies", "Several machines", "How to score"
-STORE = "Reports stored in a DICOMweb server"
+STORE, EHR = "Reports stored in a DICOMweb server", "Identifiers in the report fhir"
 
 
 def score(
@@ -42,6 +42,17 @@ def score(
             "(for an EHR), dicom-sr (a structured report a study), saliency (a DICOM picture of what the model looked at).",
             rich_help_panel=MANNER,
         ),
+    ] = None,
+    patient_system: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URI",
+            help="Number range of the patients' identifiers, as urn:oid:2.999.1; without it a FHIR server cannot match them.",
+            rich_help_panel=EHR,
+        ),
+    ] = None,
+    study_system: Annotated[
+        str | None, typer.Option(metavar="URI", help="Number range of the studies' identifiers.", rich_help_panel=EHR)
     ] = None,
     contributions: Annotated[
         bool,
@@ -160,7 +171,7 @@ def score(
     from medmm.training.tracking import TrackingSettings
 
     from .incoming import Coming, days_of
-    from .score import Manner, score_studies, tile_asked
+    from .score import Manner, ranges_asked, score_studies, tile_asked
     from .store import destination_of, store_reports
     from .ui import store_address
 
@@ -184,6 +195,7 @@ def score(
         accept_rejects=accept_rejects,
         coming=Coming(pace, Search(tuple(modality or ()), *days_of(first, last), max_studies), insecure),
         destination=destination,
+        ranges=ranges_asked(patient_system, study_system, also or ()),
     )
     scored = score_studies(model, studies, out, TrackingSettings(uri=uri), screen, manner)
     if scored.waits:

@@ -8,12 +8,15 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
+from medmm.cohort.flow import is_rejected
 from medmm.dataset.batches import Batches, TrainingBatches
 from medmm.dataset.cache import PreparedInput
 from medmm.dataset.features import backbone_of, kept_features
+from medmm.doubts import ABSTAIN
 from medmm.errors import DataError
 from medmm.evaluation.decision import choose_thresholds
 from medmm.evaluation.recalibration import choose_recalibration
+from medmm.evaluation.standing import standing_share
 from medmm.evaluation.tasks import has_both
 from medmm.exact import SIZES, exact_tile
 from medmm.fusion.late import Late
@@ -21,7 +24,7 @@ from medmm.intended_limits import fit_intended_use
 from medmm.losses import make_loss
 from medmm.model import DiagnosisModel
 from medmm.package import Package
-from medmm.predict import Subset, predict, subsets
+from medmm.predict import Predicted, Subset, predict, subsets
 from medmm.references import Cell, fit_references
 from medmm.rules.penalty import penalty_bounds
 from medmm.training.attack import attacked
@@ -232,6 +235,7 @@ def _speak(cohort: Cohort, model: DiagnosisModel, prepared: Mapping[str, Prepare
             iter(Batches(cohort.prepared, taught[: SIZES[0]], None, SIZES[0]))
         )  # as scoring sees them: no kept features
         package = replace(package, references=references, intended=intended, tile=exact_tile(model, some))
+        package = _with_shares(package, cohort, chosen, validation)
     rows = cohort.split["test"]
     said = predict(model, Batches(prepared, rows, None, batch_size), subsets(sorted(everything)))
     logits, present, conflict = said.logits, said.present, said.conflict
@@ -250,6 +254,19 @@ def _calibrated(package: Package, logits: Array, truth: Array, patient: Array) -
 
     temperature, calibration = choose_recalibration(logits, truth, patient, package.target.task, answer)
     return replace(package, temperature=temperature, calibration=calibration)
+
+
+def _with_shares(package: Package, cohort: Cohort, chosen: Scores, validation: Predicted) -> Package:
+    """Note how many of the cohort were rejected, and of the validation studies abstained from, for later studies to compare."""
+    assert package.references is not None
+    said = package.doubts([cohort.studies[i] for i in cohort.split["validation"]], chosen.predicted, validation)
+    abstain = standing_share("abstain", np.array(said[ABSTAIN], bool), chosen.patient)
+    refused = [i for i, study in enumerate(cohort.studies) if study.label is not None and is_rejected(cohort.left_out.get(i))]
+    taken = [i for rows in cohort.split.parts.values() for i in rows]
+    flags = np.repeat([True, False], [len(refused), len(taken)])
+    rejected = standing_share("rejected", flags, _patients(cohort, (*refused, *taken)))
+    shares = tuple(one for one in (abstain, rejected) if one is not None)
+    return replace(package, references=replace(package.references, standing=(*package.references.standing, *shares)))
 
 
 def _patients(cohort: Cohort, rows: tuple[int, ...]) -> Array:

@@ -1,5 +1,6 @@
 """`medmm monitor`: is the model in use still shown what it was validated on, and does it still answer as well?"""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from medmm.errors import ConfigError
 from medmm.files import write_json, write_text
 from medmm.monitoring.drift_tests import LEAST_PATIENTS, LEAST_STUDIES, Finding, drift_findings, has_enough
 from medmm.monitoring.quality import Quality, judge_quality, labels_of
-from medmm.monitoring.rates import abstain_rate, rejected_rate, too_many
+from medmm.monitoring.rates import rates_of
 from medmm.monitoring.window import Window, read_window
 from medmm.package import Package, load_package
 from medmm.readers.table import read_table
@@ -18,7 +19,7 @@ from medmm.scoring.run import MOST_REJECTED
 from medmm.training.tracking import Record, TrackingSettings, connect, open_record
 
 from .monitor_page import monitor_page
-from .monitored import Asked, Monitored, in_words, plain_of, subject_of
+from .monitored import Asked, Monitored, in_words, plain_of, rate_in_words, shares_of, subject_of
 from .report import named_numbers
 from .screen import Screen, with_interval
 
@@ -66,28 +67,27 @@ def monitor(
 
 
 def judge(package: Package, window: Window, asked: Asked) -> Monitored:
-    """Make every test. With labels, drift and quality get half of alpha each."""
+    """Make every test, each with its share of alpha."""
     assert package.references is not None
     known = package.references.drift
     no_verdict = ""
     findings: tuple[Finding, ...] = ()
-    alpha = asked.alpha if asked.labels is None else asked.alpha / 2
+    rates = rates_of(window, package.references.standing)
+    alpha = shares_of(asked, rates)
     if not has_enough(known.patient):
         no_verdict = _too_few("the reference of the package holds", len(known.patient), len(set(known.patient.tolist())))
     elif not has_enough(window.batch.patient):
         no_verdict = _too_few("there are", len(window.batch.patient), len(set(window.batch.patient.tolist())))
     else:
         findings = drift_findings(known, package.target.names, window.batch)
-    quality = _quality(package, window, asked.labels, alpha)
-    refused = rejected_rate(window)
-    alarms = [f"{subject_of(one)}: {in_words(one)}" for one in findings if one.adjusted <= alpha]
-    if too_many(refused, MOST_REJECTED):
-        alarms.append(f"rejected studies: {with_interval(refused)}, more than {MOST_REJECTED:.0%} of what came in")
+    quality = _quality(package, window, asked.labels, alpha.quality)
+    alarms = [f"{subject_of(one)}: {in_words(one)}" for one in findings if one.adjusted <= alpha.drift]
+    alarms += [rate_in_words(one) for one in rates if one.too_many(alpha.rate, MOST_REJECTED)]
     if quality is not None:
         alarms += [
             f"{one.metric} of {one.class_name}: {with_interval(one.estimate)}; {one.why}" for one in quality.checks if one.alarm
         ]
-    return Monitored(package, window, asked, findings, quality, refused, abstain_rate(window), no_verdict, tuple(alarms))
+    return Monitored(package, window, asked, findings, quality, rates, no_verdict, tuple(alarms))
 
 
 def _too_few(what: str, studies: int, patients: int) -> str:
@@ -128,8 +128,8 @@ def _log(record: Record, answer: Monitored, content: str) -> None:
             "rejected_studies": sum(window.rejected.values()),
         }
     )
-    rates = {"rejected/share": answer.rejected} | ({} if answer.abstain is None else {"abstain/share": answer.abstain})
-    record.measures(named_numbers(rates))
+    record.measures(named_numbers({f"{one.what}/share": one.estimate for one in answer.rates}))
+    record.measures({f"{one.what}/p": one.p for one in answer.rates if not math.isnan(one.p)})
     for one in answer.findings:
         name = f"{one.what}/{one.name}"
         record.measures({f"{name}_p": one.adjusted, f"{name}_distance": one.statistic, f"{name}_now": one.batch})
@@ -153,7 +153,7 @@ def show_monitored(answer: Monitored, screen: Screen) -> None:
             in_words(one),
             f"{one.p:.4f}",
             f"{one.adjusted:.4f}",
-            "ALARM" if one.adjusted <= answer.alpha else "no alarm",
+            "ALARM" if one.adjusted <= answer.shares.drift else "no alarm",
         )
         for one in sorted(answer.findings, key=lambda one: one.adjusted)
     ]
@@ -176,11 +176,10 @@ def show_monitored(answer: Monitored, screen: Screen) -> None:
             ("metric", "class", "value", "verdict", "why"),
             checks,
         )
-    screen.say(
-        f"rejected: {with_interval(answer.rejected)} of {answer.rejected.studies:,} studies; no reference says what is usual"
-    )
-    if answer.abstain is not None:
-        screen.say(f"no answer to rely on: {with_interval(answer.abstain)} of {answer.abstain.studies:,} scored studies")
+    for rate in answer.rates:
+        screen.say(f"{rate_in_words(rate)}; n = {rate.estimate.studies:,} studies of {rate.estimate.patients:,} patients")
     if answer.no_verdict:
         screen.say(f"no verdict on drift: {answer.no_verdict}")
+    if answer.unlabelled:
+        screen.say(f"no verdict on quality: {answer.unlabelled}")
     screen.say(f"{answer.verdict}" + (f": {len(answer.alarms)} of what was looked at" if answer.alarms else ""))

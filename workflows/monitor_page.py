@@ -9,11 +9,12 @@ from matplotlib.figure import Figure
 from medmm import __version__
 from medmm.evaluation.calibration_curve import curve_plot, smooth_curve
 from medmm.evaluation.canvas import counts, svg_of
-from medmm.evaluation.intervals import Estimate, sample_and_resamples
+from medmm.evaluation.intervals import sample_and_resamples
 from medmm.evaluation.novelty import JOINT
 from medmm.monitoring.drift_tests import Finding
 from medmm.monitoring.pictures import answers_plot, presence_plot, representations_plot
 from medmm.monitoring.quality import LEAST_OUTCOME, Quality
+from medmm.monitoring.rates import Rate
 from medmm.preview.report_page import Drawing, Part, Sheet, Summary, Tag, limits, measure, number, report_page
 from medmm.scoring.run import MOST_REJECTED
 
@@ -53,8 +54,10 @@ def _summary(answer: Monitored) -> Summary:
     verdicts: list[tuple[Tag, str, str]] = [(Tag("alarm", "bad"), f"{one}.", "tests") for one in answer.alarms]
     if answer.no_verdict:
         verdicts.append((Tag("no verdict", "open"), f"On drift: {answer.no_verdict}.", ""))
-    elif not any(one.adjusted <= answer.alpha for one in answer.findings):
+    elif not any(one.adjusted <= answer.shares.drift for one in answer.findings):
         verdicts.append((Tag("no alarm", "good"), f"None of {len(answer.findings)} tests of drift raises an alarm.", "tests"))
+    if answer.unlabelled:
+        verdicts.append((Tag("no verdict", "open"), f"On quality: {answer.unlabelled}.", ""))
     people = len(set(window.patient_id.tolist()))
     return Summary(
         "Verdict",
@@ -65,15 +68,21 @@ def _summary(answer: Monitored) -> Summary:
             ("Model", f"{answer.package.name}, {answer.package.digest[:DIGITS]}"),
             ("Reference", f"{len(known.patient):,} validation studies of {len(set(known.patient.tolist())):,} patients"),
             ("Rejected", f"{sum(window.rejected.values()):,} studies"),
-            ("Labels", "none given" if answer.quality is None else f"of {len(answer.quality.scores.patient):,} studies"),
+            ("Labels", _labels(answer)),
         ],
         verdicts,
         "What was looked at",
     )
 
 
+def _labels(answer: Monitored) -> str:
+    if answer.asked.labels is None:
+        return "none given"
+    return "of no scored study" if answer.quality is None else f"of {len(answer.quality.scores.patient):,} studies"
+
+
 def _tests(answer: Monitored) -> Part:
-    alpha = answer.alpha
+    alpha = answer.shares.drift
     rows = [
         (
             subject_of(one),
@@ -124,23 +133,43 @@ def _figure(answer: Monitored, what: str, own: Sequence[Finding]) -> Figure:
 
 
 def _rates(answer: Monitored) -> Part:
-    def row(name: str, one: Estimate) -> tuple[object, ...]:
-        return name, measure(one.value, one.low, one.high), one.studies, one.patients
+    alpha = answer.shares.rate
 
-    rows = [row("rejected, of what came in", answer.rejected)]
-    if answer.abstain is not None:
-        rows.append(row("no answer to rely on (abstain), of what was scored", answer.abstain))
-    codes = list(answer.window.rejected.items())
+    def row(name: str, one: Rate) -> tuple[object, ...]:
+        shown, known, off = one.estimate, one.known, one.too_many(alpha, MOST_REJECTED)
+        judged = (known is not None and not math.isnan(one.p)) or (known is None and one.what == "rejected")
+        return (
+            name,
+            measure(shown.value, shown.low, shown.high),
+            shown.studies,
+            shown.patients,
+            "" if known is None else measure(known.value, *known.limits),
+            "" if known is None else known.studies,
+            "" if math.isnan(one.p) else number(one.p),
+            Tag("alarm", "bad") if off else Tag("no alarm", "good") if judged else Tag("not judged", "open"),
+        )
+
+    names = {"rejected": "rejected, of what came in", "abstain": "no answer to rely on (abstain), of what was scored"}
+    says = []
+    if any(one.known is not None for one in answer.rates):
+        says.append(
+            f"A share is held against that of the cohort (rejected) or of the validation studies (abstain), by Fisher's exact "
+            f"test of the numbers of independent studies; p up to {alpha:g} that it has not risen is an alarm."
+        )
+    if answer.rates[0].known is None:
+        says.append(
+            "The package does not say how many studies were rejected when it was made, so there is no test: more than "
+            f"{MOST_REJECTED:.0%} rejected, by the whole interval, is an alarm, as for a scoring."
+        )
+    columns = ("share", "value", "studies", "patients", "before", "studies then", "p", "verdict")
+    rows = [row(names[one.what], one) for one in answer.rates]
     return Part(
         "rates",
         "Rejected studies and abstentions",
-        [
-            "The package does not say how many were rejected or abstained of its validation studies, so these shares are "
-            f"given with intervals and without a test. More than {MOST_REJECTED:.0%} rejected is an alarm, as for a scoring."
-        ],
+        says,
         sheets=[
-            Sheet("Shares, with 95 % intervals by patient", ("share", "value", "studies", "patients"), rows, folded=False),
-            Sheet("Rejected by code", ("code", "studies"), codes, folded=False),
+            Sheet("Shares, with 95 % intervals by patient", columns, rows, folded=False),
+            Sheet("Rejected by code", ("code", "studies"), list(answer.window.rejected.items()), folded=False),
         ],
         lead=False,
     )
@@ -173,7 +202,7 @@ def _quality(quality: Quality) -> Part:
         for one in quality.results
     ]
     drawings = []
-    if "horizons" not in vars(scores) or not scores.horizons:
+    if not scores.horizons:
         weights = sample_and_resamples(scores.patient, 500, 0)
         within = (0.0, 1.0) if any(one.metric == "brier" for one in quality.results) else None
         curves = [
@@ -187,7 +216,8 @@ def _quality(quality: Quality) -> Part:
             drawings.append(Drawing(svg_of(figure), "What was said, and what was true of it."))
     says = [
         f"{counts(scores)} have a label; {quality.unknown:,} scored studies have none, and {quality.unreadable:,} labels could "
-        f"not be read. A check needs {LEAST_OUTCOME} patients of each outcome."
+        f"not be read. A check needs {LEAST_OUTCOME} patients of each outcome. Its verdict is that of a test which holds for "
+        "few studies; the interval beside it is of the value alone."
     ]
     return Part(
         "quality",

@@ -1,21 +1,23 @@
 """What a monitoring found: the answer, in words and as plain data."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from medmm import __version__
-from medmm.evaluation.intervals import Estimate
 from medmm.evaluation.novelty import JOINT
 from medmm.monitoring.drift_tests import Finding
 from medmm.monitoring.quality import Quality
+from medmm.monitoring.rates import Rate
 from medmm.monitoring.window import Span, Window
 from medmm.package import Package
 from medmm.references import References
 from medmm.settings import Plain
 
 from .report import number
+from .screen import with_interval
 
 ALWAYS = Span()
 
@@ -47,7 +49,7 @@ class Monitored:
         asked: What was to be looked at.
         findings: One a test of drift; none where there are too few studies.
         quality: What the truth says; None where it is not known of any study.
-        rejected, abstain: Shares with intervals; abstain None for a model that never says so.
+        rates: The share of rejected studies, and of abstentions where the model has them.
         no_verdict: Why there is no verdict on drift; "" where there is one.
         alarms: What is off, a sentence each.
     """
@@ -57,8 +59,7 @@ class Monitored:
     asked: Asked
     findings: tuple[Finding, ...]
     quality: Quality | None
-    rejected: Estimate
-    abstain: Estimate | None
+    rates: tuple[Rate, ...]
     no_verdict: str
     alarms: tuple[str, ...]
 
@@ -67,18 +68,52 @@ class Monitored:
         """The answer in words."""
         if self.alarms:
             return "alarm"
-        return "no verdict" if self.no_verdict else "no alarm"
+        return "no verdict" if self.no_verdict or self.unlabelled else "no alarm"
 
     @property
-    def alpha(self) -> float:
-        """Chance of any false alarm of drift, and as much of quality where there are labels."""
-        return self.asked.alpha if self.asked.labels is None else self.asked.alpha / 2
+    def unlabelled(self) -> str:
+        """Why there is no verdict on quality though there are labels; "" where there is one, or nobody gave any."""
+        if self.asked.labels is None or self.quality is not None:
+            return ""
+        return "none of the scored studies has a label that can be read in the table"
+
+    @property
+    def shares(self) -> "Shares":
+        """How alpha is shared out."""
+        return shares_of(self.asked, self.rates)
 
     @property
     def references(self) -> References:
         """What the package says of its validation studies."""
         assert self.package.references is not None
         return self.package.references
+
+
+RATES = 0.2
+"""Share of alpha that rates get: what is wrong with an export is seldom small."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How the chance of any false alarm is shared out; the parts sum to alpha.
+
+    Attributes:
+        drift: For all tests of drift together.
+        quality: For all checks of quality; 0 without labels.
+        rate: For each rate that has something to be compared with; 0 without one.
+    """
+
+    drift: float
+    quality: float
+    rate: float
+
+
+def shares_of(asked: Asked, rates: Sequence[Rate]) -> Shares:
+    """Share alpha out: a fifth to the rates, of the rest one half to drift and one to quality where there are labels."""
+    compared = sum(one.known is not None for one in rates)
+    left = asked.alpha * (1 - RATES) if compared else asked.alpha
+    quality = 0.0 if asked.labels is None else left / 2
+    return Shares(left - quality, quality, asked.alpha * RATES / compared if compared else 0.0)
 
 
 SUBJECTS = {"answer": "answer {}", "presence": "presence of {}", "representation": "representation of {}"}
@@ -99,11 +134,30 @@ def in_words(one: Finding) -> str:
     return f"its mean has moved by {one.batch:.2f} standard deviations beyond chance, discrepancy {one.statistic:.3f}"
 
 
+def rate_in_words(one: Rate) -> str:
+    """Say what a rate is, and was, and what the verdict rests on."""
+    name = {"rejected": "rejected studies", "abstain": "no answer to rely on"}[one.what]
+    if one.known is None:
+        return f"{name}: {with_interval(one.estimate)}; the package does not say what is usual"
+    where = {"rejected": "in the cohort", "abstain": "at validation"}[one.what]
+    was = f"{one.known} {where} ({one.known.studies:,} studies of {one.known.patients:,} patients)"
+    told = "too few studies to compare" if math.isnan(one.p) else f"p = {one.p:.2g} that it has not risen"
+    return f"{name}: {with_interval(one.estimate)}, {was}; {told}"
+
+
 def plain_of(answer: Monitored) -> Plain:
     """Give all numbers as plain data; no identifier of a patient stands in it."""
     window, asked, quality = answer.window, answer.asked, answer.quality
     known = answer.references.drift
     limits = {name: None if one is None else one.isoformat() for name, one in vars(asked.span).items()}
+    rates: dict[str, dict[str, Plain]] = {
+        one.what: {
+            **number(one.estimate),
+            "expected": None if one.known is None else one.known.value,
+            "p": None if math.isnan(one.p) else one.p,
+        }
+        for one in answer.rates
+    }
     return {
         "verdict": answer.verdict,
         "alarms": list(answer.alarms),
@@ -113,10 +167,11 @@ def plain_of(answer: Monitored) -> Plain:
         "model": {"name": answer.package.name, "digest": answer.package.digest},
         "span": {**limits, "first": window.first, "last": window.last},
         "alpha": asked.alpha,
+        "alpha_of": dict(vars(answer.shares)),
         "scored": {"studies": len(window.study_id), "patients": len(set(window.patient_id.tolist()))},
         "reference": {"studies": len(known.patient), "patients": len(set(known.patient.tolist()))},
-        "rejected": {**number(answer.rejected), "codes": dict(window.rejected)},
-        "abstain": None if answer.abstain is None else number(answer.abstain),
+        "rejected": {**rates["rejected"], "codes": dict(window.rejected)},
+        "abstain": rates.get("abstain"),
         "drift": [dict(vars(one)) for one in answer.findings],
         "quality": None
         if quality is None

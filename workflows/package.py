@@ -90,7 +90,12 @@ def show_packaged(packaged: Packaged, screen: Screen) -> None:
         ("thresholds", ", ".join(f"{one:.3f}" for one in package.thresholds) or "none"),
         ("rules", ", ".join(rule.name for rule in package.rules) or "none"),
         *(("made for", line) for line in (package.intended.told() if package.intended is not None else ())),
-        ("references", "conformal, novelty, drift, neighbours" if package.references is not None else "none"),
+        (
+            "references",
+            "conformal, novelty, drift, neighbours" + (", standing" if package.references.standing else "")
+            if package.references is not None
+            else "none",
+        ),
         ("golden samples", f"{len(golden.samples)}, answered on {golden.made_on}"),
         ("files", f"{len(packaged.sizes)}, {sum(packaged.sizes.values()) / 1e6:.1f} MB"),
         ("signature", SIGNATURE if packaged.signed else "none"),

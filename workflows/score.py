@@ -1,5 +1,6 @@
 """`medmm score`: a packaged model on a folder of studies, a manifest, or a DICOMweb server."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +19,7 @@ from medmm.scoring.ray_cluster import Cluster
 from medmm.scoring.run import Scored, Scorer, model_key
 from medmm.scoring.shards import Shard
 from medmm.scoring.sinks import REPORTS, SINKS
+from medmm.scoring.sinks.base import UNKNOWN_RANGES, NumberRanges
 from medmm.scoring.studies import find_studies, open_incoming
 from medmm.scoring.violations import write_violations
 from medmm.training.tracking import TrackingSettings
@@ -27,7 +29,14 @@ from .incoming import Coming, score_rounds
 from .screen import Screen
 from .store import Destination, store_meanwhile
 
-SR = "dicom-sr"
+SR, FHIR = "dicom-sr", "fhir"
+
+RANGE = re.compile(
+    r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+"
+    r"|urn:uuid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    r"|https?://[A-Za-z0-9._~:/?#@!$&'()*+,;=%\[\]-]+"
+)
+"""A system as FHIR R4 has it (section 2.24: uri, oid, uuid)."""
 
 HERE, AT_ONCE, AS_USUAL = Cluster(), Coming(), Options()
 
@@ -49,6 +58,7 @@ class Manner:
         accept_rejects: Whether to go on where many of the first studies are rejected.
         coming: Which studies of a server, and whether to wait for more.
         destination: Where DICOM reports are stored while more studies are waited for; it asks for reports, too.
+        ranges: Of which number ranges the identifiers are, for the report `fhir`.
     """
 
     options: Options = AS_USUAL
@@ -63,6 +73,7 @@ class Manner:
     accept_rejects: bool = False
     coming: Coming = AT_ONCE
     destination: Destination | None = None
+    ranges: NumberRanges = UNKNOWN_RANGES
 
     @property
     def reports(self) -> tuple[str, ...]:
@@ -112,6 +123,7 @@ def score_studies(
                 shard=shard,
                 engine=engine,
                 notice=screen.say,
+                ranges=manner.ranges,
             ) as scorer:
                 if manner.retry_rejected:
                     screen.say(f"{scorer.retry_rejected()} studies that were rejected are tried again")
@@ -121,6 +133,22 @@ def score_studies(
                 with screen.step("scoring") as step:
                     scorer.round(found, step)
                 return scorer.export()
+
+
+def ranges_asked(patients: str | None, studies: str | None, also: Sequence[str]) -> NumberRanges:
+    """Give the number ranges, as `--patient-system` and `--study-system` have them.
+
+    Raises:
+        ConfigError: One is no URI of a number range, or no report says it.
+    """
+    for option, text in (("--patient-system", patients), ("--study-system", studies)):
+        if text is not None and FHIR not in also:
+            raise ConfigError(f"{option} is for the report {FHIR} alone: add --also {FHIR}, or leave it out")
+        if text is not None and RANGE.fullmatch(text) is None:
+            raise ConfigError(
+                f"{option} is no URI of a number range: give one as urn:oid:2.999.1, urn:uuid:... or https://hospital.example/ids"
+            )
+    return NumberRanges(patients or "", studies or "")
 
 
 def tile_asked(text: str | None) -> Tile:

@@ -107,6 +107,11 @@ def make_flow(studies: Sequence[Study], left_out: Mapping[int, str], parts: Mapp
     return Flow((*steps, Step(last, ())), tuple(_count(part, studies, rows) for part, rows in parts.items()))
 
 
+def is_rejected(why: str | None) -> bool:
+    """Tell whether a study is left out for what a scoring would reject it for: its data, or that it has none of the inputs."""
+    return why in CODES or why == NO_INPUT
+
+
 def _count(name: str, studies: Sequence[Study], rows: Sequence[int], staying: set[str] | frozenset[str] = frozenset()) -> Count:
     return Count(name, len({studies[i].patient_id for i in rows} - staying), len(rows))
 

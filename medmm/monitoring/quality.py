@@ -1,11 +1,12 @@
 """When the truth comes in: is a model in use still calibrated, and does it still tell studies apart?
 
-Probabilities are calibrated on validation studies, so what is expected is slope 1 and 0 in the large, of risks no excess;
-the headline metric is expected to be that of the package's test studies. All alarms together are false in at most `alpha` of
-batches: each of m checks is made at alpha / m (Bonferroni). N studies, C answers.
+What is expected of calibration is what it was on the package's validation studies, with the errors of both; where a package of
+an older version does not say that, slope 1 and 0 in the large, of risks no excess. The headline metric is expected to be that
+of the package's test studies. All alarms together are false in at most `alpha` of batches: each of m checks is made at
+alpha / m (Bonferroni), by a test that holds for few studies, not by the interval beside it. N studies, C answers.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,20 +14,16 @@ import numpy as np
 
 from medmm.cohort.target import TargetSettings
 from medmm.errors import DataError, Rejected
-from medmm.evaluation.calibration_slope import in_the_large, linear_recalibration, logistic_recalibration
 from medmm.evaluation.evaluate import evaluate
-from medmm.evaluation.event_calibration import excess_risk
 from medmm.evaluation.intervals import LEVEL, RESAMPLES, Estimate, sample_and_resamples, summarise
-from medmm.evaluation.metrics import patients_behind, share
 from medmm.evaluation.results import Result
+from medmm.evaluation.standing import PERFECT, Measure, Standing, calibration_measures
 from medmm.evaluation.yardstick import YARDSTICKS, too_few
 from medmm.package import Package
-from medmm.types import CLASS_TASKS, Array, Scores
+from medmm.types import Array, Scores
 
 LEAST_OUTCOME = 15
 """Patients of each outcome that a check rests on; with fewer, numbers are given without a verdict."""
-
-PERFECT = {"slope": 1.0, "in_the_large": 0.0, "excess": 0.0}
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class Check:
         metric: `slope`, `in_the_large` or `excess`, or the headline metric of the task.
         class_name: Of the answer.
         estimate: With its 95 % interval.
-        expected: Value.
+        expected: Value: of the validation studies, or the best there is; of the headline metric that of the test studies.
         alarm: Whether it is off; None where there are too few patients to tell, or nothing to compare with.
         why: What the verdict rests on.
     """
@@ -100,7 +97,14 @@ def labels_of(table: Mapping[str, Sequence[str]], target: TargetSettings, study:
 
 
 def judge_quality(
-    package: Package, study: Array, patient: Array, answers: Array, labels: Mapping[str, Any], alpha: float, unreadable: int = 0
+    package: Package,
+    study: Array,
+    patient: Array,
+    answers: Array,
+    labels: Mapping[str, Any],
+    alpha: float,
+    unreadable: int = 0,
+    resamples: int = RESAMPLES,
 ) -> Quality | None:
     """Hold answers against the truth.
 
@@ -112,6 +116,7 @@ def judge_quality(
         labels: Study -> truth.
         alpha: Chance of any false alarm.
         unreadable: Labels that could not be read.
+        resamples: Of patients, for the intervals.
 
     Returns:
         None where no study has a label.
@@ -122,47 +127,35 @@ def judge_quality(
     truth = np.array([labels[one] for one in study[has]], np.float64)
     target = package.target
     scores = Scores(target.names, answers[has], truth, patient[has], {}, target.horizons)
-    weights = sample_and_resamples(scores.patient, RESAMPLES, 0)
-    evaluation = evaluate(scores, target.task, package.thresholds)
+    weights = sample_and_resamples(scores.patient, resamples, 0)
+    evaluation = evaluate(scores, target.task, package.thresholds, resamples)
     short = too_few(scores, target.task, LEAST_OUTCOME)
-    values = list(_calibration(scores, target, weights))
-    count = sum(name not in short for _, name, *_ in values) + (not short)
-    checks = [_calibrated(scores, one, alpha / max(1, count), short) for one in values]
+    measures = list(calibration_measures(scores, target.task))
+    count = sum(one.class_name not in short for one in measures) + (not short)
+    known = {(one.metric, one.class_name): one for one in (() if package.references is None else package.references.standing)}
+    checks = [
+        _calibrated(scores, one, weights, known.get((one.metric, one.class_name)), alpha / max(1, count), short)
+        for one in measures
+    ]
     last = next(one for one in reversed(evaluation.results) if one.metric == evaluation.metric)
     checks.append(_as_good_as_known(package, last, alpha / max(1, count), short))
     return Quality(scores, tuple(checks), evaluation.results, int((~has).sum()), unreadable)
 
 
-def _calibration(scores: Scores, target: TargetSettings, weights: Array) -> Iterator[tuple[str, str, Array, int | None]]:
-    """Give metric, answer, values (1 + R,), and the patients on whom it rests where these are fewer."""
-    for column, name in enumerate(scores.classes):
-        said = scores.predicted[:, column]
-        if target.task == "survival":
-            yield "excess", name, excess_risk(said, scores.target, target.horizons[column], weights), None
-        elif target.task in CLASS_TASKS:
-            true = scores.target[:, column]
-            few = patients_behind("auroc", true, scores.patient)
-            yield "slope", name, logistic_recalibration(said, true, weights)[:, 1], few
-            yield "in_the_large", name, in_the_large(said, true, weights), few
-        else:
-            true = scores.target[:, column]
-            yield "slope", name, linear_recalibration(said, true, weights)[:, 1], None
-            yield "in_the_large", name, share(true - said, weights), None
-
-
-def _calibrated(scores: Scores, one: tuple[str, str, Array, int | None], alpha: float, short: Mapping[str, str]) -> Check:
-    metric, name, values, few = one
-    estimate = summarise(values, scores.patient, LEVEL, few)
-    wide = summarise(values, scores.patient, 1 - alpha, few)
-    if name in short:
-        return Check(metric, name, estimate, PERFECT[metric], None, short[name])
-    if not wide.low <= wide.high:
-        return Check(metric, name, estimate, PERFECT[metric], None, "not defined here")
-    off = not wide.low <= PERFECT[metric] <= wide.high
-    words = (
-        f"the {1 - alpha:.1%} interval [{wide.low:.3f}, {wide.high:.3f}] {'leaves out' if off else 'holds'} {PERFECT[metric]:g}"
-    )
-    return Check(metric, name, estimate, PERFECT[metric], off, words)
+def _calibrated(
+    scores: Scores, one: Measure, weights: Array, known: Standing | None, alpha: float, short: Mapping[str, str]
+) -> Check:
+    estimate = summarise(one.of(weights), scores.patient, LEVEL, one.rests_on)
+    expected, error = (PERFECT[one.metric], 0.0) if known is None else (known.value, known.error)
+    if one.class_name in short:
+        return Check(one.metric, one.class_name, estimate, expected, None, short[one.class_name])
+    p = one.at(expected).p(error)
+    if not np.isfinite([estimate.value, p]).all():
+        return Check(one.metric, one.class_name, estimate, expected, None, "not defined here")
+    than = f"{expected:g}, for the package does not say what it was at validation"
+    if known is not None:
+        than = f"{known}, at validation ({known.studies:,} studies of {known.patients:,} patients)"
+    return Check(one.metric, one.class_name, estimate, expected, p <= alpha, f"p = {p:.2g} for another value than {than}")
 
 
 def _as_good_as_known(package: Package, found: Result, alpha: float, short: Mapping[str, str]) -> Check:

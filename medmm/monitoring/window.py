@@ -104,10 +104,12 @@ def read_window(folder: Path, package: Package, span: Span) -> Window:
         DataError: There are no results, or those of another model.
     """
     assert package.references is not None
-    table = _within(_read(folder, "scores", scored(package), package.digest), span)
-    refused = _within(_read(folder, "rejected", rejected(package), package.digest), span)
+    table = _within(_read(folder, "scores", scored(package), package.digest), span, "scores")
+    refused = _within(_read(folder, "rejected", rejected(package), package.digest), span, "rejected")
     names = tuple(sorted(package.inputs))
     said = list(answer_columns(package.target))[: len(package.target.names)]
+    if any(table.column(name).null_count for name in (*said, "inputs")):
+        raise DataError(f"the scores hold a study without an answer or without its inputs: {REPAIR}")
     has = table.column("inputs").to_pylist()
     patient = _texts(table, "patient_id")
     moments = sorted([*_texts(table, SCORED_AT), *_texts(refused, SCORED_AT)])
@@ -164,8 +166,11 @@ def _check(table: pa.Table, schema: pa.Schema) -> None:
             raise ValueError(field.name)
 
 
-def _within(table: pa.Table, span: Span) -> pa.Table:
-    return table.filter(pa.array(span.holds(_texts(table, SCORED_AT)), pa.bool_()))
+def _within(table: pa.Table, span: Span, name: str) -> pa.Table:
+    try:
+        return table.filter(pa.array(span.holds(_texts(table, SCORED_AT)), pa.bool_()))
+    except (TypeError, ValueError):
+        raise DataError(f"the {name} hold a {SCORED_AT} that is no time in UTC: {REPAIR}") from None
 
 
 def _texts(table: pa.Table, name: str) -> Array:

@@ -22,7 +22,7 @@ from medmm.scoring.results import digest_of, rejected, scored
 from medmm.scoring.rows import Outcome, reject
 from medmm.scoring.shards import Shard, unfinished
 from medmm.scoring.sinks import REPORTS, SINKS
-from medmm.scoring.sinks.base import Looks, Row, Tells, Writer
+from medmm.scoring.sinks.base import UNKNOWN_RANGES, Looks, NumberRanges, Numbers, Row, Tells, Writer
 from medmm.types import Study
 
 AT_ONCE = 32
@@ -83,6 +83,7 @@ class Scorer:
         shard: Which studies are scored; all where left out.
         notice: Told what the user should know meanwhile.
         engine: What computes.
+        ranges: Of which number ranges the identifiers are, for reports that say so.
     """
 
     def __init__(
@@ -98,9 +99,11 @@ class Scorer:
         shard: Shard | None = None,
         notice: Callable[[str], None] = lambda _: None,
         engine: Engine = score_stream,
+        ranges: NumberRanges = UNKNOWN_RANGES,
     ) -> None:
         self._sink = SINKS.pick(sink)
-        self._reports = [REPORTS.pick(name) for name in also]
+        picked = (REPORTS.pick(name) for name in also)
+        self._reports = [one.numbered(ranges) if isinstance(one, Numbers) else one for one in picked]
         self._package = package
         self._out = out
         self._look(())  # what a report cannot do without is missing before the first study, too

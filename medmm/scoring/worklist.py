@@ -11,7 +11,7 @@ from medmm.evaluation.answers import CONTRIBUTION_FOR, PREFIXES
 from medmm.evaluation.conformal import questions
 from medmm.evaluation.grades import GRADE
 from medmm.package import Package
-from medmm.preview.worklist_page import Entry, Line, Refused
+from medmm.preview.worklist_entries import Entry, Line, Refused
 from medmm.rules.trace import MESSAGES
 from medmm.scoring.sinks.base import Row
 from medmm.types import CLASS_TASKS
@@ -24,6 +24,9 @@ MOST_NAMED = 6
 
 MOST_KEPT = 1_000
 """Letters of a text that are kept until the page is written."""
+
+NO_VALUE = "–"
+"""Of a row without the answer."""
 
 EXPECTED, FOUND = ", expected ", ": "
 """What the parts of a reason are told apart by; see `medmm.errors.Rejected`."""
@@ -40,7 +43,7 @@ def risk_of(row: Row, package: Package) -> float:
     known = [-math.inf if value is None else value for value in values]
     match package.target.task:
         case "multiclass":
-            return 1.0 - known[0]
+            return -math.inf if values[0] is None else 1.0 - values[0]
         case "multilabel":
             return max(value - limit for value, limit in zip(known, package.thresholds, strict=True))
         case "ordinal":
@@ -116,13 +119,14 @@ def _lines(row: Row, package: Package) -> list[Line]:
     if target.task == "regression":
         (name,) = target.names
         value = _number(row.get(_column(package, name)))
-        return [Line(name, "–" if value is None else f"{value:.4g} {target.unit}".strip())]
+        return [Line(name, NO_VALUE if value is None else f"{value:.4g} {target.unit}".strip())]
     limits = package.thresholds or (None,) * len(target.names)
     lines = []
     for name, limit in zip(target.names, limits, strict=True):
-        value = _number(row.get(_column(package, name))) or 0.0
+        value = _number(row.get(_column(package, name)))
         decided = row.get(f"decision_{name}")
-        lines.append(Line(name, share(value), value, limit, decided if isinstance(decided, bool) else None))
+        shown = NO_VALUE if value is None else share(value)
+        lines.append(Line(name, shown, value, limit, decided if isinstance(decided, bool) else None))
     if target.task == "survival":
         return lines[::-1]
     if target.task == "ordinal":

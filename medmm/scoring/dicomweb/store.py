@@ -2,7 +2,7 @@
 
 What was stored is remembered and not sent again. It would do no harm, for an object has the same UID whenever it says the same.
 
-Source: DICOM PS3.18, section 10.5 (Store Transaction); PS3.4, annex CC.2.3, and PS3.7, annex C (reasons of failures).
+Source: DICOM PS3.18, section 10.5 (Store Transaction).
 """
 
 import json
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import Any, Self
+from typing import Self
 
 from medmm.errors import ConfigError, Rejected
 from medmm.files import digest, write_private
@@ -21,47 +21,17 @@ from medmm.readers.dicom_file import read_header
 from medmm.scoring.dicomweb.address import OF_STUDIES, Address, Credentials
 from medmm.scoring.dicomweb.connection import TransferError, connect, failures_told
 from medmm.scoring.dicomweb.server import PAUSES, TIMEOUT_SECONDS
+from medmm.scoring.dicomweb.store_answer import Unstored, unstored
 
 MEMORY = ".stored.json"
 """What was stored where, in the folder of the results; the server's address stands in it as a digest."""
 
 KEYWORDS = ("StudyInstanceUID", "SOPInstanceUID")
-FAILED, REASON, INSTANCE = "00081198", "00081197", "00081155"
-"""Failed SOP Sequence, and in an item of it Failure Reason and Referenced SOP Instance UID."""
-
-DUPLICATE = 0x0111
-"""The server has it, and as an object's UID follows from what it says, it has the same."""
-
-REASONS = {
-    0x0106: "an attribute with a value that it does not allow",
-    0x0110: "it could not process it",
-    0x0117: "an instance that it finds invalid",
-    0x0120: "an attribute is missing",
-    0x0122: "it does not take this kind of object",
-    0x0124: "it is not allowed",
-    0xC122: "it does not take this transfer syntax",
-}
-RANGES = {0xA7: "it has no room", 0xA9: "the object is not as its kind asks", 0xC0: "it cannot understand the object"}
-"""First byte of a reason -> what it means."""
-
 IN_VAIN = 3
 """Studies in a row that fail though each is tried again and again: then the server is down, and the others are not tried."""
 
 ANSWERED = frozenset({200, 202, 409})
 """Statuses whose body says what became of each instance: all stored, some, none."""
-
-
-@dataclass(frozen=True)
-class Unstored:
-    """An object that was not stored.
-
-    Attributes:
-        uid: Its SOP Instance UID, which is a hash and names nobody.
-        why: In words that hold nothing of the server's answer.
-    """
-
-    uid: str
-    why: str
 
 
 @dataclass(frozen=True)
@@ -136,7 +106,7 @@ class Store:
         except TransferError as failure:
             self._in_vain = self._in_vain + 1 if failure.again else 0
             return [Unstored(uid, f"the server gave {failure.found}") for uid in objects]
-        return _unstored(objects, status, answer)
+        return unstored(objects, status, answer)
 
     def _patiently(self, objects: Mapping[str, bytes]) -> tuple[int, object]:
         for pause in self._pauses:
@@ -198,17 +168,19 @@ def store_folders(
     key = digest(address.url.encode())
     stored = set(memory.get(key, ()))
     waiting: dict[str, dict[str, Path]] = {}
+    failed: list[Unstored] = []
     known = 0
     for file in sorted(file for folder in folders if folder.is_dir() for file in folder.glob("*.dcm")):
         if file.stem in stored:  # a file has its object's UID for a name
             known += 1
             continue
         study = _study_of(file)
-        if study is not None:
+        if study is None:
+            failed.append(Unstored(file.stem, "its file in the folder of the results cannot be read"))
+        else:
             waiting.setdefault(study, {})[file.stem] = file
     fresh: Counter[str] = Counter()
-    failed: list[Unstored] = []
-    studies_failed = 0
+    studies_failed = len(failed)  # a report that cannot be read is of a study that nobody can tell
     try:
         for done, (study, files) in enumerate(waiting.items(), 1):
             left = store.send({uid: file.read_bytes() for uid, file in files.items()})
@@ -232,52 +204,11 @@ def _study_of(file: Path) -> str | None:
         return None
 
 
-def _unstored(objects: Iterable[str], status: int, answer: object) -> list[Unstored]:
-    """Read from an answer which objects were not stored, and why."""
-    failures = _failures(answer)
-    if failures is None:
-        return (
-            [] if status == 200 else [Unstored(uid, f"the server gave the status {status} without a reason") for uid in objects]
-        )
-    if status == 409:  # all failed, also those that it does not name
-        failures = {**dict.fromkeys(objects), **failures}
-    return [
-        Unstored(uid, f"the server refused it: {in_words(failures[uid])}")
-        for uid in objects
-        if uid in failures and failures[uid] != DUPLICATE
-    ]
-
-
-def _failures(answer: object) -> dict[str, int | None] | None:
-    """Give SOP Instance UID -> reason, of what an answer says failed; None where it is no answer."""
-    found = answer[0] if isinstance(answer, list) and len(answer) == 1 else answer
-    if not isinstance(found, dict):
-        return None
-    failures: dict[str, int | None] = {}
-    for item in _values(found, FAILED):
-        if isinstance(item, dict):
-            reason = next((one for one in _values(item, REASON) if isinstance(one, int)), None)
-            failures |= {str(uid): reason for uid in _values(item, INSTANCE)}
-    return failures
-
-
-def _values(item: Mapping[str, Any], tag: str) -> list[Any]:
-    element = item.get(tag)
-    values = element.get("Value") if isinstance(element, dict) else None
-    return values if isinstance(values, list) else []
-
-
-def in_words(reason: int | None) -> str:
-    """Say what a Failure Reason means."""
-    if reason is None:
-        return "no reason given"
-    known = REASONS.get(reason) or RANGES.get(reason >> 8) or RANGES.get(reason >> 8 & 0xF0) or "a reason of its own"
-    return f"{known} (0x{reason:04X})"
-
-
 def _read_memory(out: Path) -> dict[str, list[str]]:
     try:
         plain = json.loads((out / MEMORY).read_bytes())
     except (OSError, ValueError):
         return {}
-    return plain if isinstance(plain, dict) else {}
+    if not isinstance(plain, dict):
+        return {}
+    return {key: [uid for uid in uids if isinstance(uid, str)] for key, uids in plain.items() if isinstance(uids, list)}

@@ -6,6 +6,7 @@ the study that it speaks of.
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
@@ -20,6 +21,22 @@ Row: TypeAlias = Mapping[str, object]
 
 SCORED_AT = "scored_at"
 """Column of the time (UTC) at which a study ended; the only one that another scoring of the same study changes."""
+
+
+@dataclass(frozen=True)
+class NumberRanges:
+    """Of which number ranges the identifiers of the studies table are, as URIs; "" where nobody said.
+
+    Attributes:
+        patients: Of patients.
+        studies: Of studies.
+    """
+
+    patients: str = ""
+    studies: str = ""
+
+
+UNKNOWN_RANGES = NumberRanges()
 
 
 class Writer(Protocol):
@@ -64,6 +81,14 @@ class Looks(Protocol):
 
     def look(self, studies: Sequence[Study], out: Path, package: "Package") -> None:
         """Look at studies that have ended in rows, while their files are there, and keep what is needed."""
+
+
+@runtime_checkable
+class Numbers(Protocol):
+    """What a report may have beside `open`, when it says of which number range an identifier is."""
+
+    def numbered(self, ranges: NumberRanges) -> Report:
+        """Give the report for identifiers of these number ranges."""
 
 
 @runtime_checkable

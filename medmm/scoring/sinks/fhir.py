@@ -14,12 +14,13 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from medmm.errors import ConfigError, DataError
 from medmm.files import writing_folder
-from medmm.scoring.sinks.base import Reporter, Row
+from medmm.scoring.sinks.base import UNKNOWN_RANGES, NumberRanges, Reporter, Row
 from medmm.scoring.sinks.fhir_resources import Resources
 from medmm.scoring.sinks.fhir_studies import remember_uids, uids_for
 from medmm.scoring.sinks.fhir_terms import Element
@@ -37,8 +38,19 @@ ENTRIES = 500
 Check = Callable[[Element], None]
 
 
+@dataclass(frozen=True)
 class Fhir:
-    """`fhir/`: transactions for a server of an EHR, and Bulk Data."""
+    """`fhir/`: transactions for a server of an EHR, and Bulk Data.
+
+    Attributes:
+        ranges: Of the identifiers.
+    """
+
+    ranges: NumberRanges = UNKNOWN_RANGES
+
+    def numbered(self, ranges: NumberRanges) -> "Fhir":
+        """Give the report for identifiers of these number ranges."""
+        return replace(self, ranges=ranges)
 
     def look(self, studies: Sequence[Study], out: Path, package: "Package") -> None:
         """Note which imaging studies these are, while their files are there.
@@ -62,7 +74,7 @@ class Fhir:
                 (folder / name).mkdir()
             with ExitStack() as files:
                 bulk = {kind: files.enter_context(_text_file(folder / BULK / f"{kind}.ndjson")) for kind in TYPES}
-                reporter = _Reporter(Resources(package), bulk, folder / TRANSACTIONS, check, out)
+                reporter = _Reporter(Resources(package, self.ranges), bulk, folder / TRANSACTIONS, check, out)
                 yield reporter
                 reporter.flush()
 

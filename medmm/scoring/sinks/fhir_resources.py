@@ -1,24 +1,23 @@
 """From a row of results to resources of FHIR R4: a report, an observation of the study, one of each answer, their provenance.
 
 Every cell of a row has its place: those of an answer in its Observation, all others in the Observation of the study, as
-components whose code is the name of the column. Where the model abstains, an answer has no value but a reason why, and the
-number that should not be relied on stands in a component, so that no list of results shows it.
+components whose code is the name of the column.
 
 Source: FHIR R4 (4.0.1), resources DiagnosticReport, Observation, Device and Provenance.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from medmm import __version__
 from medmm.doubts import ABSTAIN, WHY
-from medmm.evaluation.answers import CONTRIBUTION_FOR, PREFIXES
 from medmm.evaluation.grades import GRADE
-from medmm.scoring.sinks.base import Row
-from medmm.scoring.sinks.fhir_cells import CONTRIBUTION, INFINITE, Cells
+from medmm.scoring.sinks.base import UNKNOWN_RANGES, NumberRanges, Row
+from medmm.scoring.sinks.fhir_answers import UNSURE, Answers
+from medmm.scoring.sinks.fhir_cells import Cells
 from medmm.scoring.sinks.fhir_terms import (
-    INTERPRETATION,
     MARKED,
+    MODELS,
     OWN,
     PARTICIPANT,
     RESEARCH,
@@ -35,7 +34,7 @@ from medmm.scoring.sinks.fhir_terms import (
     plain,
     reference,
 )
-from medmm.types import CLASS_TASKS, Study
+from medmm.types import Study
 
 if TYPE_CHECKING:
     from medmm.package import Package
@@ -43,26 +42,22 @@ if TYPE_CHECKING:
 ELSEWHERE = ("patient_id", "study_id", "model_digest", "computed_in", "scored_at", "code", "reason")
 """Columns that have an element of their own."""
 
-SAID = {True: ("POS", "Positive"), False: ("NEG", "Negative"), None: ("IND", "Indeterminate")}
-"""Decision -> HL7 v3 ObservationInterpretation; None where the model abstains."""
-
-
-UNSURE = " (not to be relied on)"
-
 
 class Resources:
     """Says in FHIR what a model said.
 
     Args:
         package: The model.
+        ranges: Of the identifiers.
     """
 
-    def __init__(self, package: "Package") -> None:
+    def __init__(self, package: "Package", ranges: NumberRanges = UNKNOWN_RANGES) -> None:
         self._package = package
+        self._ranges = ranges
         self._target = package.target
         self._device = identity("Device", package.digest)
         self._cells = Cells(package.target)
-        self._prefix = PREFIXES.get(self._target.task, "probability")
+        self._answers = Answers(package.target, self._cells)
 
     def device(self) -> Element:
         """Give the model."""
@@ -70,7 +65,7 @@ class Resources:
         return {
             "resourceType": "Device",
             "id": self._device,
-            "identifier": [identifier(package.digest, "SHA-256 of the model's package")],
+            "identifier": [identifier(package.digest, "SHA-256 of the model's package", MODELS)],
             "status": "active",
             "deviceName": [{"name": plain(package.name), "type": "model-name"}],
             "type": concept(coding(OWN, "software"), text="Software: a model of medmm"),
@@ -101,9 +96,10 @@ class Resources:
         left = {name: cell for name, cell in row.items() if name not in ELSEWHERE}
         answers, said = [], []
         for name in self._target.names:
-            cells = self._take(left, name, row)
-            answers.append(self._answer(row, name, common, cells, doubt))
-            said.append(self._said(row, name, doubt))
+            cells = self._answers.take(left, name, row)
+            id_ = self._id(row, "Observation", self._answers.column(name))
+            answers.append(self._answers.observation(id_, row, name, common, cells, doubt))
+            said.append(self._answers.said(row, name, doubt))
         if row.get(GRADE):
             said.append(f"Grade: {row[GRADE]}{UNSURE if doubt is not None else ''}")
         whole: Element = {
@@ -128,8 +124,8 @@ class Resources:
         shared = self._shared(row, study)
         reason = f"Not scored: {row['reason']}"
         left = {name: cell for name, cell in row.items() if name not in ELSEWHERE}
-        columns = [f"{self._prefix}_{name}" for name in self._target.names]
-        codes = [concept(coding(OWN, "scoring"), text=self._title), *(self._code(column) for column in columns)]
+        columns = [self._answers.column(name) for name in self._target.names]
+        codes = [concept(coding(OWN, "scoring"), text=self._title), *map(self._answers.code, self._target.names)]
         whole, *answers = [
             {
                 "resourceType": "Observation",
@@ -163,43 +159,15 @@ class Resources:
         found: Element = {}
         patient = str(row["patient_id"] or "")
         if not is_blank(patient):
-            found["subject"] = {"type": "Patient", "identifier": identifier(patient, self._package.cohort.patient)}
+            found["subject"] = {
+                "type": "Patient",
+                "identifier": identifier(patient, self._package.cohort.patient, self._ranges.patients),
+            }
         if study is not None and study.time is not None:
             # A time of day has a zone in FHIR, which a table may leave out: then the day is all that can be said.
             zoned = study.time.utcoffset() is not None
             found["effectiveDateTime"] = study.time.isoformat(timespec="seconds") if zoned else study.time.date().isoformat()
         return found | {"issued": row["scored_at"], "device": reference("Device", self._device)}
-
-    def _answer(self, row: Row, name: str, common: Element, cells: Row, doubt: str | None) -> Element:
-        column = f"{self._prefix}_{name}"
-        value = self._cells.answer(cast(float, row[column]))
-        found: Element = {
-            "resourceType": "Observation",
-            "id": self._id(row, "Observation", column),
-            "meta": MARKED,
-            **common,
-            "code": self._code(column),
-        }
-        components = self._cells.components(cells, row)
-        if doubt is None:
-            found["valueQuantity"] = value
-        else:
-            found |= absent("unknown", text=f"The model abstains: {doubt}")
-            components = [{"code": concept(coding(OWN, column)), "valueQuantity": value}, *components]
-        if doubt is not None or self._target.task in CLASS_TASKS:
-            decision = None if doubt is not None else bool(row[f"decision_{name}"])
-            found["interpretation"] = [concept(coding(INTERPRETATION, *SAID[decision]))]
-        return found | _some(component=components)
-
-    def _said(self, row: Row, name: str, doubt: str | None) -> str:
-        """Say an answer to a person."""
-        column = f"{self._prefix}_{name}"
-        decision = row.get(f"decision_{name}")
-        decided = "" if decision is None else f", {SAID[bool(decision)][1].lower()}"
-        return f"{_words(column)}: {self._cells.shown(cast(float, row[column]))}{decided if doubt is None else UNSURE}"
-
-    def _code(self, column: str) -> Element:
-        return concept(coding(OWN, column), text=_words(column))
 
     def _whole(self, whole: Element, answers: Sequence[Element], components: Sequence[Element], uids: Sequence[str]) -> Element:
         """Give the Observation of a study with what it is made of."""
@@ -208,17 +176,6 @@ class Resources:
             derivedFrom=[imaging_study(uid) for uid in uids],
             component=components,
         )
-
-    def _take(self, left: dict[str, object], name: str, row: Row) -> Row:
-        """Take out of the columns of a row those that speak of one answer, without the answer itself."""
-        own = {f"{what}_{name}" for what in ("decision", "raw_probability", "set", "set_has", "set_not")}
-        names = self._target.names
-        if self._target.task == "regression":
-            own |= set(INFINITE)
-        if name == (row.get(CONTRIBUTION_FOR) if len(names) > 1 else names[0]):
-            own |= {column for column in left if column.startswith(CONTRIBUTION)}
-        left.pop(f"{self._prefix}_{name}")
-        return {column: left.pop(column) for column in list(left) if column in own}
 
     def _reported(
         self,
@@ -232,7 +189,7 @@ class Resources:
     ) -> list[Element]:
         """Give the report of observations, these, and where all of them come from."""
         study = str(row["study_id"] or "")
-        own = [] if is_blank(study) else [identifier(study, self._package.cohort.study)]
+        own = [] if is_blank(study) else [identifier(study, self._package.cohort.study, self._ranges.studies)]
         report: Element = {
             "resourceType": "DiagnosticReport",
             "id": self._id(row, "DiagnosticReport", "", copy),
@@ -266,11 +223,3 @@ class Resources:
 def _some(**lists: Sequence[Element]) -> Element:
     """Give the lists that are not empty, for FHIR has no empty list."""
     return {name: list(items) for name, items in lists.items() if items}
-
-
-def _words(column: str) -> str:
-    what, _, name = column.partition("_")
-    return f"{WORDS[what]} {name}"
-
-
-WORDS: Mapping[str, str] = {"probability": "Probability of", "predicted": "Predicted", "risk": "Risk of"}

@@ -21,8 +21,12 @@ OWN = "urn:oid:2.25.228143749023730087997806456973356835922"
 An OID that is a UUID (ITU-T X.667), which needs no registration.
 """
 
+MODELS = "urn:oid:2.25.250108513347361099290698126910227252716"
+"""System of the digests of packages, which tell models apart."""
+
 UCUM = "http://unitsofmeasure.org"
 ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
+WHY_ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 INTERPRETATION = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
 SECTION = "http://terminology.hl7.org/CodeSystem/v2-0074"
 PARTICIPANT = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
@@ -111,9 +115,18 @@ def reference(kind: str, name: str) -> Element:
     return {"reference": f"{kind}/{name}"}
 
 
-def identifier(value: str, what: str) -> Element:
-    """Give an identifier of which nobody told us the system, with the name of the column that it comes from."""
-    return {"type": {"text": plain(what)}, "value": plain(value)}
+def identifier(value: str, what: str, system: str) -> Element:
+    """Give an identifier with the name of the column that it comes from.
+
+    Args:
+        value: It.
+        what: The column.
+        system: URI of its number range; "" where nobody told us. Then it says so, for without a system nothing can be matched
+            by it but where the receiver knows the system (R4, Identifier); a system of our own making would match nothing, and
+            that of another hospital the wrong patient.
+    """
+    known: Element = {"system": system} if system else {"_system": {"extension": [{"url": WHY_ABSENT, "valueCode": "unknown"}]}}
+    return {"type": {"text": plain(what)}, **known, "value": plain(value)}
 
 
 def imaging_study(uid: str) -> Element:

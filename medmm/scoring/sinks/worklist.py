@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from medmm.files import writing
 from medmm.inputs.image import ImageSettings
 from medmm.preview.thumbnails import Thumbnail, Wanted, thumbnails
-from medmm.preview.worklist_page import Entry, Head, Refused, worklist_page
+from medmm.preview.worklist_entries import Entry, Head, Refused
+from medmm.preview.worklist_page import worklist_page
 from medmm.scoring.sinks.base import Reporter, Row
 from medmm.scoring.worklist import entry_of, how_to_read, refused_of, risk_of
 from medmm.types import Study
