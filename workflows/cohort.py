@@ -185,7 +185,7 @@ def prepare_one(
     """Prepare one input of the studies that are not left out."""
     kept = [study if i not in left_out else replace(study, evidence={}) for i, study in enumerate(studies)]
     with screen.step(f"preparing {one.name}") as step:
-        return prepare_input(kept, one, config.folder / "cache", None if one.settings.kind == "image" else 0, step)
+        return prepare_input(kept, one, config.folder / "cache", None if one.decodes else 0, step)
 
 
 def prepare(config: RunConfig, screen: Screen, *, unlabelled: bool = False) -> Cohort:

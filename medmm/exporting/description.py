@@ -2,23 +2,13 @@
 
 from medmm import __version__
 from medmm.exporting.network import PRESENT, STUDIES, Graph
+from medmm.inputs import Inputs
 from medmm.inputs.base import Input
 from medmm.package import Package
 from medmm.settings import Plain
 from medmm.types import Task
 
-FIELDS = {
-    "image": "decoded, oriented, resampled and windowed as `settings` say: float in [0, 1], channels first",
-    "there": "1 for each image that the study has",
-    "number": "(value - centre) / scale, both of `state.scale`, in the order of `meaning.numeric`; 0 where not known",
-    "known": "1 where the value of `number` is known",
-    "category": "in the order of `meaning.categorical`: 0 no value, 1 a value that stands not in `state.categories`, else 2 + "
-    "its place there",
-    "ids": "of the tokens by `state.tokenizer`, a JSON text of the package tokenizers; the rest is `state.padding`",
-    "mask": "1 for a real token, the real ones first; a note has at least one",
-    PRESENT: "whether the study has the input; where not, the other tensors of the input may hold anything",
-}
-"""Field -> what stands in it."""
+THERE_OR_NOT = "whether the study has the input; where not, the other tensors of the input may hold anything"
 
 ANSWERS: dict[Task, str] = {
     "binary": "probability = sigmoid(logit / temperature), then `calibration`; positive from the threshold on",
@@ -52,7 +42,7 @@ def describe(package: Package, graph: Graph, files: dict[str, Plain], checked: d
         "file": files,
         "model": {"name": package.name, "digest": package.digest, "medmm": __version__},
         "check": checked,
-        "tensors": tensors_of(graph),
+        "tensors": tensors_of(graph, package.inputs),
         "logits": {
             "shape": [STUDIES if graph.studies is None else graph.studies, criterion.outputs],
             "type": "float32",
@@ -74,15 +64,17 @@ def describe(package: Package, graph: Graph, files: dict[str, Plain], checked: d
     }
 
 
-def tensors_of(graph: Graph) -> list[dict[str, Plain]]:
+def tensors_of(graph: Graph, inputs: Inputs) -> list[dict[str, Plain]]:
     """Give name, shape, type and meaning of every tensor that the graph takes, in its order."""
     first = STUDIES if graph.studies is None else graph.studies
+    meanings = {name: {**one.meanings, PRESENT: THERE_OR_NOT} for name, one in inputs.items()}
+    parts = {tensor: tensor.rpartition(".") for tensor in graph.example}
     return [
         {
             "name": name,
             "shape": [first, *one.shape[1:]],
             "type": str(one.dtype).removeprefix("torch."),
-            "meaning": FIELDS.get(name.rpartition(".")[2], ""),
+            "meaning": meanings.get(parts[name][0], {}).get(parts[name][2], ""),
         }
         for name, one in graph.example.items()
     ]

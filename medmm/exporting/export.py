@@ -125,4 +125,6 @@ def _described(package: Package, graph: Graph, kind: Format, path: Path, differe
     }
     check = {"largest_difference_of_a_logit": difference, "studies": checked, "limit": TOLERANCE}
     write_json(description, describe(package, graph, dict(files), check))
-    return Exported(kind.said, description, tensors_of(graph), graph.studies, difference, checked, path.stat().st_size)
+    return Exported(
+        kind.said, description, tensors_of(graph, package.inputs), graph.studies, difference, checked, path.stat().st_size
+    )

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, Self, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -47,6 +47,10 @@ class InputSettings(Settings):
         return self.model_copy(update={"encoder": self.encoder.tuned(tuning, taken=taken)})
 
     @abstractmethod
+    def stands_in(self, sources: Sources) -> bool:
+        """Tell whether an export has the table or the folder of this input."""
+
+    @abstractmethod
     def meaning(self) -> Mapping[str, Plain]:
         """Tell what the prepared arrays mean, wherever the data lies: an encoder that was trained on others is of no use."""
 
@@ -66,6 +70,15 @@ class Input(ABC, Generic[Raw]):
     def __init__(self, name: str, state: Plain = None) -> None:
         self.name = name
         self.state = state
+
+    meanings: ClassVar[Mapping[str, str]]
+    """Field -> what stands in it, in words for whoever prepares data for an exported graph."""
+
+    decodes: ClassVar[bool] = False
+    """Whether reading is so much work that it is shared out among processes."""
+
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Packages of an extra that reading may need."""
 
     @property
     @abstractmethod
@@ -131,6 +144,10 @@ class Input(ABC, Generic[Raw]):
             rng: Fixes what is made, but for the order of bytes that a codec chooses.
             folder: An empty one, for the files of evidence that has some.
         """
+
+    @abstractmethod
+    def made_up(self, rng: np.random.Generator) -> Fields:
+        """Make prepared fields of nobody, in the shapes and types that `prepare` gives and with values that it may give."""
 
     @abstractmethod
     def encoder(self, width: int) -> "nn.Module":

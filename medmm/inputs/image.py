@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
@@ -143,6 +143,10 @@ class ImageSettings(InputSettings):
         """Give the encoder for a run that does not name one."""
         return ResNet18(channels=16) if patients < FEW_PATIENTS else DenseNet121()
 
+    def stands_in(self, sources: Sources) -> bool:
+        """Tell whether an export has the folder."""
+        return sources.has(self.path)
+
     def meaning(self) -> Mapping[str, Plain]:
         """Tell what the prepared images are."""
         return self.model_dump(mode="json", include={"kind", "size", "spacing_mm", "window", "channels", "images", "reading"})
@@ -161,6 +165,12 @@ STACKING = frozenset({Code.GAP, Code.DUPLICATE, Code.TILT, Code.MIXED_SERIES})
 
 class ImageInput(Input[Image]):
     """Images of a study. Nothing about it is learned from the training studies."""
+
+    meanings: ClassVar[Mapping[str, str]] = {
+        "image": "decoded, oriented, resampled and windowed as `settings` say: float in [0, 1], channels first",
+        THERE: "1 for each image that the study has",
+    }
+    decodes: ClassVar[bool] = True
 
     def __init__(self, name: str, settings: ImageSettings, state: Plain = None) -> None:
         super().__init__(name, state)
@@ -256,6 +266,14 @@ class ImageInput(Input[Image]):
         """Write DICOM files of synthetic chests: a radiograph, or slices."""
         s = self.settings
         return image_example(rng, folder, flat=self._flat, modality=s.modality, images=s.images)
+
+    def made_up(self, rng: np.random.Generator) -> Fields:
+        """Make noise, of as many images as come up."""
+        s = self.settings
+        image = rng.random((s.images, s.channels, *s.size)).astype(np.float16)
+        if s.images == 1:
+            return {"image": image[0]}
+        return {"image": image, THERE: (np.arange(s.images) < rng.integers(1, s.images + 1)).astype(np.uint8)}
 
     def encoder(self, width: int) -> "nn.Module":
         """Build the network."""

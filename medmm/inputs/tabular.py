@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
@@ -33,6 +33,9 @@ Cells = Mapping[str, str]
 
 MISSING = 0  # code of an empty cell
 UNSEEN = 1  # code of a category that no or hardly any training patient had
+
+KNOWN = 0.6
+"""Chance of a number that is made up to be known."""
 
 LEAST_PATIENTS = 3
 """Of a category that is learned and kept in a package, where the run file does not name them; as of a word of notes."""
@@ -168,6 +171,10 @@ class TabularSettings(InputSettings):
         """Say which identifier joins table and study."""
         return self.by or ("study" if self.layout == "wide" else "patient")
 
+    def stands_in(self, sources: Sources) -> bool:
+        """Tell whether an export has the table."""
+        return sources.has_table(self.table)
+
     def meaning(self) -> Mapping[str, Plain]:
         """Tell which features there are, in which order and units."""
         numbers = [[name, column.unit] for name, column in self.numbers.items()]
@@ -180,6 +187,13 @@ class TabularSettings(InputSettings):
 
 class TabularInput(Input[Cells]):
     """Cells of a table. State: centre and scale of each number, the categories of each category."""
+
+    meanings: ClassVar[Mapping[str, str]] = {
+        "number": "(value - centre) / scale, both of `state.scale`, in the order of `meaning.numeric`; 0 where not known",
+        "known": "1 where the value of `number` is known",
+        "category": "in the order of `meaning.categorical`: 0 no value, 1 a value that stands not in `state.categories`, else "
+        "2 + its place there",
+    }
 
     def __init__(self, name: str, settings: TabularSettings, state: Plain = None) -> None:
         super().__init__(name, state)
@@ -241,6 +255,18 @@ class TabularInput(Input[Cells]):
         }
         scale = {name: self.state["scale"][name] for name in self.settings.numbers}
         return Evidence(cells=cells_example(rng, scale, within, known))
+
+    def made_up(self, rng: np.random.Generator) -> Fields:
+        """Draw numbers and codes, some of them unknown, never all: a study without any cell lacks the input."""
+        known = rng.random(len(self.settings.numbers)) < KNOWN
+        codes = [int(rng.integers(0, len(self.state["categories"][name]) + 2)) for name in self.settings.categorical]
+        if not known.any() and not any(codes):
+            if len(known):
+                known[0] = True
+            else:
+                codes[0] = UNSEEN
+        number = np.where(known, rng.standard_normal(len(known)), 0.0).astype(np.float32)
+        return {"number": number, "known": known.astype(np.uint8), "category": np.array(codes, np.int32)}
 
     def encoder(self, width: int) -> "nn.Module":
         """Build the network."""

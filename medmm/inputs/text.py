@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
@@ -95,6 +95,10 @@ class TextSettings(InputSettings):
         """Give the encoder for a run that does not name one."""
         return BagOfWords() if patients < FEW_PATIENTS else TextTransformer()
 
+    def stands_in(self, sources: Sources) -> bool:
+        """Tell whether an export has the table or the folder."""
+        return sources.has_table(self.table) if self.table is not None else sources.has(self.folder or "")
+
     def meaning(self) -> Mapping[str, Plain]:
         """Tell how notes become tokens."""
         length = self.max_tokens or self.encoder.usual_tokens
@@ -107,6 +111,11 @@ class TextSettings(InputSettings):
 
 class TextInput(Input[str]):
     """Notes of a study. State: the tokenizer, and the architecture of a pretrained encoder."""
+
+    meanings: ClassVar[Mapping[str, str]] = {
+        "ids": "of the tokens by `state.tokenizer`, a JSON text of the package tokenizers; the rest is `state.padding`",
+        "mask": "1 for a real token, the real ones first; a note has at least one",
+    }
 
     def __init__(self, name: str, settings: TextSettings, state: Plain = None) -> None:
         super().__init__(name, state)
@@ -178,6 +187,16 @@ class TextInput(Input[str]):
             return Evidence(text=self._kept(note))
         write_text(folder / "note", note)
         return Evidence(files=(folder / "note",))
+
+    def made_up(self, rng: np.random.Generator) -> Fields:
+        """Draw tokens of as many chunks as come up, each filled up with padding."""
+        chunks, length = self.settings.chunks, self.state["max_tokens"]
+        tokens = self.state["tokens"] if "tokens" in self.state else self.state["config"]["vocab_size"]
+        there = np.arange(chunks) < rng.integers(1, chunks + 1)
+        mask = there[:, None] & (np.arange(length) < rng.integers(1, length + 1, (chunks, 1)))
+        ids = np.where(mask, rng.integers(0, tokens, (chunks, length)), self.state["padding"]).astype(np.int32)
+        shape = (length,) if chunks == 1 else (chunks, length)
+        return {"ids": ids.reshape(shape), "mask": mask.astype(np.uint8).reshape(shape), "cut": np.zeros(1, np.int32)}
 
     def encoder(self, width: int) -> "nn.Module":
         """Build the network."""

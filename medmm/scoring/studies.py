@@ -11,8 +11,7 @@ from medmm.cohort.scan import Scan
 from medmm.cohort.studies import Sources, read_studies
 from medmm.errors import Code, DataError
 from medmm.inputs import gather
-from medmm.inputs.base import InputSettings
-from medmm.inputs.image import ImageInput, ImageSettings
+from medmm.inputs.image import ImageInput
 from medmm.inputs.tabular import TabularSettings
 from medmm.inputs.text import TextSettings
 from medmm.package import Package
@@ -78,18 +77,9 @@ def find_studies(
         return _studies_of_images(package, sources, notice)
     inputs = package.inputs
     if place.is_dir() and not sources.has(sources.settings.studies):  # but one of records, which may be all that there is
-        inputs = {name: one for name, one in inputs.items() if _stands_in(sources, one.settings)}
+        inputs = {name: one for name, one in inputs.items() if one.settings.stands_in(sources)}
         _tell_absent(package.inputs.keys() - inputs.keys(), "the folder does not have their files", notice)
     return gather(inputs, sources, read_studies(sources, None))
-
-
-def _stands_in(sources: Sources, settings: InputSettings) -> bool:
-    """Tell whether the export has the table or the folder of an input."""
-    if isinstance(settings, ImageSettings):
-        return sources.has(settings.path)
-    if isinstance(settings, TextSettings) and settings.folder is not None:
-        return sources.has(settings.folder)
-    return isinstance(settings, TextSettings | TabularSettings) and sources.has_table(settings.table or "")
 
 
 def _tell_absent(names: Iterable[str], why: str, notice: Callable[[str], None]) -> None:

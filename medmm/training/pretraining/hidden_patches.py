@@ -14,11 +14,13 @@ from medmm.encoders.several import THERE
 from medmm.training.pretraining.restorer import Restored, Restorer, draw, mean_where
 from medmm.types import Tokens
 
-PATCHES = {2: 8, 3: 4}
-"""Patches along each side of an image by its number of sides: 64 of both."""
+PATCHES = {1: 32, 2: 8, 3: 4}
+"""Patches along each side by the number of sides: 64 of an image, 32 of a trace."""
 
-FINE = {2: 8, 3: 4}
+FINE = {1: 16, 2: 8, 3: 4}
 """Values along each side of a patch that are predicted, at most; a larger patch is averaged down to so many."""
+
+POOLS = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
 
 FLATTEST = 1e-3
 """Spread of an image in which nothing is to be seen."""
@@ -32,10 +34,12 @@ class PatchRestorer(Restorer):
         channels: K.
         width: D.
         share: Of the patches that are hidden.
+        field: That holds the images.
     """
 
-    def __init__(self, size: Sequence[int], channels: int, width: int, share: float) -> None:
+    def __init__(self, size: Sequence[int], channels: int, width: int, share: float, field: str = "image") -> None:
         super().__init__()
+        self.field = field
         self.share = share
         self.grid = tuple(min(PATCHES[len(size)], side) for side in size)
         self.fine = tuple(min(FINE[len(size)], max(1, side // cells)) for side, cells in zip(size, self.grid, strict=True))
@@ -46,18 +50,18 @@ class PatchRestorer(Restorer):
         self, fields: Mapping[str, torch.Tensor], chance: torch.Generator | None
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """Hide so many patches of every image; give a mask (B, G) or (B, P, G)."""
-        image = fields["image"]
+        image = fields[self.field]
         number = draw(torch.empty(*image.shape[: -len(self.fill.shape)], math.prod(self.grid), device=image.device), chance)
         count = min(number.shape[-1] - 1, max(1, round(self.share * number.shape[-1])))
         hidden = number <= number.kthvalue(count, dim=-1, keepdim=True).values
         place = self._to_pixels(hidden, image.shape[-len(self.grid) :])
-        return {**fields, "image": torch.where(place, self.fill, image)}, hidden
+        return {**fields, self.field: torch.where(place, self.fill, image)}, hidden
 
     def judge(
         self, fields: Mapping[str, torch.Tensor], hidden: torch.Tensor, tokens: Tokens, context: torch.Tensor
     ) -> Restored:
         """Give the squared error, in variances of the image."""
-        image, there = fields["image"], fields.get(THERE)
+        image, there = fields[self.field], fields.get(THERE)
         if there is None:
             error, usual = self._errors(image, hidden, tokens, context)
             return Restored(error, usual, tokens.mask.any(1))
@@ -79,8 +83,7 @@ class PatchRestorer(Restorer):
     def _truth(self, image: torch.Tensor) -> torch.Tensor:
         """Give what is to be predicted of images (R, K, ...): (R, G, T)."""
         sides = tuple(cells * fine for cells, fine in zip(self.grid, self.fine, strict=True))
-        pool = nn.AdaptiveAvgPool2d(sides) if len(sides) == 2 else nn.AdaptiveAvgPool3d(sides)
-        small = pool(image.float())
+        small = POOLS[len(sides)](sides)(image.float())
         small = small - small.flatten(1).mean(1).reshape(-1, *[1] * (small.ndim - 1))
         small = small / small.flatten(1).std(1, correction=0).clamp(min=FLATTEST).reshape(-1, *[1] * (small.ndim - 1))
         shape = [part for cells, fine in zip(self.grid, self.fine, strict=True) for part in (cells, fine)]

@@ -6,7 +6,7 @@ Sources: Xie et al. 2022, SimMIM, and He et al. 2022, Masked Autoencoders, for i
 Devlin et al. 2019, BERT, for notes; Bachmann et al. 2022, MultiMAE, for predicting across inputs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -17,9 +17,10 @@ from medmm.encoders.tuning import Tuning
 from medmm.errors import ConfigError
 from medmm.fusion.base import pooled, present
 from medmm.inputs import Inputs
-from medmm.inputs.image import ImageSettings
-from medmm.inputs.tabular import TabularSettings
-from medmm.inputs.text import TextSettings
+from medmm.inputs.base import Input
+from medmm.inputs.image import ImageInput
+from medmm.inputs.tabular import TabularInput
+from medmm.tables import Table
 from medmm.training.pretraining.base import Encoders, MethodSettings, Part
 from medmm.training.pretraining.hidden_cells import CellRestorer
 from medmm.training.pretraining.hidden_patches import PatchRestorer
@@ -63,13 +64,28 @@ class Masked(MethodSettings):
                 f"pretraining.method: the backbone of {name!r} stays as it is (tuning.learn: none), so predicting what is "
                 "hidden would teach it nothing: let it learn (all, lora or gradual), leave the input out, or choose contrastive"
             )
-        if isinstance(settings, ImageSettings):
-            return PatchRestorer(settings.size, settings.channels, width, self.patches)
-        if isinstance(settings, TabularSettings):
-            codes = [len(one.state["categories"][column]) + 2 for column in settings.categorical]
-            return CellRestorer(len(settings.numbers), codes, width, self.cells)
-        assert isinstance(settings, TextSettings), "every kind has a way to hide a part of it"
-        return WordRestorer(name, one.state, width, self.words)
+        return RESTORERS.pick(settings.kind)(self, one, width)
+
+
+def _of_image(method: Masked, one: Input[object], width: int) -> Restorer:
+    assert isinstance(one, ImageInput)
+    return PatchRestorer(one.settings.size, one.settings.channels, width, method.patches)
+
+
+def _of_cells(method: Masked, one: Input[object], width: int) -> Restorer:
+    assert isinstance(one, TabularInput)
+    codes = [len(one.state["categories"][column]) + 2 for column in one.settings.categorical]
+    return CellRestorer(len(one.settings.numbers), codes, width, method.cells)
+
+
+def _of_words(method: Masked, one: Input[object], width: int) -> Restorer:
+    return WordRestorer(one.name, one.state, width, method.words)
+
+
+RESTORERS: Table[Callable[[Masked, Input[object], int], Restorer]] = Table(
+    "way to hide a part of an input of the kind", {"image": _of_image, "tabular": _of_cells, "text": _of_words}
+)
+"""Kind of input -> how a part of it is hidden; for another kind choose contrastive."""
 
 
 class Restoration(Part):
