@@ -57,6 +57,27 @@ class Code(StrEnum):
     TOO_LARGE = "E_TOO_LARGE"
     """The content exceeds what its header, or the limit, allows."""
 
+    NOT_A_SIGNAL = "E_NOT_A_SIGNAL"
+    """The file holds no recorded signal."""
+
+    LEADS = "E_LEADS"
+    """A lead that the run needs is missing, or two have one name."""
+
+    RATE = "E_RATE"
+    """The sampling rate is missing, impossible, or too low for what the run asks."""
+
+    SHORT = "E_SHORT"
+    """The recording is shorter than the run needs."""
+
+    FLAT = "E_FLAT"
+    """A lead does not move: it was not connected."""
+
+    CLIPPED = "E_CLIPPED"
+    """A lead stays at the end of its range: the recorder was overdriven."""
+
+    NOT_FINITE = "E_NOT_FINITE"
+    """A recording holds samples that are missing or no numbers."""
+
     UNIT = "E_UNIT"
     """A value is in another unit than the run file states."""
 

@@ -1,7 +1,7 @@
 """The values that pass between layers.
 
 Letters: B studies of a batch, S studies of a table, N tokens, D width, C answers (classes, a value, horizons), T numbers of a
-target, K image channels.
+target, K image channels. Of a signal: L leads, T samples.
 """
 
 from __future__ import annotations
@@ -48,6 +48,29 @@ class Volume:
     spacing_mm: tuple[float, float, float] | None
     modality: str = ""
     padding: Array | None = None
+
+
+@dataclass(frozen=True)
+class Waveform:
+    """A recorded signal in real units: an ECG, a pressure, a sound.
+
+    Attributes:
+        values: (L, T) float32 of L leads and T samples; sound in shares of full scale, -1 to 1.
+        rate_hz: Samples a second, the same for all leads.
+        leads: (L,) name of each: of an ECG `I`, `II`, `III`, `aVR`, `aVL`, `aVF`, `V1` to `V6`; of a sound the number of the
+            channel, from `1`.
+        units: (L,) UCUM code of each, such as `mV` or `mm[Hg]`; `1` for shares of full scale, "" where the file states none.
+    """
+
+    values: Array
+    rate_hz: float
+    leads: tuple[str, ...]
+    units: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Duration."""
+        return float(self.values.shape[1] / self.rate_hz)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from medmm.cohort.ages import age_of_header
 from medmm.cohort.persons import person_mark
 from medmm.cohort.traits import Traits, traits_of
 from medmm.errors import Code, Rejected
-from medmm.readers.dicom_file import read_header
+from medmm.readers.dicom_file import Header, read_header
 from medmm.readers.dicom_instance import Instances
 from medmm.readers.formats import DICOM_SUFFIXES, Format, format_of
+from medmm.readers.waveform_dicom import WAVEFORMS, check_dicom_waveform
 from medmm.workers import Limits, answers, cores
 
 if TYPE_CHECKING:
@@ -86,19 +87,37 @@ class DicomImage:
         return self.texts["StudyInstanceUID"], self.texts["SeriesInstanceUID"]
 
 
-Look: TypeAlias = DicomImage | Format | Code
-"""What a file is: a DICOM image, an image of another format, or why it is neither."""
+@dataclass(frozen=True, slots=True)
+class WaveformFound:
+    """A DICOM waveform, which is a recording of its own, and what its header says.
+
+    Attributes:
+        sop_class: SOP Class UID.
+        problem: Why it would be refused, as far as all but its values tells; None where nothing speaks against it.
+    """
+
+    file: Path
+    study_uid: str
+    patient_id: str
+    accession: str
+    modality: str
+    sop_class: str
+    problem: Rejected | None
+
+
+Look: TypeAlias = DicomImage | WaveformFound | Format | Code
+"""What a file is: a DICOM image or waveform, an image of another format, or why it is none of these."""
 
 
 def look(file: Path, where: str, check: Instances) -> Look:
     """Look at one file, after others with the same `check`."""
     try:
         kind = format_of(file, where)
-        if kind is None:
-            return Code.MALFORMED if file.suffix.lower() in DICOM_SUFFIXES else Code.NOT_AN_IMAGE
         if kind is not Format.DICOM:
-            return kind
+            return kind or (Code.MALFORMED if file.suffix.lower() in DICOM_SUFFIXES else Code.NOT_AN_IMAGE)
         header = read_header(file, where)
+        if header.attributes.text("SOPClassUID").startswith(WAVEFORMS):
+            return _waveform(header)
         instance, problem = None, None
         try:
             instance = check.instance(header)
@@ -154,6 +173,27 @@ def _setup() -> Callable[[Sequence[Place]], list[Look]]:
 def _look_at_all(places: Sequence[Place]) -> list[Look]:
     check = Instances()
     return [look(file, where, check) for file, where in places]
+
+
+def _waveform(header: Header) -> WaveformFound:
+    """Tell who and what a waveform is of, and read it but for its values."""
+    problem = None
+    try:
+        if not header.attributes.text("StudyInstanceUID"):
+            found, expected = "no StudyInstanceUID", "the study that the waveform belongs to"
+            raise Rejected(Code.HEADER, header.where, found, expected, "export it again")
+        check_dicom_waveform(header.file, header.where)
+    except Rejected as rejected:
+        problem = rejected
+    return WaveformFound(
+        file=header.file,
+        study_uid=_text(header.attributes, "StudyInstanceUID"),
+        patient_id=_text(header.attributes, "PatientID"),
+        accession=_text(header.attributes, "AccessionNumber"),
+        modality=_text(header.attributes, "Modality"),
+        sop_class=_text(header.attributes, "SOPClassUID"),
+        problem=problem,
+    )
 
 
 def _acquired(attributes: Attributes) -> str:

@@ -10,19 +10,20 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
 from medmm import __version__
-from medmm.errors import Code
+from medmm.cohort.headers import WaveformFound
+from medmm.errors import Code, Rejected
 from medmm.files import digest, json_text, write_private
 from medmm.readers.formats import Format
 from medmm.settings import Plain
 
-FORMAT = 3
+FORMAT = 4
 """Of an index; one of another number, or of another version of medmm, is not believed."""
 
 FRESH_NS = 2_000_000_000
@@ -36,8 +37,8 @@ Stamp: TypeAlias = tuple[int, int, int]
 Key: TypeAlias = tuple[str, str]
 """StudyInstanceUID and SeriesInstanceUID."""
 
-End: TypeAlias = Key | Format | Code
-"""What a file was found to be: a part of a series, another image, or why neither."""
+End: TypeAlias = Key | WaveformFound | Format | Code
+"""What a file was found to be: a part of a series, a waveform, another image, or why none of these."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,12 @@ class Index:
         """Give what still holds of the files that have these stamps now; a series holds as a whole or not at all."""
         changed = {self.ends[name] for name, stamp in self.stamps.items() if stamps.get(name) != stamp}
         if list(self.stamps) != list(stamps):
-            changed |= self.numbered
+            changed |= self.numbered | {end for end in self.ends.values() if isinstance(end, WaveformFound) and end.problem}
         return {
             name: self.ends[name]
             for name, stamp in stamps.items()
-            if self.stamps.get(name) == stamp and not (isinstance(self.ends[name], tuple) and self.ends[name] in changed)
+            if self.stamps.get(name) == stamp
+            and not (isinstance(self.ends[name], tuple | WaveformFound) and self.ends[name] in changed)
         }
 
 
@@ -85,7 +87,7 @@ def recall(place: Path, folder: Path) -> Index:
         if content["digest"] != _sign(content["index"]):
             return Index()
         keys = [(study, series) for study, series, _ in content["index"]["series"]]
-        ends = [keys[end] if isinstance(end, int) else WORDS[end] for *_, end in content["index"]["files"]]
+        ends = [_end(folder / name, end, keys) for name, *_, end in content["index"]["files"]]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return Index()
     rows = content["index"]["files"]
@@ -102,7 +104,7 @@ def remember(place: Path, folder: Path, index: Index) -> None:
     numbers = {key: number for number, key in enumerate(index.series)}
     plain = {
         "files": [
-            [name, *stamp, numbers[end] if isinstance(end, tuple) else end.value]
+            [name, *stamp, _plain_end(end, numbers)]
             for (name, stamp), end in zip(index.stamps.items(), index.ends.values(), strict=True)
         ],
         "series": [[*key, found] for key, found in index.series.items()],
@@ -110,6 +112,36 @@ def remember(place: Path, folder: Path, index: Index) -> None:
     }
     with suppress(OSError, UnicodeEncodeError):  # the latter: of a file name that is no text, which JSON cannot say
         write_private(_file(place, folder), json_text({"index": plain, "digest": _sign(plain)}, indent=None).encode())
+
+
+def plain_problem(problem: Rejected | None) -> list[str] | None:
+    """Give the reason of a refusal as JSON can say it."""
+    if problem is None:
+        return None
+    return [problem.code.value, problem.where, problem.found, problem.expected, problem.repair]
+
+
+def problem_of_plain(plain: Sequence[str] | None) -> Rejected | None:
+    """Undo `plain_problem`."""
+    if plain is None:
+        return None
+    code, *words = plain
+    return Rejected(Code(code), *words)
+
+
+def _plain_end(end: End, numbers: Mapping[Key, int]) -> Plain:
+    """Say what a file is: by the number of its series, by a word, or as the texts of a waveform and what speaks against it."""
+    if isinstance(end, WaveformFound):
+        texts = [end.study_uid, end.patient_id, end.accession, end.modality, end.sop_class]
+        return [*texts, plain_problem(end.problem)]
+    return numbers[end] if isinstance(end, tuple) else end.value
+
+
+def _end(file: Path, plain: Plain, keys: Sequence[Key]) -> End:
+    if isinstance(plain, list):
+        study, patient, accession, modality, sop_class, problem = plain
+        return WaveformFound(file, study, patient, accession, modality, sop_class, problem_of_plain(problem))
+    return keys[plain] if isinstance(plain, int) else WORDS[plain]
 
 
 def _file(place: Path, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What a folder holds: its DICOM series and other images, from headers alone, and what was left and why.
+"""What a folder holds: its DICOM series, waveforms and other images, from headers alone, and what was left and why.
 
 A folder that was looked at before is looked at again only where it has changed.
 """
@@ -15,8 +15,8 @@ from typing import ClassVar
 
 from pydantic import ConfigDict, TypeAdapter
 
-from medmm.cohort.headers import DicomImage, Look, look_at
-from medmm.cohort.index import End, Index, Key, Stamp, recall, remember, stamp_of
+from medmm.cohort.headers import DicomImage, Look, WaveformFound, look_at
+from medmm.cohort.index import End, Index, Key, Stamp, plain_problem, problem_of_plain, recall, remember, stamp_of
 from medmm.cohort.spacing import pixel_mm, slice_mm
 from medmm.cohort.traits import Plane, Traits
 from medmm.errors import Code, Rejected
@@ -99,11 +99,13 @@ class Scan:
         series: In the order in which their first files were met.
         images: In the order of their paths.
         left: How many files are none of these, by reason.
+        waveforms: In the order of their paths.
     """
 
     series: tuple[SeriesFound, ...]
     images: tuple[LooseImage, ...]
     left: Mapping[Code, int]
+    waveforms: tuple[WaveformFound, ...] = ()
 
 
 @dataclass
@@ -135,7 +137,7 @@ def scan(folder: Path, progress: Callable[[int, int], None] | None = None, memor
     for end in ends.values():
         if isinstance(end, tuple) and end not in series:
             series[end] = _found(gathered[end]) if end in gathered else _from_plain(known.series[end])
-    if memory is not None and (gathered or ends != known.ends):
+    if memory is not None and (gathered or ends != known.ends or stamps != known.stamps):
         plain = {key: _plain(found) for key, found in series.items()}
         numbered = frozenset(key for key, found in series.items() if found.problem is not None)
         remember(memory, folder, Index(stamps, ends, plain, numbered))
@@ -150,6 +152,7 @@ def scan(folder: Path, progress: Callable[[int, int], None] | None = None, memor
         ),
         images=tuple(LooseImage(folder / name, end) for name, end in ends.items() if isinstance(end, Format)),
         left=dict(sorted(Counter(end for end in ends.values() if isinstance(end, Code)).items())),
+        waveforms=tuple(end for end in ends.values() if isinstance(end, WaveformFound)),
     )
 
 
@@ -257,16 +260,10 @@ def _adapter() -> TypeAdapter[SeriesFound]:
 
 def _plain(found: SeriesFound) -> Plain:
     """Give a series without its files as JSON can say it."""
-    problem = found.problem
-    return {
-        "series": _adapter().dump_python(replace(found, problem=None), mode="json"),
-        "problem": problem and [problem.code.value, problem.where, problem.found, problem.expected, problem.repair],
-    }
+    series = _adapter().dump_python(replace(found, problem=None), mode="json")
+    return {"series": series, "problem": plain_problem(found.problem)}
 
 
 def _from_plain(plain: Plain) -> SeriesFound:
     found = _adapter().validate_python(plain["series"], strict=False)
-    if plain["problem"] is None:
-        return found
-    code, where, seen, expected, repair = plain["problem"]
-    return replace(found, problem=Rejected(Code(code), where, seen, expected, repair))
+    return replace(found, problem=problem_of_plain(plain["problem"]))

@@ -48,6 +48,11 @@ class Attributes:
         self._dataset = dataset
         self._character_set = dataset.values.get(CHARACTER_SET_TAG, character_set)
 
+    @property
+    def little(self) -> bool:
+        """Tell whether numbers are little endian."""
+        return self._dataset.little
+
     def text(self, keyword: str) -> str:
         """Give a value as text without padding; several values stay joined by a backslash; "" where there is none."""
         raw = self._dataset.values.get(_entry(keyword)[0])
