@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from signals import csv_table, ecg
 from test_readers_dicom import encapsulated, save, save_stack
 
 import medmm.errors
@@ -21,8 +22,11 @@ from medmm.cohort.studies import CohortSettings, Sources, read_studies
 from medmm.cohort.target import TargetSettings
 from medmm.dataset.decode import LOST
 from medmm.errors import Code, Rejected
+from medmm.inputs.signal_preparation import segments_of
 from medmm.inputs.tabular import TabularSettings
 from medmm.readers import read_image, read_series
+from medmm.readers.waveform import read_waveform
+from medmm.readers.waveform_checks import check_waveform
 from medmm.rules.book import bind_rules
 from medmm.rules.settings import Rule
 from medmm.scoring.compute import Compute
@@ -30,7 +34,7 @@ from medmm.scoring.dicomweb.incoming import not_fetched
 from medmm.scoring.engine import Options, score_stream
 from medmm.scoring.rows import Outcome
 from medmm.scoring.run import still_changing
-from medmm.types import Evidence, Study
+from medmm.types import Array, Evidence, Study
 
 DOCS = Path(__file__).parents[1] / "docs" / "refusals.md"
 ROW = "study in row 12"
@@ -137,6 +141,37 @@ def too_large(folder: Path) -> Rejected:
     return image(folder)
 
 
+def recording(content: bytes) -> Callable[[Path], Rejected]:
+    """Give the refusal of a file as a signal."""
+
+    def read(folder: Path) -> Rejected:
+        (folder / "a").write_bytes(content)
+        with pytest.raises(Rejected) as caught:
+            check_waveform(read_waveform([folder / "a"]))
+        return caught.value
+
+    return read
+
+
+def leads(change: Callable[[Array], object]) -> bytes:
+    """Write an ECG of ten seconds at 500 Hz whose second lead was changed."""
+    values = np.stack([ecg(5000, 500, np.random.default_rng(seed)) for seed in (1, 2)])
+    change(values[1])
+    return csv_table(values)
+
+
+def disconnect(lead: Array) -> None:
+    lead[1000:] = 0
+
+
+def overdrive(lead: Array) -> None:
+    np.clip(lead, -np.abs(lead).max() / 8, np.abs(lead).max() / 8, out=lead)
+
+
+def lose(lead: Array) -> None:
+    lead[2000:2012] = np.nan
+
+
 def unit(folder: Path) -> Rejected:
     labs = "patient_id,time,code,value,unit\np1,2024-02-01,crp,0.7,mmol/L\n"
     settings = TabularSettings.model_validate({"table": "labs.csv", "layout": "long", "numeric": {"crp": {"unit": "mg/L"}}})
@@ -208,6 +243,12 @@ def no_number(_: Path) -> str:
     return str(rejected.row["reason"])
 
 
+def short(_: Path) -> Rejected:
+    with pytest.raises(Rejected) as caught:
+        segments_of(np.zeros((1, 1000)), 1250, 1)
+    return caught.value
+
+
 def lost(code: Code) -> Callable[[Path], Rejected]:
     return lambda _: Rejected(code, f"{ROW}, reader", *LOST[code])
 
@@ -226,6 +267,13 @@ EXAMPLES: dict[Code, Callable[[Path], Rejected | str]] = {
     Code.MIXED_PATIENTS: mixed_patients,
     Code.UNSUPPORTED: unsupported,
     Code.TOO_LARGE: too_large,
+    Code.NOT_A_SIGNAL: recording(b"notes"),
+    Code.LEADS: recording(b"time,II,Lead II\n0,1,2\n0.002,2,3\n"),
+    Code.RATE: recording(b"time,II\n0,1\n0.002,2\n0.004,3\n0.008,4\n0.01,5\n"),
+    Code.SHORT: short,
+    Code.FLAT: recording(leads(disconnect)),
+    Code.CLIPPED: recording(leads(overdrive)),
+    Code.NOT_FINITE: recording(leads(lose)),
     Code.UNIT: unit,
     Code.RANGE: cell("601"),
     Code.TYPE: cell("12,5"),
