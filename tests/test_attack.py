@@ -90,6 +90,17 @@ def test_a_step_of_a_multiclass_model_goes_against_the_truth() -> None:
     torch.testing.assert_close(read(change, batch), torch.stack([0.5 - 0.1 * sign, 0.5 + 0.1 * sign]))
 
 
+def test_a_signal_moves_by_spreads_of_its_lead_and_has_no_window() -> None:
+    trace = torch.tensor([0.0, -3.0, 0.5, 9.0]).view(1, 1, 4).repeat(2, 1, 1)  # a lead that was lost has zeros, which may move
+    batch = scans(trace, torch.tensor([[1.0], [0.0]]), "signal")
+    for steps in (1, 3):
+        settings = AttackSettings(image=IMAGE_BOUND, signal=0.25, steps=steps)
+        change = attack(linear_model("signal"), batch, ["scan"], settings)
+        # By hand: a positive goes against the slopes +, -, +, -, a negative along them.
+        expected = torch.stack([trace[0] - 0.25 * SLOPES.sign(), trace[1] + 0.25 * SLOPES.sign()])
+        torch.testing.assert_close(read(change, batch, "signal"), expected)
+
+
 def test_no_pixel_leaves_its_window() -> None:
     edges = torch.tensor([0.0, 1.0, 0.01, 0.995]).view(1, 1, 2, 2)
     batch = scans(edges.repeat(2, 1, 1, 1), torch.tensor([[1.0], [0.0]]))
@@ -166,7 +177,7 @@ def test_kept_features_change_by_a_share_of_their_root_mean_square_and_zeros_sta
     torch.testing.assert_close(read(change, batch, "features")[:2], expected)
 
 
-@pytest.mark.parametrize("field", ["image", "features"])
+@pytest.mark.parametrize("field", ["image", "signal", "features"])
 @pytest.mark.parametrize("filler", [float("nan"), 1e30])
 def test_whatever_stands_where_a_study_lacks_the_input_changes_no_bit(field: str, filler: float) -> None:
     values = torch.rand(4, 1, 2, 2, generator=torch.Generator().manual_seed(0))

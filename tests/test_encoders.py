@@ -21,13 +21,20 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from medmm.encoders import IMAGE_ENCODERS, TABULAR_ENCODERS, TEXT_ENCODERS
-from medmm.encoders.base import EncoderSettings, ImageEncoderSettings, TabularEncoderSettings, TextEncoderSettings
+from medmm.encoders import IMAGE_ENCODERS, SIGNAL_ENCODERS, TABULAR_ENCODERS, TEXT_ENCODERS
+from medmm.encoders.base import (
+    EncoderSettings,
+    ImageEncoderSettings,
+    SignalEncoderSettings,
+    TabularEncoderSettings,
+    TextEncoderSettings,
+)
 from medmm.inputs.note_tokens import NoteTokenizer
 from medmm.types import Tokens
 
 WIDTH = 16
 STUDIES = 3
+LEADS = 3
 LENGTH = 12  # tokens of a note
 STEP = 0.01  # short, so that the loss is all but linear along it
 WORDS = ["no", "fever", "cough", "rash", "and", "pain"]
@@ -40,6 +47,11 @@ SMALL: dict[str, dict[str, object]] = {
     "transformer": {"min_patients": 2, "vocabulary": 200},
     "recurrent": {"min_patients": 2, "vocabulary": 200, "hidden": 8},
     "bag_of_words": {"min_patients": 2},
+    "resnet1d": {"channels": 8, "stages": 3},
+    "cnn_lstm": {"channels": 8, "hidden": 8},
+    "spectrogram_cnn": {"channels": 8},
+    "patch_transformer": {"hidden": 16, "layers": 2},
+    "rocket": {"dilations": 3, "augment": True},  # else it is frozen, and gives its input no gradient
 }
 """Settings that keep the tests quick."""
 
@@ -52,8 +64,8 @@ class Example:
 
     Attributes:
         settings: As a run file would give them.
-        state: Of the input; None for images and tables.
-        size: Of an image.
+        state: Of the input; None for images, tables and signals.
+        size: Of an image or a signal.
         fields: Field -> (3, ...).
         learned: Field that holds what is seen, by which gradients are checked; None for whole numbers.
     """
@@ -68,6 +80,8 @@ class Example:
         one = settings or self.settings
         if isinstance(one, ImageEncoderSettings):
             return one.build(WIDTH, 1, self.size).eval()
+        if isinstance(one, SignalEncoderSettings):
+            return one.build(WIDTH, LEADS, self.size).eval()
         if isinstance(one, TabularEncoderSettings):
             return one.build(WIDTH, 3, [4, 3]).eval()
         assert isinstance(one, TextEncoderSettings)
@@ -144,6 +158,12 @@ def tabular_example(name: str) -> Example:
     return Example(TABULAR_ENCODERS.pick(name).model_validate({"name": name, **SMALL.get(name, {})}), fields)
 
 
+def signal_example(name: str, size: Sequence[int]) -> Example:
+    encoder = SIGNAL_ENCODERS.pick(name).model_validate({"name": name, **SMALL.get(name, {})})
+    signal = torch.randn(STUDIES, LEADS, *size, generator=torch.Generator().manual_seed(0))
+    return Example(encoder, {"signal": signal}, size=size)
+
+
 def text_example(name: str, folder: Path) -> Example:
     settings: dict[str, object] = {"name": name, **SMALL.get(name, {})}
     if name in {"huggingface", "real"}:
@@ -160,10 +180,14 @@ def text_example(name: str, folder: Path) -> Example:
 DIMENSIONS = {name: {"huggingface": (2,), "i3_resnet152": (3,)}.get(name, (2, 3)) for name in IMAGE_ENCODERS}
 """What images an encoder takes."""
 
+SIZES = {1: (600,), 2: (32, 75)}
+"""Of a trace and of a spectrogram."""
+
 ALL = [
     *(f"image {name} {dimensions}D" for name in IMAGE_ENCODERS for dimensions in DIMENSIONS[name]),
     *(f"tabular {name}" for name in TABULAR_ENCODERS),
     *(f"text {name}" for name in TEXT_ENCODERS),
+    *(f"signal {name} {axes}" for name, one in SIGNAL_ENCODERS.items() for axes in sorted(one.axes)),
     "text real",
 ]
 
@@ -176,6 +200,8 @@ def example(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         return tabular_example(name)
     if kind == "text":
         return text_example(name, folder)
+    if kind == "signal":
+        return signal_example(name, SIZES[int(dimensions[0])])
     size = (28, 42) if name == "huggingface" else {"2D": (64, 64), "3D": (32, 32, 32)}[dimensions[0]]
     return image_example(name, size, folder)
 
@@ -225,7 +251,7 @@ class TestEncoder:
     def test_every_part_of_what_is_seen_is_learned_from(self, example: Example) -> None:
         network = example.build()
         fields = dict(example.fields)
-        seen = next((name for name in ("image", "number") if name in fields), None)
+        seen = next((name for name in ("image", "signal", "number") if name in fields), None)
         if seen is not None:
             fields[seen] = fields[seen].clone().requires_grad_()
         network(fields).values.square().sum().backward()
@@ -234,6 +260,9 @@ class TestEncoder:
         assert all(gradient.isfinite().all() for gradient in gradients)
         if seen == "image":
             assert all(half.abs().sum() > 0 for half in fields[seen].grad.chunk(2, dim=2))
+        if seen == "signal":
+            halves = fields[seen].grad.abs().chunk(2, dim=-1)
+            assert all((half.flatten(2).sum(2) > 0).all() for half in halves)  # of every lead of every study
         if seen == "number":
             assert torch.equal(fields[seen].grad != 0, fields["known"] > 0)
 

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import Hospital
-from test_encoders import LENGTH, NOTES, SMALL, tiny_bert, tiny_dinov2
+from test_encoders import LENGTH, NOTES, SIZES, SMALL, signal_example, tiny_bert, tiny_dinov2
 from torch import nn
 from typer.testing import CliRunner
 
-from medmm.encoders import IMAGE_ENCODERS, TABULAR_ENCODERS, TEXT_ENCODERS
+from medmm.encoders import IMAGE_ENCODERS, SIGNAL_ENCODERS, TABULAR_ENCODERS, TEXT_ENCODERS
 from medmm.encoders.attention import filled
 from medmm.encoders.recurrent import Recurrent
 from medmm.encoders.several import Several
@@ -27,7 +27,7 @@ from medmm.errors import ConfigError, DataError, MedmmError
 from medmm.exporting import formats
 from medmm.exporting.export import TOLERANCE, export_network, largest_difference, run_all
 from medmm.exporting.formats import FORMATS, Format
-from medmm.exporting.network import Graph, NamedTensors, Network, named_tensors, trace, trace_model
+from medmm.exporting.network import Encoding, Graph, NamedTensors, Network, named_tensors, trace, trace_model
 from medmm.exporting.samples import random_studies
 from medmm.files import digest_file
 from medmm.fusion import FUSIONS
@@ -62,6 +62,9 @@ CHUNKS = {"recurrent": 2}
 
 LIGHT = ("resnet18", "vit", "huggingface")
 """Image encoders that are traced in a second."""
+
+SLOW = dict.fromkeys(("resnet1d", "spectrogram_cnn", "patch_transformer"), pytest.mark.slow)
+"""Signal encoders whose parts are those of other encoders, which are traced in every run."""
 
 COMBINATIONS = [
     (fusion, [*IMAGES, *LIGHT * 3][i], list(TABULAR_ENCODERS)[i % 2], list(TEXT_ENCODERS)[i % len(TEXT_ENCODERS)])
@@ -234,6 +237,22 @@ def test_a_graph_reads_notes_from_both_ends_as_packing_does(cell: str, layers: i
     lengths = torch.tensor([1, 4, 7, 3])[:, None]
     mask = (torch.arange(7) < lengths).to(torch.uint8)
     assert_traced_alike(network, {"ids": torch.randint(0, 30, (4, 7), dtype=torch.int32), "mask": mask})
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in SIGNAL_ENCODERS])
+def test_a_graph_reads_signals_of_any_number_of_studies(name: str) -> None:
+    example = signal_example(name, SIZES[min(SIGNAL_ENCODERS[name].axes)])
+    network = Encoding(example.build(), "ecg").eval()
+    tensors = {"ecg.present": torch.tensor([True, False, True]), "ecg.signal": example.fields["signal"].clone()}
+    tensors["ecg.signal"][1] = float("nan")
+    graph = trace(network, tensors)
+    assert graph.studies is None
+    for count in (1, 2, 3):
+        some = {key: one[:count] for key, one in tensors.items()}
+        with torch.no_grad():
+            said = graph.program.module()(some)
+            torch.testing.assert_close(said, network(some), atol=ROUNDING, rtol=0)
+            torch.testing.assert_close(said[0], example.build()(example.fields).values[0], atol=ROUNDING, rtol=0)
 
 
 @pytest.mark.slow

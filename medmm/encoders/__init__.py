@@ -1,13 +1,18 @@
 """Encoders by name, one table a kind."""
 
 from medmm.encoders.bag_of_words import BagOfWords
-from medmm.encoders.base import ImageEncoderSettings, TabularEncoderSettings, TextEncoderSettings
+from medmm.encoders.base import ImageEncoderSettings, SignalEncoderSettings, TabularEncoderSettings, TextEncoderSettings
+from medmm.encoders.cnn_lstm import CNNLSTM
 from medmm.encoders.convolutional import DenseNet121, EfficientNetB0, I3ResNet152, ResNet18, ResNet50
 from medmm.encoders.ft_transformer import FTTransformer
 from medmm.encoders.huggingface_image import HuggingFaceImage
 from medmm.encoders.huggingface_text import HuggingFaceText
 from medmm.encoders.mlp import MLP
+from medmm.encoders.patch_transformer import PatchTransformer
 from medmm.encoders.recurrent import Recurrent
+from medmm.encoders.resnet1d import ResNet1D
+from medmm.encoders.rocket import Rocket
+from medmm.encoders.spectrogram_cnn import SpectrogramCNN
 from medmm.encoders.swin import Swin
 from medmm.encoders.text_transformer import TextTransformer
 from medmm.encoders.vit import VisionTransformer
@@ -42,5 +47,16 @@ TEXT_ENCODERS: Table[type[TextEncoderSettings]] = Table(
         "recurrent": Recurrent,
         "bag_of_words": BagOfWords,
         "huggingface": HuggingFaceText,
+    },
+)
+
+SIGNAL_ENCODERS: Table[type[SignalEncoderSettings]] = Table(
+    "signal encoder",
+    {
+        "resnet1d": ResNet1D,
+        "cnn_lstm": CNNLSTM,
+        "spectrogram_cnn": SpectrogramCNN,
+        "patch_transformer": PatchTransformer,
+        "rocket": Rocket,
     },
 )

@@ -33,7 +33,7 @@ class Adapted(nn.Module, ABC):
         # Running statistics are those of the pretrained weights: a study is encoded alike whatever stands beside it.
         norms = [part for part in backbone.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d)]
         self._in_evaluation = [backbone] if self.frozen else norms
-        self.project = nn.Linear(hidden, width)
+        self.project: nn.Module = nn.Linear(hidden, width)
         self.norm = nn.LayerNorm(width)
         self._let_learn(0)
 
@@ -66,7 +66,7 @@ class Adapted(nn.Module, ABC):
     def forward(self, fields: Mapping[str, torch.Tensor]) -> Tokens:
         """Encode. Kept tokens of a frozen backbone, "features" (B, N, H) and "features_mask" (B, N), spare running it."""
         if "features" in fields:
-            hidden = Tokens(fields["features"].to(self.project.weight.dtype), fields["features_mask"] > 0)
+            hidden = Tokens(fields["features"].to(self.norm.weight.dtype), fields["features_mask"] > 0)
         else:
             hidden = self.hidden(fields)
         return filled(Tokens(self.norm(self.project(hidden.values)), hidden.mask))  # (B, N, D)
@@ -98,6 +98,13 @@ class FeatureMap(Adapted):
 
     def _run(self, fields: Mapping[str, torch.Tensor]) -> Tokens:
         return all_real(self.backbone(fields["image"]).flatten(2).transpose(1, 2))
+
+
+class SignalMap(Adapted):
+    """A backbone over signals whose last feature map becomes tokens, position by position."""
+
+    def _run(self, fields: Mapping[str, torch.Tensor]) -> Tokens:
+        return all_real(self.backbone(fields["signal"]).flatten(2).transpose(1, 2))
 
 
 def all_real(values: torch.Tensor) -> Tokens:

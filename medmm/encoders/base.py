@@ -96,3 +96,20 @@ class TextEncoderSettings(EncoderSettings):
     @abstractmethod
     def build(self, width: int, state: Plain) -> "nn.Module":
         """Build the network: {"ids": (B, L), "mask": (B, L)} -> Tokens of `width`."""
+
+
+class SignalEncoderSettings(EncoderSettings):
+    """A network over recorded signals."""
+
+    axes: ClassVar[frozenset[int]] = frozenset({1})
+    """What it takes: 1 traces, 2 spectrograms."""
+
+    @abstractmethod
+    def build(self, width: int, leads: int, size: Sequence[int]) -> "nn.Module":
+        """Build the network: {"signal": (B, L, *size)} -> Tokens of `width`.
+
+        Args:
+            width: D of the tokens.
+            leads: L.
+            size: (T,) samples of a trace, or (M, N) mel bands and frames of a spectrogram.
+        """

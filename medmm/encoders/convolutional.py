@@ -135,14 +135,14 @@ def _feature_map(
     kind: type[FeatureMap] = FeatureMap,
 ) -> FeatureMap:
     if settings.weights is None:
-        _group_norm(backbone)
+        group_norm(backbone)
     return kind(backbone, hidden, width, starts, settings.tuning)
 
 
-def _group_norm(network: nn.Module) -> None:
-    """Put a group norm in place of every batch norm."""
+def group_norm(network: nn.Module) -> None:
+    """Put a group norm in place of every batch norm within a network."""
     for name, part in network.named_children():
         if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
             setattr(network, name, nn.GroupNorm(GROUPS, part.num_features))
         else:
-            _group_norm(part)
+            group_norm(part)

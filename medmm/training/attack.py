@@ -1,4 +1,4 @@
-"""The worst small change of what an encoder reads: of pixels, and of the vectors of words and cells.
+"""The worst small change of what an encoder reads: of pixels, of signals, and of the vectors of words and cells.
 
 Sources: Goodfellow et al. 2015 (FGSM); Madry et al. 2018 (PGD); Miyato et al. 2017, Adversarial Training Methods for
 Semi-Supervised Text Classification (changes of embeddings). Letters: B studies, C classes.
@@ -17,7 +17,8 @@ from medmm.model import DiagnosisModel
 from medmm.settings import Settings
 from medmm.types import Batch
 
-IMAGE, FEATURES = "image", "features"
+IMAGE, SIGNAL, FEATURES, EMBEDDED = "image", "signal", "features", "embedded"
+"""What is changed: three fields of prepared studies, and the vectors of words and cells."""
 
 
 class AttackSettings(Settings):
@@ -25,6 +26,9 @@ class AttackSettings(Settings):
 
     image: float = Field(0.02, gt=0, le=1)
     """Largest change of a pixel; the window is 1."""
+
+    signal: float = Field(0.05, gt=0)
+    """Largest change of a sample of a trace or a cell of a spectrogram, in spreads of the lead over the training studies."""
 
     embedding: float = Field(0.2, gt=0)
     """Largest change of a number of the vector of a word or cell, in root mean squares of these vectors."""
@@ -63,12 +67,12 @@ class Change:
         inputs = dict(batch.inputs)
         with ExitStack() as hooks:
             for name in self._inputs:
-                field = next((one for one in (FEATURES, IMAGE) if one in batch.inputs[name]), None)
+                field = next((one for one in (FEATURES, IMAGE, SIGNAL) if one in batch.inputs[name]), None)
                 if field is not None:
                     values = batch.inputs[name][field]
                     has = batch.present[name].view(-1, *[1] * (values.ndim - 1))
                     known = torch.where(has, values, 0.0)  # whatever stands where a study lacks the input
-                    changed = self.changed(name, known, self._settings.image if field == IMAGE else None)
+                    changed = self.changed(name, known, field)
                     inputs[name] = {**batch.inputs[name], field: changed}
                     continue
                 for part in self._model.encoders[name].modules():
@@ -87,20 +91,32 @@ class Change:
         """Ask for no more gradient of the change."""
         self._deltas = {name: delta.detach() for name, delta in self._deltas.items()}
 
-    def changed(self, name: str, values: torch.Tensor, bound: float | None) -> torch.Tensor:
-        """Give the changed values of an input; `bound` is that of each pixel, None a share of the values' root mean square."""
-        if name not in self._deltas:
-            self._begin(name, values.detach(), bound)
-        delta = self._deltas[name]
-        return values + delta if bound is not None else values + delta * (values.detach() != 0)  # what is missing stays so
+    def changed(self, name: str, values: torch.Tensor, field: str) -> torch.Tensor:
+        """Give the changed values of an input.
 
-    def _begin(self, name: str, values: torch.Tensor, bound: float | None) -> None:
-        if bound is None:
-            size = values.square().sum().div((values != 0).sum().clamp(min=1)).sqrt() * self._settings.embedding
-            self._room[name] = (-size, size)
-        else:  # no pixel leaves its window: outside it would have no gradient, and never find back
+        Args:
+            name: Of the input.
+            values: (B, ...)
+            field: What they are: pixels and signals have bounds of their own, all else a share of its root mean square.
+        """
+        if name not in self._deltas:
+            self._begin(name, values.detach(), field)
+        delta = self._deltas[name]
+        whole = field in {IMAGE, SIGNAL}  # of all else a zero is what is missing, and stays so
+        return values + delta if whole else values + delta * (values.detach() != 0)
+
+    def _begin(self, name: str, values: torch.Tensor, field: str) -> None:
+        if field == IMAGE:  # no pixel leaves its window: outside it would have no gradient, and never find back
+            bound = self._settings.image
             size = values.new_tensor(bound)
             self._room[name] = ((0 - values).clamp(-bound, 0), (1 - values).clamp(0, bound))
+        else:
+            size = (
+                values.new_tensor(self._settings.signal)
+                if field == SIGNAL
+                else values.square().sum().div((values != 0).sum().clamp(min=1)).sqrt() * self._settings.embedding
+            )
+            self._room[name] = (-size, size)
         self._sizes[name] = size
         start = torch.zeros_like(values)
         if self._random:
@@ -111,7 +127,7 @@ class Change:
 @contextmanager
 def _hooked(part: Embedded, change: Change, name: str) -> Iterator[None]:
     def add(_part: torch.nn.Module, _args: Any, values: torch.Tensor) -> torch.Tensor:
-        return change.changed(name, values, None)
+        return change.changed(name, values, EMBEDDED)
 
     handle = part.register_forward_hook(add)
     try:
