@@ -519,7 +519,7 @@ def test_an_export_is_never_overwritten(cohort: Path) -> None:
     [
         ({"duplicate_patients": 13}, "exceeds patients 12"),
         ({"first_patient": 499_990}, "exceeds 500000"),
-        ({"absent": {"ecg": 0.1}}, "'radiograph', 'ct'"),
+        ({"absent": {"eeg": 0.1}}, "'radiograph', 'ct'"),
         ({"absent": {"ct": 1.1}}, "less than or equal to 1"),
         ({"leek": "word"}, "did you mean 'leak'"),
     ],

@@ -4,15 +4,15 @@ Attributes follow DICOM PS3.3, sections A.2 (CR), A.3 (CT) and A.26 (DX).
 """
 
 import numpy as np
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
     CTImageStorage,
     DigitalXRayImageStorageForPresentation,
     ExplicitVRBigEndian,
-    generate_uid,
 )
 
+from medmm.cohort.synthetic.header import code, study_dataset, uid
 from medmm.cohort.synthetic.images import render_ct, render_radiograph
 from medmm.cohort.synthetic.settings import SyntheticSettings
 from medmm.cohort.synthetic.storage import (
@@ -73,7 +73,7 @@ def ct_datasets(study: StudyTruth, settings: SyntheticSettings) -> list[Dataset]
         dataset = _image(study, storage, int(arrangement.instance_numbers[position]), int(position))
         dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
         dataset.PatientPosition = "HFS"
-        dataset.FrameOfReferenceUID = _uid(study, "frame of reference")
+        dataset.FrameOfReferenceUID = uid(study, "frame of reference")
         dataset.PositionReferenceIndicator = ""
         dataset.ImageOrientationPatient = np.round(arrangement.axes[:, :2].T.ravel(), 10).tolist()
         dataset.ImagePositionPatient = np.round(first_mm + position * steps_mm[:, 2], 6).tolist()
@@ -91,31 +91,11 @@ def ct_datasets(study: StudyTruth, settings: SyntheticSettings) -> list[Dataset]
 def _image(study: StudyTruth, storage: Storage, instance: int, position: int) -> Dataset:
     """Give what every kind of image says of patient, study, series and equipment."""
     modality = MODALITIES[storage.sop_class]
-    day, clock = f"{study.time:%Y%m%d}", f"{study.time:%H%M%S}"
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = storage.transfer_syntax
-    dataset.SpecificCharacterSet = "ISO_IR 192"
-    dataset.SOPClassUID = storage.sop_class
-    dataset.SOPInstanceUID = _uid(study, modality, "instance", str(position))
-    dataset.PatientName = study.person.name
-    dataset.PatientID = study.patient_id
-    dataset.PatientBirthDate = f"{study.person.birth_date:%Y%m%d}"
-    dataset.PatientSex = study.person.sex
-    dataset.PatientAge = f"{study.age_years:03d}Y"
-    dataset.StudyInstanceUID = study.study_uid
-    dataset.StudyID = str(study.order + 1)
-    dataset.AccessionNumber = study.study_id
-    dataset.ReferringPhysicianName = ""
-    dataset.StudyDate = dataset.SeriesDate = dataset.AcquisitionDate = dataset.ContentDate = day
-    dataset.StudyTime = dataset.SeriesTime = dataset.AcquisitionTime = dataset.ContentTime = clock
-    dataset.Modality = modality
-    dataset.SeriesInstanceUID = _uid(study, modality, "series")
+    dataset = study_dataset(study, modality, storage.sop_class, storage.transfer_syntax, str(position))
+    dataset.AcquisitionDate, dataset.AcquisitionTime = dataset.StudyDate, dataset.StudyTime
     dataset.SeriesNumber = SERIES_NUMBERS[modality]
     dataset.AcquisitionNumber = 1
     dataset.InstanceNumber = instance
-    dataset.Manufacturer = "Synthetic"
-    dataset.InstitutionName = f"Site {study.person.site}"
     dataset.BurnedInAnnotation = "NO"
     dataset.LossyImageCompression = "00"
     return dataset
@@ -129,15 +109,9 @@ def _describe_digital_radiograph(dataset: Dataset, storage: Storage) -> None:
     dataset.PixelIntensityRelationshipSign = 1 if storage.inverted else -1
     dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType = 1, 0, "US"
     dataset.ImageLaterality = "U"
-    dataset.AnatomicRegionSequence = [_code("51185008", "SCT", "Chest")]
+    dataset.AnatomicRegionSequence = [code("51185008", "SCT", "Chest")]
     dataset.DetectorType = "SCINTILLATOR"
     dataset.AcquisitionContextSequence = []
-
-
-def _code(value: str, scheme: str, meaning: str) -> Dataset:
-    code = Dataset()
-    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, scheme, meaning
-    return code
 
 
 def add_pixels(dataset: Dataset, storage: Storage, values: Array) -> None:
@@ -153,8 +127,3 @@ def add_pixels(dataset: Dataset, storage: Storage, values: Array) -> None:
         return
     big_endian = storage.transfer_syntax == ExplicitVRBigEndian
     dataset.add_new("PixelData", "OW", stored.astype(stored.dtype.newbyteorder(">" if big_endian else "<")).tobytes())
-
-
-def _uid(study: StudyTruth, *what: str) -> str:
-    """Give a UID that this part of this study has every time it is made."""
-    return str(generate_uid(entropy_srcs=[study.study_uid, *what]))

@@ -1,6 +1,6 @@
 """What is true of every study: who it is of, its latents, its diagnosis, and what its records lack. Nothing is rendered here.
 
-The latents of image, laboratory and note are independent of each other, so each input tells what no other does.
+The latents of image, laboratory, note and signal are independent of each other, so each input tells what no other does.
 """
 
 from collections.abc import Iterator
@@ -12,11 +12,12 @@ from typing import Literal, TypeAlias
 import numpy as np
 from pydicom.uid import generate_uid
 
-from medmm.cohort.synthetic.settings import INPUT_NAMES, LARGEST_NUMBER, InputName, SyntheticSettings
+from medmm.cohort.synthetic.settings import INPUT_NAMES, LARGEST_NUMBER, SIGNAL_NAMES, InputName, SignalName, SyntheticSettings
 from medmm.types import Array
 
 Finding: TypeAlias = Literal["affirmed", "unmentioned", "denied"]
 Fault: TypeAlias = Literal["", "gap", "truncated"]
+SignalFault: TypeAlias = Literal["", "flat", "truncated"]
 
 SITE_SHARES = {"A": 0.5, "B": 0.3, "C": 0.2}
 SITE_SHIFTS = {"A": 0.0, "B": 1.0, "C": -1.0}
@@ -30,6 +31,9 @@ WITHIN_PATIENT_CORRELATION = 0.5
 FIRST_DAY = datetime(2022, 1, 1, 8)
 DAYS_BETWEEN_STUDIES = (30, 400)
 FAULTS: tuple[Fault, ...] = ("gap", "truncated")
+SIGNAL_FAULTS: dict[SignalFault, SignalName] = {"flat": "ecg", "truncated": "heart_sound"}
+"""Fault -> the signal that has it."""
+
 
 SURNAMES = ("Novak", "O'Brien", "Müller", "Lindqvist", "Da Silva", "Okafor", "Yılmaz", "Kowalska", "Tanaka", "Null")
 GIVEN_NAMES = {"F": ("Ana", "Siobhán", "Greta", "Ngozi", "Elif"), "M": ("Ivo", "Seán", "Lars", "Chidi", "Emre")}
@@ -51,6 +55,12 @@ class Purpose(IntEnum):
     RADIOGRAPH_STORAGE = 10
     CT_STORAGE = 11
     CT_ARRANGEMENT = 12
+    SIGNAL_PERSON = 13
+    SIGNAL = 14
+    HEART = 15
+    ECG = 16
+    ECG_STORAGE = 17
+    HEART_SOUND = 18
 
 
 @dataclass(frozen=True)
@@ -78,12 +88,14 @@ class StudyTruth:
         image: Latent of the images, standard normal.
         laboratory: Latent of the laboratory values, standard normal.
         laboratory_nuisance: Raises one laboratory value and lowers the other, standard normal; tells nothing of the diagnosis.
+        signal: Latent of the signals, standard normal.
         finding: What the note says of the telling symptoms.
         probability: Of the diagnosis, given the latents and the site.
         diagnosis: Drawn from the probability.
         label: The recorded diagnosis, after label noise.
         absent: Inputs that this study lacks.
         broken: Fault planted in its series.
+        broken_signal: Fault planted in one of its signals.
     """
 
     person: Person
@@ -95,12 +107,14 @@ class StudyTruth:
     image: float
     laboratory: float
     laboratory_nuisance: float
+    signal: float
     finding: Finding
     probability: float
     diagnosis: bool
     label: bool
     absent: frozenset[InputName]
     broken: Fault = ""
+    broken_signal: SignalFault = ""
 
     @property
     def note(self) -> float:
@@ -128,13 +142,13 @@ def draw_truth(settings: SyntheticSettings) -> list[StudyTruth]:
         studies += drawn
         if place < settings.duplicate_patients:
             studies += [_registered_again(study, settings.seed) for study in drawn]
-    return list(_with_faults(studies, settings))
+    return list(_with_signal_faults(_with_faults(studies, settings), settings))
 
 
 def balancing_bias(settings: SyntheticSettings) -> float:
     """Find the log-odds to which the effects are added, so that the mean probability is the prevalence."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(61)
-    spread = np.hypot(settings.image_strength, settings.laboratory_strength)
+    spread = np.hypot(np.hypot(settings.image_strength, settings.laboratory_strength), _signal_strength(settings))
     note = settings.note_strength * np.array([FINDING_LATENTS[finding] for finding in FINDING_SHARES])
     site = settings.site_effect * np.array([SITE_SHIFTS[name] for name in SITE_SHARES])
     effects = spread * nodes[:, None, None] + note[:, None] + site
@@ -175,6 +189,7 @@ def _draw_study(
     own = stream(settings, Purpose.LATENTS, person.number, order).normal(size=4)
     latents = np.sqrt(WITHIN_PATIENT_CORRELATION) * common + np.sqrt(1 - WITHIN_PATIENT_CORRELATION) * own
     image, laboratory, nuisance, symptoms = (float(latent) for latent in latents)
+    signal = _draw_signal_latent(settings, person.number, order)
     finding = _finding(symptoms)
     log_odds = (
         bias
@@ -182,6 +197,7 @@ def _draw_study(
         + settings.laboratory_strength * laboratory
         + settings.note_strength * FINDING_LATENTS[finding]
         + settings.site_effect * SITE_SHIFTS[person.site]
+        + _signal_strength(settings) * signal
     )
     probability = float(_probability(np.array(log_odds)))
     diagnosis = bool(stream(settings, Purpose.DIAGNOSIS, person.number, order).random() < probability)
@@ -197,12 +213,25 @@ def _draw_study(
         image=image,
         laboratory=laboratory,
         laboratory_nuisance=nuisance,
+        signal=signal,
         finding=finding,
         probability=probability,
         diagnosis=diagnosis,
         label=diagnosis != wrong,
         absent=_draw_absence(settings, person.number, order, diagnosis),
     )
+
+
+def _signal_strength(settings: SyntheticSettings) -> float:
+    """Give the log-odds for one standard deviation of the signals' latent: none where no signal could show it."""
+    return settings.signal_strength if settings.signals else 0.0
+
+
+def _draw_signal_latent(settings: SyntheticSettings, number: int, order: int) -> float:
+    """Draw from streams of its own, so that a cohort without signals is what it was before there were any."""
+    common = stream(settings, Purpose.SIGNAL_PERSON, number).normal()
+    own = stream(settings, Purpose.SIGNAL, number, order).normal()
+    return float(np.sqrt(WITHIN_PATIENT_CORRELATION) * common + np.sqrt(1 - WITHIN_PATIENT_CORRELATION) * own)
 
 
 def _finding(symptoms: float) -> Finding:
@@ -216,6 +245,8 @@ def _draw_absence(settings: SyntheticSettings, number: int, order: int, diagnosi
     absent: set[InputName] = set()
     for name, chance in zip(INPUT_NAMES, chances, strict=True):
         share = settings.absent.get(name, 0.0) + (settings.absent_by_label.get(name, 0.0) if diagnosis else 0.0)
+        if name in SIGNAL_NAMES and name not in settings.signals:
+            continue
         if chance < share or (name in ("radiograph", "ct") and name not in settings.images):
             absent.add(name)
     return frozenset(absent)
@@ -242,6 +273,19 @@ def _with_faults(studies: list[StudyTruth], settings: SyntheticSettings) -> Iter
         if planted < settings.broken and needed - study.absent:
             planted += 1
             yield replace(study, broken=fault)
+        else:
+            yield study
+
+
+def _with_signal_faults(studies: Iterator[StudyTruth], settings: SyntheticSettings) -> Iterator[StudyTruth]:
+    """Plant them in studies whose series are whole, so that each study has one fault at most."""
+    faults = [fault for fault, name in SIGNAL_FAULTS.items() if name in settings.signals]
+    planted = 0
+    for study in studies:
+        fault = faults[planted % len(faults)] if planted < settings.broken_signals else ""
+        if fault and not study.broken and SIGNAL_FAULTS[fault] not in study.absent:
+            planted += 1
+            yield replace(study, broken_signal=fault)
         else:
             yield study
 
