@@ -1,4 +1,4 @@
-"""Real, public chest radiographs as a hospital would export them: DICOM, and tables with times.
+"""Real, public data as a hospital would export them: chest radiographs as DICOM, tables with times, ECGs.
 
 From the repository's root: python -m tests.real_data ../shared data
 """
@@ -22,6 +22,8 @@ from medmm.readers.table import read_table
 COVID = "covid_chest_xray"
 HANNOVER = "hannover_chest_xray"
 BOTH = "chest_xray"
+LUDB = "ludb_ecg"
+LUDB_LABELS = ("hypertrophy", "ischemia", "conduction", "abnormal_rhythm")
 FIRST_DAY = datetime(2020, 1, 1)
 FIELD_MM = 350.0  # width of a chest radiograph; the sources do not tell it, and DX must state a spacing (C.8.11.4)
 VIEWS = {"L": "LL", "AP Supine": "AP"}  # Defined Terms of View Position (0018,5101)
@@ -97,6 +99,25 @@ def join_exports(covid: Path, hannover: Path, out: Path) -> None:
         name: read_table(source / name).to_dict("records") for name, source in (("notes.csv", covid), ("labs.csv", hannover))
     }
     _write_tables(out, {**rows, "studies.csv": studies.to_dict("records")})
+
+
+def import_ludb(shared: Path, out: Path) -> None:
+    """Write ludb_ecg, an ECG a patient: wfdb/ as it is, and studies.csv with age, sex and what cardiologists found.
+
+    The notes of the source are the diagnosis itself, so they stay where they are.
+    """
+    source = shared / "data" / LUDB
+    found = {row["patient_id"]: row for row in read_table(source / "labels.csv").to_dict("records")}
+    studies = []
+    with writing_folder(out / "wfdb") as folder:
+        for row in read_table(source / "records.csv").to_dict("records"):
+            name = str(int(row["patient_id"].removeprefix("L")))
+            for file in sorted((source / "wfdb").glob(f"{name}.*")):
+                shutil.copyfile(file, folder / file.name)
+            labels = {label: ("no", "yes")[int(found[row["patient_id"]][label])] for label in LUDB_LABELS}
+            keys = {"patient_id": row["patient_id"], "study_id": row["patient_id"], "ecg": name}
+            studies.append({**keys, "age": row["age"], "sex": row["sex"], **labels})
+    _write_tables(out, {"studies.csv": studies})
 
 
 def grey(path: Path) -> np.ndarray:
@@ -188,6 +209,6 @@ def _chest() -> Dataset:
 
 
 if __name__ == "__main__":
-    for name, importer in ((COVID, import_covid), (HANNOVER, import_hannover)):
+    for name, importer in ((COVID, import_covid), (HANNOVER, import_hannover), (LUDB, import_ludb)):
         importer(Path(sys.argv[1]), Path(sys.argv[2]) / name)
     join_exports(*(Path(sys.argv[2]) / name for name in (COVID, HANNOVER, BOTH)))

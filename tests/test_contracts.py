@@ -10,14 +10,16 @@ import pytest
 import torch
 from torch import nn
 
-from medmm.encoders import IMAGE_ENCODERS, TABULAR_ENCODERS, TEXT_ENCODERS
+from medmm.encoders import IMAGE_ENCODERS, SIGNAL_ENCODERS, TABULAR_ENCODERS, TEXT_ENCODERS
+from medmm.encoders.adapted import Adapted
 from medmm.encoders.attention import filled
+from medmm.encoders.tuning import Tuning
 from medmm.errors import ConfigError
 from medmm.fusion import FUSIONS
 from medmm.fusion.base import Fused, Fusion, drop_inputs, pooled, present
 from medmm.inputs import INPUTS
 from medmm.inputs.base import Input
-from medmm.types import Array, Evidence, Tokens, Volume
+from medmm.types import Array, Evidence, Tokens, Volume, Waveform
 
 WIDTH = 16
 STUDIES = 5
@@ -218,6 +220,24 @@ def test_an_image_that_is_not_made_of_whole_patches_is_refused() -> None:
         IMAGE_ENCODERS.pick("vit").model_validate({"name": "vit"}).build(WIDTH, 1, (50, 64))
 
 
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [(name, {1: (1000,), 2: (32, 100)}[axes]) for name, one in SIGNAL_ENCODERS.items() for axes in sorted(one.axes)],
+)
+def test_a_signal_encoder_gives_tokens_that_learn_from_every_lead_all_the_time(name: str, size: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    network = SIGNAL_ENCODERS.pick(name).model_validate({"name": name}).build(WIDTH, 4, size).eval()
+    fields = {"signal": torch.randn(3, 4, *size)}
+    check_tokens(network, fields)
+    if isinstance(network, Adapted):
+        network.tuning = Tuning(learn="all")  # what is frozen lets no gradient through, unless it is to be explained
+    fields["signal"].requires_grad_()
+    network(fields).values.square().sum().backward()
+    gradient = fields["signal"].grad
+    assert gradient is not None
+    assert all((part.abs().flatten(2).sum(2) > 0).all() for part in gradient.chunk(10, dim=-1))
+
+
 @pytest.mark.parametrize("name", TABULAR_ENCODERS)
 def test_a_tabular_encoder_sees_no_missing_cell(name: str) -> None:
     torch.manual_seed(0)
@@ -270,6 +290,12 @@ def volume(seed: int) -> Volume:
     return Volume(values, None, None)
 
 
+def ecg(seed: int) -> Waveform:
+    rng = np.random.default_rng(seed)
+    values: Array = rng.normal(size=(2, 1200)).astype(np.float32) + np.sin(np.arange(1200) / 50).astype(np.float32)
+    return Waveform(values, 500.0, ("I", "II"), ("mV", "mV"))
+
+
 EXAMPLES = {
     "image": Example({"path": "dicom", "size": [32, 32]}, [volume(i) for i in range(4)], Evidence(files=(Path("a.dcm"),))),
     "tabular": Example(
@@ -281,6 +307,11 @@ EXAMPLES = {
         {"table": "notes.csv", "encoder": {"name": "transformer", "min_patients": 2}},
         ["cough", "no fever", "cough, fever", ""],
         Evidence(text="x"),
+    ),
+    "signal": Example(
+        {"path": "ecg", "rate_hz": 500, "seconds": 2, "band_hz": [0.5, 40]},
+        [ecg(i) for i in range(4)],
+        Evidence(files=(Path("a.dcm"),)),
     ),
 }
 

@@ -6,6 +6,7 @@ from medmm.cohort.studies import Sources
 from medmm.errors import DataError
 from medmm.inputs.base import Input, InputSettings
 from medmm.inputs.image import ImageSettings
+from medmm.inputs.signal import SignalSettings
 from medmm.inputs.tabular import TabularSettings
 from medmm.inputs.text import TextSettings
 from medmm.settings import Plain
@@ -18,6 +19,7 @@ INPUTS: Table[type[InputSettings]] = Table(
         "image": ImageSettings,
         "tabular": TabularSettings,
         "text": TextSettings,
+        "signal": SignalSettings,
     },
 )
 

@@ -7,14 +7,17 @@ any other, so that what must be refused is refused.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 
 import numpy as np
 
-from medmm.inputs import damage_image, damage_text
+from medmm.inputs import damage_image, damage_signal, damage_text
 from medmm.inputs.base import Fields, Input
 from medmm.inputs.damage_cells import in_another_unit, noisy
 from medmm.inputs.damage_image import each_image, lose_images
 from medmm.inputs.image import ImageInput
+from medmm.inputs.signal import SignalInput
+from medmm.inputs.signal_scale import Scale
 from medmm.inputs.tabular import TabularInput
 from medmm.inputs.text import TextInput
 from medmm.tables import Table
@@ -87,6 +90,50 @@ def _cells(
     return one.prepare(one.read(Evidence(cells=damage(one, evidence.cells, severity, rng))))
 
 
+def _signal(
+    damage: Callable[..., Array],
+    one: Input[object],
+    evidence: Evidence,
+    fields: Mapping[str, Array],
+    severity: float,
+    rng: np.random.Generator,
+) -> Fields:
+    """Damage a signal by a function that takes some of what is known of it by name."""
+    assert isinstance(one, SignalInput)
+    s, scale = one.settings, Scale.of(one.state)
+    silent = damage_signal.silence(scale, 0.0 if s.spectrogram is None else s.spectrogram.floor_db)
+    known = {
+        "rate_hz": s.rate_hz,
+        "mains_hz": s.mains_hz or damage_signal.MAINS_HZ,
+        "scale": scale,
+        "silent": silent,
+        "leads": one.state["leads"],
+    }
+    own = {name: value for name, value in known.items() if name in signature(damage).parameters}
+    return damage_signal.each_signal(partial(damage, **own), fields, severity, rng)
+
+
+def _is_trace(one: Input[object]) -> bool:
+    return isinstance(one, SignalInput) and one.settings.spectrogram is None
+
+
+def _is_spectrogram(one: Input[object]) -> bool:
+    return isinstance(one, SignalInput) and one.settings.spectrogram is not None
+
+
+def _hums(one: Input[object]) -> bool:
+    """Tell whether a recorder's rate could show the mains."""
+    return _is_trace(one) and isinstance(one, SignalInput) and one.settings.rate_hz > 2 * damage_signal.MAINS_HZ
+
+
+def _has_leads(one: Input[object]) -> bool:
+    return isinstance(one, SignalInput) and len(one.state["leads"]) > 1
+
+
+def _shows_arms(one: Input[object]) -> bool:
+    return _is_trace(one) and isinstance(one, SignalInput) and damage_signal.has_arms(one.state["leads"])
+
+
 def _is_volume(one: Input[object]) -> bool:
     return isinstance(one, ImageInput) and len(one.settings.size) == 3
 
@@ -143,6 +190,39 @@ DAMAGES: Table[Mapping[str, Damage]] = Table(
                 "share of the sentences",
                 (0.1, 0.25, 0.5, 0.75),
                 partial(_note, damage_text.lost_sentences),
+            ),
+        },
+        "signal": {
+            "noise": Damage(
+                "noise", "deviation, spreads of the lead", (0.1, 0.2, 0.5, 1), partial(_signal, damage_signal.noise)
+            ),
+            "hum": Damage("mains hum", "height, spreads", (0.1, 0.2, 0.5, 1), partial(_signal, damage_signal.hum), _hums),
+            "wander": Damage(
+                "wandering baseline", "height, spreads", (0.5, 1, 2, 4), partial(_signal, damage_signal.wander), _is_trace
+            ),
+            "gain": Damage("wrong gain", "factor, or one by it", (1.1, 1.25, 1.5, 2), partial(_signal, damage_signal.gain)),
+            "clipped": Damage(
+                "overdriven", "share of the height", (0.1, 0.25, 0.5, 0.75), partial(_signal, damage_signal.clipped), _is_trace
+            ),
+            "lost_leads": Damage(
+                "lost leads",
+                "share of the leads",
+                (0.1, 0.25, 0.5, 0.75),
+                partial(_signal, damage_signal.lost_leads),
+                _has_leads,
+            ),
+            "lost_stretch": Damage(
+                "lost contact", "share of the time", (0.1, 0.25, 0.5, 0.75), partial(_signal, damage_signal.lost_stretch)
+            ),
+            "muffled": Damage(
+                "muffled", "share of the bands", (0.1, 0.25, 0.5), partial(_signal, damage_signal.muffled), _is_spectrogram
+            ),
+            "swapped_arms": Damage(
+                "exchanged arm leads",
+                "share of the studies",
+                (0.25, 0.5, 1),
+                partial(_signal, damage_signal.swapped_arms),
+                _shows_arms,
             ),
         },
     },
