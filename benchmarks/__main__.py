@@ -29,6 +29,8 @@ NAMES = (
     "records",
     "rules",
     "scoring",
+    "signal_preparation",
+    "signals",
     "small",
     "torture",
     "training",

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from medmm.errors import ConfigError
 from medmm.evaluation.answers import answer_columns, contribution_columns
 from medmm.evaluation.drift import PROJECTION
 from medmm.files import write_text
+from medmm.inputs import Inputs
 from medmm.package import Package
 from medmm.rules.trace import TRACE
 from medmm.sealed import MANIFEST
@@ -70,19 +72,21 @@ def log_model(record: Record, package: Package, folder: Path) -> str:
             loader_module=LOADER,
             data_path=str(folder),
             signature=_signature(package),
-            pip_requirements=requirements(),
+            pip_requirements=requirements(package.inputs),
             metadata={"medmm_digest": package.digest},
         )
     _leave_out_place(record.client, str(logged.model_id))
     return str(logged.model_uri)
 
 
-def requirements() -> list[str]:
+def requirements(inputs: Inputs) -> list[str]:
     """Give what an environment needs to score as this one does, each in the version that is installed here.
 
-    The part of a version that tells of its build, as in `2.13.0+cpu`, is left out: no index has it for every machine.
+    The part of a version that tells of its build, as in `2.13.0+cpu`, is left out: no index has it for every machine. Of the
+    packages of extras those stand here that an input may need and that are installed.
     """
-    return [f"{name}=={version(name).partition('+')[0]}" for name in NEEDS]
+    own = sorted({name for one in inputs.values() for name in one.packages if find_spec(name) is not None})
+    return [f"{name}=={version(name).partition('+')[0]}" for name in (*NEEDS, *own)]
 
 
 def _leave_out_place(client: "MlflowClient", model: str) -> None:

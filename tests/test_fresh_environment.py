@@ -127,7 +127,7 @@ def fresh(saved: Path, empty_store: Path, tmp_path_factory: pytest.TempPathFacto
 
     venv.create(folder / "venv", with_pip=True)
     pip = ["-m", "pip", "--disable-pip-version-check"]
-    (small,) = (need for need in requirements() if need.startswith("lark=="))
+    (small,) = (need for need in requirements({}) if need.startswith("lark=="))
     asked = subprocess.run(  # noqa: PLW1510 (a failure is an answer)
         [str(one.python), *pip, "download", "--no-deps", "--dest", str(folder / "probe"), small, "--retries", "1"],
         capture_output=True,

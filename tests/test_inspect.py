@@ -95,7 +95,8 @@ def test_images_joined_by_their_files_are_not_said_to_lack_series(export: Path) 
 
 def test_a_folder_is_described_series_by_series(export: Path) -> None:
     sections = inspect_folder(export, SCREEN).sections
-    assert sections["folder"].plain() == [{"patients": 4, "studies": 4, "series": 6, "DICOM images": 13, "other images": 0}]
+    counts = {"patients": 4, "studies": 4, "series": 6, "DICOM images": 13, "other images": 0, "DICOM waveforms": 0}
+    assert sections["folder"].plain() == [counts]
     assert sections["series"].rows == [
         ("CT", "other", "Explicit VR Little Endian", 5),
         ("DX", "other", "Explicit VR Little Endian", 1),

@@ -13,6 +13,7 @@ from conftest import Hospital
 
 import medmm
 from medmm.errors import ConfigError
+from medmm.inputs.signal import SignalSettings
 from medmm.package import Package, load_package, verify_package
 from medmm.predict import predict
 from medmm.registry import CHAMPION, NEEDS, fetched, log_model, register, requirements
@@ -157,18 +158,24 @@ def is_for_types(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
-OPTIONAL = {"av", "fhir", "highdicom", "captum", "matplotlib"}
+OPTIONAL = {"av", "fhir", "highdicom", "captum", "matplotlib", "soundfile", "wfdb", "edfio"}
 """Of extras and of reports for a clinic, asked for where they are needed."""
 
 UNNAMED = {"einops", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle"}
 """What monai and pydicom import for us."""
 
 
+def test_a_logged_model_with_signals_names_what_reads_them() -> None:
+    signals = SignalSettings(path="ecg", rate_hz=250, seconds=2).open("ecg")
+    more = {need.partition("==")[0] for need in requirements({"ecg": signals})} - set(NEEDS)
+    assert more == {"edfio", "soundfile", "wfdb"}
+
+
 def test_a_logged_model_names_what_scoring_imports_and_nothing_more() -> None:
     of = packages_distributions()
     imported = {of[name][0].lower() for name in imported_by("medmm.scoring.pyfunc") - OPTIONAL - {"medmm"}}
     assert imported | UNNAMED | {"medmm"} == set(NEEDS)
-    for need in requirements():
+    for need in requirements({}):
         name, _, pinned = need.partition("==")
         assert version(name).startswith(pinned)
         assert "+" not in pinned

@@ -122,13 +122,14 @@ def inspect(
     ] = False,
     json_out: Annotated[Path | None, typer.Option("--json", help="Also write the answer to this file.")] = None,
     thumbnails: Annotated[
-        Path | None, typer.Option(help="Also write a contact sheet of the images to this HTML file.", metavar="FILE")
+        Path | None,
+        typer.Option(help="Also write a contact sheet of the images and signals to this HTML file.", metavar="FILE"),
     ] = None,
     html: Annotated[
         Path | None,
         typer.Option(help="Also write Table 1, the flow of patients and the leakage checks to this page.", metavar="FILE"),
     ] = None,
-    tiles: Annotated[int, typer.Option(min=1, help="Images of the contact sheet at most.")] = 200,
+    tiles: Annotated[int, typer.Option(min=1, help="Images and signals of the contact sheet at most.")] = 200,
 ) -> None:
     """Show what is there: patients, studies, series taken and left, inputs present and absent, what is rejected, and why.
 
@@ -490,7 +491,7 @@ def explain(
     ] = False,
     tracking: TrackingOption = "mlflow.db",
 ) -> None:
-    """Why does the model say that? One page a study: what each input, image region, cell and word adds, and a test of it.
+    """Why does the model say that? One page a study: what each input, region, stretch, cell and word adds, and a test.
 
     No identifier of a patient stands in it. Of a note only the words that add most are shown, and only those that are words of
     several patients; --show-text shows all of it.

@@ -12,6 +12,7 @@ from medmm.explanation.page import said, study_page
 from medmm.explanation.pictures import NO_BETTER, draw, png
 from medmm.explanation.record import plain
 from medmm.explanation.study import Explanation, explain
+from medmm.explanation.traces import draw_segments
 from medmm.files import is_safe_name, write_bytes
 from medmm.package import Package, load_package
 from medmm.privacy.gate import GATE, write_answer, write_page
@@ -30,7 +31,7 @@ class Asked:
     Attributes:
         rows: Numbers of the studies in their table.
         class_name: The answer to explain; None takes the decided one.
-        image_method: How maps of images are made.
+        image_method: How maps of images and signals are made.
         show_text: Whether notes are shown as a whole.
     """
 
@@ -83,6 +84,11 @@ def write_explanation(one: Explanation, out: Path) -> None:
     pictures = {share.name: png(draw(share, NO_BETTER if share.deletion.passed is False else "")) for share in one.images}
     for number, (name, content) in enumerate(pictures.items()):
         write_bytes(out / f"study_{one.row}_{name if is_safe_name(name) else f'image_{number + 1}'}.png", content)
+    for number, signal in enumerate(one.signals):
+        name = signal.name if is_safe_name(signal.name) else f"signal_{number + 1}"
+        for segment, svg in draw_segments(signal, one.scale).items():
+            which = f"_{segment + 1}" if len(signal.map) > 1 else ""
+            write_page(out / f"study_{one.row}_{name}{which}.svg", svg)
     write_page(out / f"study_{one.row}.html", study_page(one, pictures))
     write_answer(out / f"study_{one.row}.json", plain(one))
 
@@ -94,6 +100,7 @@ def in_short(one: Explanation) -> str:
     if most.adds is not None:
         parts.append(f"most by {most.name} ({most.adds:+.2f} {one.scale})")
     tests = {share.name: share.deletion for share in one.images}
+    tests |= {share.name: share.deletion for share in one.signals}
     tests |= {share.name: share.deletion for share in one.tables}
     tests |= {share.name: share.deletion for share in one.notes}
     failed = [name for name, test in tests.items() if test.passed is False]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medmm.cohort.headers import HEADERS
+from medmm.cohort.headers import HEADERS, WaveformFound
 from medmm.cohort.scan import Scan, SeriesFound, scan
 from medmm.cohort.shown import shown_modality, shown_syntax, shown_vendor
 from medmm.cohort.studies import Sources
@@ -15,10 +15,12 @@ from medmm.config import RunConfig
 from medmm.inputs.image import ImageInput, ImageSettings
 from medmm.inputs.schema import Findings, check_tables
 from medmm.inputs.series_choice import Considered
+from medmm.inputs.signal import SignalSettings
 from medmm.types import Evidence, Study
 
 from .cohort import take_in
 from .inspect_cohort import describe_cohort
+from .inspect_signals import describe_signals
 from .screen import Screen
 from .sections import Section
 from .thumbnails import Subject
@@ -39,7 +41,7 @@ class Answer:
 
     Attributes:
         sections: By name.
-        subjects: Its images, for a contact sheet.
+        subjects: Its images and signals, for a contact sheet.
         page: The HTML page of a run's cohort; "" of a folder.
     """
 
@@ -86,6 +88,7 @@ def inspect_config(config: RunConfig, screen: Screen, pixels: bool = False) -> A
         "choice": Section("Series of the studies", ("input", "fate", "series", "studies"), _choice(studies, weighed)),
         "absent": Section("Absent images", ("input", "why", "studies"), _absent(weighed)),
         "series": Section("Series of each study", series_columns, _series(studies, weighed), detail=True),
+        **describe_signals(config, studies, screen),
         **_tables(checked, sources),
         "rejected": Section("Rejections", ("study", "input", "reason"), _rejections(studies), most=REJECTIONS),
         **described.sections,
@@ -101,16 +104,22 @@ def inspect_folder(folder: Path, screen: Screen) -> Answer:
     kinds = Counter(row[:3] for row in described)
     problems = Counter(series.problem.code.value for series in found.series if series.problem is not None)
     formats = Counter(image.format.value for image in found.images)
+    waveforms = Counter(shown_modality(one.modality) for one in found.waveforms)
+    problems.update(one.problem.code.value for one in found.waveforms if one.problem is not None)
+    objects: list[SeriesFound | WaveformFound] = [*found.series, *found.waveforms]
     counts = (
-        len({series.patient_id for series in found.series}),
-        len({series.study_uid for series in found.series}),
+        len({one.patient_id for one in objects}),
+        len({one.study_uid for one in objects}),
         len(found.series),
         sum(len(series.files) for series in found.series),
         len(found.images),
+        len(found.waveforms),
     )
     reasons = [(number, str(series.problem)) for number, series in enumerate(found.series, 1) if series.problem is not None]
     sections = {
-        "folder": Section("Folder", ("patients", "studies", "series", "DICOM images", "other images"), [counts]),
+        "folder": Section(
+            "Folder", ("patients", "studies", "series", "DICOM images", "other images", "DICOM waveforms"), [counts]
+        ),
         "series": Section(
             "Series", ("modality", "manufacturer", "transfer syntax", "series"), [(*kind, n) for kind, n in kinds.most_common()]
         ),
@@ -118,7 +127,8 @@ def inspect_folder(folder: Path, screen: Screen) -> Answer:
             "Each series", ("series", *SERIES_COLUMNS), [(n, *row) for n, row in enumerate(described, 1)], detail=True
         ),
         "images": Section("Other images", ("format", "files"), formats.most_common()),
-        "problems": Section("Rejected by headers", ("code", "series"), problems.most_common()),
+        "waveforms": Section("DICOM waveforms", ("modality", "files"), waveforms.most_common()),
+        "problems": Section("Rejected by headers", ("code", "series or waveforms"), problems.most_common()),
         "reasons": Section("Why series would be rejected", ("series", "reason"), reasons, detail=True),
         "left": Section("Other files", ("code", "files"), [(code.value, n) for code, n in sorted(found.left.items())]),
     }
@@ -126,8 +136,9 @@ def inspect_folder(folder: Path, screen: Screen) -> Answer:
 
 
 def _subjects_of_studies(config: RunConfig, studies: Sequence[Study], weighed: Weighed) -> list[Subject]:
-    """Give the image of every study that has one, or why it is rejected."""
+    """Give the image and the signal of every study that has one, or why it is rejected."""
     subjects = []
+    signals = [name for name, settings in config.inputs.items() if isinstance(settings, SignalSettings)]
     images = {name: settings for name, settings in config.inputs.items() if isinstance(settings, ImageSettings)}
     for i, study in enumerate(studies):
         for name, settings in images.items():
@@ -141,6 +152,11 @@ def _subjects_of_studies(config: RunConfig, studies: Sequence[Study], weighed: W
                 for place, files in enumerate(shown, start=1):
                     which = note if len(shown) == 1 else f"{note}, {place} of {len(shown)}"
                     subjects.append(Subject(study.key, which, files, None, settings.reading))
+        for name in signals:
+            if name in study.rejected:
+                subjects.append(Subject(study.key, name, (), study.rejected[name]))
+            elif name in study.evidence:
+                subjects.append(Subject(study.key, name, study.evidence[name].files, None, signal=True))
     return subjects
 
 

@@ -1,4 +1,4 @@
-"""`medmm inspect --thumbnails`: the images of an export as a contact sheet to look at."""
+"""`medmm inspect --thumbnails`: the images and signals of an export as a contact sheet to look at."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from medmm.dataset.decode import LOST
 from medmm.errors import Code, Rejected
 from medmm.preview.pictures import Preview
 from medmm.preview.sheet import Tile, contact_sheet
+from medmm.preview.sketch import Sketch, sketch
 from medmm.preview.thumbnails import shown
 from medmm.privacy.gate import write_page
 from medmm.readers.reading import AS_STORED, Reading
@@ -23,11 +24,12 @@ class Subject:
     """What a tile is to show.
 
     Attributes:
-        title: Which image it is, in words that hold no patient.
+        title: Which image or signal it is, in words that hold no patient.
         note: What else is known of it.
-        files: Of the image.
+        files: Of the image or the recording.
         problem: Why it must not be read; None where nothing speaks against it.
         reading: What of DICOM is turned into something else, as in the run.
+        signal: Whether it is a recording and no image.
     """
 
     title: str
@@ -35,13 +37,14 @@ class Subject:
     files: tuple[Path, ...]
     problem: Rejected | None
     reading: Reading = AS_STORED
+    signal: bool = False
 
 
-Shown: TypeAlias = Preview | Rejected
+Shown: TypeAlias = Preview | Sketch | Rejected
 
 
 def write_thumbnails(title: str, subjects: Sequence[Subject], most: int, out: Path, screen: Screen) -> None:
-    """Read the images in worker processes and write the sheet.
+    """Read the images and signals in worker processes and write the sheet.
 
     Args:
         title: Its headline.
@@ -75,6 +78,6 @@ def _setup() -> Callable[[Subject], Shown]:
 
 def _draw(subject: Subject) -> Shown:
     try:
-        return shown(subject.files, subject.reading)
+        return sketch(subject.files) if subject.signal else shown(subject.files, subject.reading)
     except Rejected as reason:
         return reason

@@ -11,10 +11,14 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from medmm.explanation.cells import TableShare
+from medmm.explanation.covering import MapMethod
 from medmm.explanation.deletion import Deletion
 from medmm.explanation.images import ImageMethod, ImageShare
+from medmm.explanation.signals import SignalShare
 from medmm.explanation.study import Answer, AnswerLine, Explanation
+from medmm.explanation.traces import draw_segments
 from medmm.explanation.words import STRUCK, NoteShare
+from medmm.preview.page import picture
 from medmm.preview.sheet import POLICY
 
 STYLE = """
@@ -54,6 +58,8 @@ tr { break-inside: avoid; } td.number, th.number { text-align: right; white-spac
 .beside { display: flex; flex-wrap: wrap; gap: 8px 28px; align-items: flex-start; }
 .beside > div { flex: 1 1 420px; } .beside > figure { flex: 0 0 250px; }
 figure { margin: 8px 0; break-inside: avoid; } figure img { display: block; max-width: 100%; border-radius: 6px; }
+figure.paper { overflow-x: auto; } figure.paper img { max-width: none; margin: 0 0 8px; border-radius: 0; }
+@media print { figure.paper img { max-width: 100%; } }
 figcaption { font-size: 13px; margin-top: 4px; max-width: 92ch; }
 svg text { font: 10px system-ui, sans-serif; fill: var(--soft); }
 .words { display: flex; flex-wrap: wrap; gap: 6px; margin: 8px 0; }
@@ -77,11 +83,23 @@ METHODS: Mapping[ImageMethod, str] = {
     ),
 }
 
+SIGNAL_METHODS: Mapping[MapMethod, str] = {
+    "occlusion": "Stretch after stretch of each lead was covered{by}; coloured is where that changed the answer (occlusion).",
+    "integrated_gradients": (
+        "Coloured is where the answer rose or fell on the way from{nothing} to this signal (integrated gradients)."
+    ),
+    "grad_cam": (
+        "Coloured is when the last feature map of the network spoke for or against the answer (Grad-CAM). "
+        "Such a map has a few fields only, and is the same for all leads."
+    ),
+}
+
 LIMITS = (
     "This page says what the model's answer rests on, not what the patient has. A marked place is not a finding, and a cause "
     "is not shown: what the model learned may stand for something else that comes with it.",
     "Shares of inputs and cells are Shapley values: the mean of what each adds, over all orders in which they could be told to "
     "the model. A word's share is how far the answer changes when the note is read without it; such shares do not add up.",
+    "An ECG is to scale on a screen that shows 96 pixels an inch at 100 %; printed it is as wide as the paper.",
     "What is burned into the pixels of an image is shown as it is: a name, in the worst case.",
 )
 
@@ -103,6 +121,7 @@ def study_page(one: Explanation, pictures: Mapping[str, bytes]) -> str:
         _inputs(one),
         *(_rules(one) if one.fired else []),
         *(_image(share, one, pictures[share.name]) for share in one.images),
+        *(_signal(share, one) for share in one.signals),
         *(_table(share, one) for share in one.tables),
         *(_note(share, one) for share in one.notes),
         *(_near(one) if one.neighbours else []),
@@ -201,6 +220,24 @@ def _image(share: ImageShare, one: Explanation, png: bytes) -> str:
         f'src="data:image/png;base64,{content}"><figcaption>{escape(caption)}</figcaption></figure>'
     )
     return f"<h2>{escape(share.name)}: image</h2>{figure}" + _test(share.deletion, "patches", one)
+
+
+def _signal(share: SignalShare, one: Explanation) -> str:
+    by, nothing = (" by a blur", " a blur") if share.spectrogram else (" by its mean", " the mean of each lead")
+    method = SIGNAL_METHODS[share.method].format(by=by, nothing=nothing)
+    caption = f"{method} Orange speaks for {one.answer.explained.name}, blue against it. {_seen(share)}"
+    shown = "".join(
+        picture(svg, f"Segment {segment + 1} of {share.name} with what speaks for and against the answer")
+        for segment, svg in draw_segments(share, one.scale).items()
+    )
+    figure = f'<figure class="paper">{shown}<figcaption>{escape(caption)}</figcaption></figure>'
+    return f"<h2>{escape(share.name)}: signal</h2>{figure}" + _test(share.deletion, "stretches", one)
+
+
+def _seen(share: SignalShare) -> str:
+    many = len(share.map)
+    segments = f"{many} segments of {share.seconds:.3g} s" if many > 1 else f"{share.seconds:.3g} s"
+    return f"The model saw {segments} of the {share.recorded_s:.3g} s that were recorded."
 
 
 def _table(share: TableShare, one: Explanation) -> str:

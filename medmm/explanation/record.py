@@ -6,6 +6,7 @@ import numpy as np
 
 from medmm.explanation.deletion import Deletion
 from medmm.explanation.images import ImageShare
+from medmm.explanation.signals import SignalShare, strongest
 from medmm.explanation.study import Explanation
 from medmm.settings import Plain
 
@@ -30,6 +31,7 @@ def plain(one: Explanation) -> Plain:
         "start": one.start,
         "inputs": [asdict(share) for share in one.inputs],
         "images": [_image(share) for share in one.images],
+        "signals": [_signal(share) for share in one.signals],
         "tables": [
             {"name": share.name, "cells": [asdict(cell) for cell in share.cells], "deletion": _deletion(share.deletion)}
             for share in one.tables
@@ -59,6 +61,15 @@ def _image(share: ImageShare) -> Plain:
         "strongest": [
             {"image": int(place[0]), "place": place[1:].tolist(), "adds": float(share.map[tuple(place)])} for place in places
         ],
+        "deletion": _deletion(share.deletion),
+    }
+
+
+def _signal(share: SignalShare) -> Plain:
+    return {
+        "name": share.name,
+        "method": share.method,
+        "strongest": [asdict(place) for place in strongest(share, STRONGEST)],
         "deletion": _deletion(share.deletion),
     }
 

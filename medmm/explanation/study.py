@@ -14,10 +14,12 @@ from medmm.evaluation.shapley import shapley
 from medmm.explanation.cells import TableShare, explain_cells
 from medmm.explanation.images import ImageMethod, ImageShare, explain_image
 from medmm.explanation.neighbours import Neighbour
+from medmm.explanation.signals import SignalShare, explain_signal
 from medmm.explanation.voice import Voice
 from medmm.explanation.words import NoteShare, explain_words, names_of
 from medmm.inputs.base import Fields
 from medmm.inputs.image import ImageInput
+from medmm.inputs.signal import SignalInput
 from medmm.inputs.tabular import TabularInput, with_checked_cells
 from medmm.inputs.text import TextInput
 from medmm.package import Package
@@ -79,7 +81,7 @@ class InputShare:
 
     Attributes:
         name: As the run file calls it.
-        kind: Image, tabular or text.
+        kind: Image, signal, tabular or text.
         adds: Shapley value over the inputs that are there, in log odds or in the unit of the value; None where it is absent.
     """
 
@@ -100,7 +102,7 @@ class Explanation:
         answer: What is said.
         start: What the model says with no input at all, in the scale of the shares; they lead from it to what it says.
         inputs: By how much each adds, then the absent ones.
-        images, tables, notes: What each input is made of.
+        images, signals, tables, notes: What each input is made of.
         fired: Rules that fired.
         neighbours: The nearest training studies.
     """
@@ -113,6 +115,7 @@ class Explanation:
     start: float
     inputs: tuple[InputShare, ...]
     images: tuple[ImageShare, ...]
+    signals: tuple[SignalShare, ...]
     tables: tuple[TableShare, ...]
     notes: tuple[NoteShare, ...]
     fired: tuple[Firing, ...]
@@ -140,7 +143,7 @@ def explain(
     Args:
         package: The model.
         study: Gathered, from `find_studies`.
-        image_method: How the maps of images are made.
+        image_method: How the maps of images and signals are made.
         class_name: Which answer to explain; None takes the class that is decided, or the last horizon.
         show_text: Give whole notes; the study's own identifiers are struck even so.
         near: Finds the nearest training studies of a representation (D,).
@@ -161,7 +164,7 @@ def explain(
         raise DataError(str(Rejected(Code.NO_INPUT, study.key, "none of the inputs", "at least one", "export its data")))
     voice, answer, start, shares, fired = weigh_inputs(package, study, prepared, class_name)
     within = [name for name in prepared if not images_alone or isinstance(package.inputs[name], ImageInput)]
-    images, tables, notes = _parts(voice, study, prepared, within, answer, image_method, show_text, seed)
+    parts = _parts(voice, study, prepared, within, answer, image_method, show_text, seed)
     return Explanation(
         study.row,
         package.name,
@@ -170,9 +173,7 @@ def explain(
         answer,
         start,
         shares,
-        images,
-        tables,
-        notes,
+        *parts,
         fired,
         near(voice.joint()),
     )
@@ -219,20 +220,22 @@ def _parts(
     method: ImageMethod,
     show_text: bool,
     seed: int,
-) -> tuple[tuple[ImageShare, ...], tuple[TableShare, ...], tuple[NoteShare, ...]]:
+) -> tuple[tuple[ImageShare, ...], tuple[SignalShare, ...], tuple[TableShare, ...], tuple[NoteShare, ...]]:
     names = names_of(study, voice.package.cohort)
-    images, tables, notes = [], [], []
+    images, signals, tables, notes = [], [], [], []
     for place, name in enumerate(sorted(prepared)):
         if name not in within:
             continue
         one, evidence, rng = voice.package.inputs[name], study.evidence[name], np.random.default_rng([seed, study.row, place])
         if isinstance(one, ImageInput):
             images.append(explain_image(voice, one, one.read(evidence), method, answer.side, rng))
+        elif isinstance(one, SignalInput):
+            signals.append(explain_signal(voice, one, one.read(evidence), method, answer.side, rng))
         elif isinstance(one, TabularInput):
             tables.append(explain_cells(voice, one, evidence, answer.side, rng, names))
         elif isinstance(one, TextInput):
             notes.append(explain_words(voice, one, evidence, answer.side, rng, names, show_text=show_text))
-    return tuple(images), tuple(tables), tuple(notes)
+    return tuple(images), tuple(signals), tuple(tables), tuple(notes)
 
 
 def _answer(package: Package, model: Array, after: Array, column: int, rise: float) -> Answer:

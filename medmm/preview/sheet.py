@@ -11,6 +11,7 @@ from html import escape
 from medmm.errors import Rejected
 from medmm.inert import visible
 from medmm.preview.pictures import CT_WINDOWS, Picture, Preview
+from medmm.preview.sketch import Sketch, embedded
 from medmm.readers.resample import PERCENTILES
 
 JPEG_QUALITY = 88
@@ -29,6 +30,7 @@ h2 { margin: 0; font-size: 15px; font-weight: 600; }
 article p { width: 0; min-width: 100%; margin: 2px 0 0; color: #a9b0b7; font-variant-numeric: tabular-nums; }
 .pictures { display: flex; flex-wrap: wrap; gap: 10px; margin-top: 12px; }
 figure { margin: 0; }
+.sketch { display: block; width: 506px; max-width: 100%; margin-top: 12px; border-radius: 4px; }
 .frame { position: relative; width: 240px; height: 240px; background: #000; display: grid; place-items: center; }
 .frame img { display: block; }
 .frame b { position: absolute; font-size: 13px; font-weight: 600; color: #ffd24d; text-shadow: 0 0 3px #000, 0 0 3px #000; }
@@ -43,19 +45,25 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """Content Security Policy (W3C, level 3): a browser loads and runs nothing, whatever stands in the page."""
 
 
+SIGNALS = (
+    "Signals are drawn smaller than to scale: on the paper of an ECG a large square is 0.2 s wide and 0.5 mV high, as ever. "
+    "A lead with another name than that of an ECG is shown by its number."
+)
+
+
 @dataclass(frozen=True)
 class Tile:
-    """One image, or why there is none.
+    """One image or recording, or why there is none.
 
     Attributes:
-        title: Which image it is, in words that hold no patient.
+        title: Which it is, in words that hold no patient.
         note: What else is known of it.
         shown: The pictures, or the rejection.
     """
 
     title: str
     note: str
-    shown: Preview | Rejected
+    shown: Preview | Sketch | Rejected
 
 
 def contact_sheet(title: str, tiles: Iterable[Tile], notes: Sequence[str] = ()) -> str:
@@ -66,11 +74,13 @@ def contact_sheet(title: str, tiles: Iterable[Tile], notes: Sequence[str] = ()) 
         tiles: Drawn one by one, so that no picture is held longer than its text.
         notes: Sentences of its head.
     """
-    drawn, rejected = [], 0
+    drawn, rejected, signals = [], 0, 0
     for tile in tiles:
         drawn.append(_tile(tile))
         rejected += isinstance(tile.shown, Rejected)
-    counts = f"{len(drawn)} images: {len(drawn) - rejected} shown, {rejected} rejected."
+        signals += isinstance(tile.shown, Sketch)
+    what = "images and signals" if signals else "images"
+    counts = f"{len(drawn)} {what}: {len(drawn) - rejected} shown, {rejected} rejected."
     low, high = PERCENTILES
     windows = ", ".join(f"{name} {bottom:g} to {top:g} HU" for name, (bottom, top) in CT_WINDOWS.items())
     legend = (
@@ -78,9 +88,8 @@ def contact_sheet(title: str, tiles: Iterable[Tile], notes: Sequence[str] = ()) 
         "sides (right, left, anterior, posterior, head, foot); an image without letters does not state its place. "
         "No header's text stands on this page, but what is burned into the pixels is shown as it is: a name, in the worst case."
     )
-    paragraphs = "".join(
-        f"<p>{escape(visible(text))}</p>" for text in (counts, *notes, legend, "Research software, not a medical device.")
-    )
+    told = (counts, *notes, legend, *([SIGNALS] if signals else []), "Research software, not a medical device.")
+    paragraphs = "".join(f"<p>{escape(visible(text))}</p>" for text in told)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(visible(title))}</title>\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><style>{STYLE}</style></head>\n'
@@ -96,6 +105,10 @@ def _tile(tile: Tile) -> str:
         reason = str(tile.shown).removeprefix(f"{tile.shown.code.value}: ")
         code = f'<span class="code">{tile.shown.code.value}</span>'
         return f'<article class="rejected">{head}{code}<p class="reason">{escape(reason)}</p></article>'
+    if isinstance(tile.shown, Sketch):
+        facts = " · ".join(fact.replace(" ", NO_BREAK) for fact in tile.shown.facts)
+        image = f'<img class="sketch" alt="{escape(visible(tile.title))}" src="{embedded(tile.shown.svg)}">'
+        return f"<article>{head}<p>{escape(facts)}</p>{image}</article>"
     pictures = "".join(_figure(picture) for picture in tile.shown.pictures)
     return f'<article>{head}<p>{_facts(tile.shown)}</p><div class="pictures">{pictures}</div></article>'
 

@@ -1,4 +1,4 @@
-"""Images as small pictures, drawn in child processes within limits: one that fails or hangs costs its picture alone.
+"""Images and signals as small pictures, drawn in child processes within limits: a bad one costs its own picture alone.
 
 The pictures hold no text of a header, but what is burned into the pixels is shown as it is.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from medmm.errors import Code, MedmmError, Rejected
 from medmm.preview.pictures import Preview, preview
+from medmm.preview.sketch import sketch
 from medmm.readers import read_image
 from medmm.readers.reading import AS_STORED, Reading
 from medmm.workers import Limits, answers, cores
@@ -26,22 +27,27 @@ IMAGE_SECONDS = 20.0
 
 JPEG_QUALITY = 80
 
+SIGNAL_STEP_MM = 1.0
+"""Within which only the lowest and highest sample of a signal are drawn: a pixel of a worklist is about as wide."""
+
 
 @dataclass(frozen=True)
 class Wanted:
-    """One image of which pictures are wanted.
+    """One image or recording of which pictures are wanted.
 
     Attributes:
-        files: Of the image.
+        files: Of the image or recording.
         reading: What of DICOM is turned into something else, as in the run.
         most: Pictures of it at most.
         name: Stands in their captions.
+        signal: Whether it is a recording and no image.
     """
 
     files: tuple[Path, ...]
     reading: Reading = AS_STORED
     most: int = 1
     name: str = ""
+    signal: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,16 +55,18 @@ class Thumbnail:
     """A picture that is ready for a page.
 
     Attributes:
-        jpeg: Its file.
+        jpeg: Its file; b"" of a recording.
         size: Its columns and rows.
         caption: What it shows, in words that hold no text of a header.
         sides: Letters at the left, right, top and bottom; "" where the image does not state its place.
+        svg: The picture of a recording.
     """
 
     jpeg: bytes
     size: tuple[int, int]
     caption: str
     sides: tuple[str, str, str, str]
+    svg: str = ""
 
 
 def shown(files: Sequence[Path], reading: Reading) -> Preview:
@@ -106,6 +114,10 @@ def _draw(wanted: Wanted) -> tuple[Thumbnail, ...]:
     from PIL import Image
 
     try:
+        if wanted.signal:
+            drawn = sketch(wanted.files, SIGNAL_STEP_MM)
+            caption = ": ".join(filter(None, [wanted.name, ", ".join(drawn.facts)]))
+            return (Thumbnail(b"", (0, 0), caption, ("", "", "", ""), drawn.svg),)
         found = shown(wanted.files, wanted.reading)
     except Rejected:
         return ()

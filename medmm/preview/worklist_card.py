@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Sequence
 
+from medmm.preview.sketch import embedded
 from medmm.preview.thumbnails import Thumbnail
 from medmm.preview.worklist_entries import Entry, Line
 from medmm.preview.worklist_text import MOST_SENTENCE, identified, short
@@ -115,6 +116,9 @@ def _figure(one: Thumbnail) -> str:
         for side, letters in zip(("left", "right", "top", "bottom"), one.sides, strict=True)
         if letters
     )
+    if one.svg:
+        image = f'<img alt="{short(one.caption)}" src="{embedded(one.svg)}">'
+        return f'<figure class="signal"><div>{image}</div><figcaption>{short(one.caption)}</figcaption></figure>'
     content = base64.b64encode(one.jpeg).decode("ascii")
     columns, rows = one.size
     image = f'<img alt="{short(one.caption)}" width="{columns}" height="{rows}" src="data:image/jpeg;base64,{content}">'

@@ -38,6 +38,7 @@ figure { margin: 0; min-width: 0; }
 figure div { position: relative; aspect-ratio: 1; background: #000; display: grid; place-items: center; border-radius: 4px;
   overflow: hidden; }
 figure img { display: block; width: 100%; height: 100%; object-fit: contain; }
+figure.signal { grid-column: 1 / -1; } figure.signal div { aspect-ratio: auto; background: #fff; }
 figure b { position: absolute; font-size: 12px; line-height: 1; font-weight: 650; color: #ffd24d;
   text-shadow: 0 0 3px #000, 0 0 3px #000; }
 .left { left: 5px; } .right { right: 5px; } .top { top: 4px; } .bottom { bottom: 4px; }

@@ -1,4 +1,4 @@
-"""The worklist: all scored studies on one HTML page, the highest risk first, with their images; `worklist.html`.
+"""The worklist: all scored studies on one HTML page, the highest risk first, with their images and signals; `worklist.html`.
 
 What is kept while rows are told is bounded, whatever their number: the studies that are shown and listed, and the rejected ones
 that are. Images are read again for the first studies alone, within a limit of time.
@@ -10,11 +10,13 @@ import heapq
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from medmm.files import writing
 from medmm.inputs.image import ImageSettings
+from medmm.inputs.signal import SignalSettings
 from medmm.preview.thumbnails import Thumbnail, Wanted, thumbnails
 from medmm.preview.worklist_entries import Entry, Head, Refused
 from medmm.preview.worklist_page import worklist_page
@@ -43,7 +45,7 @@ ALL_SECONDS = 60.0
 """For all pictures: a scoring that watches a folder writes the page again and again."""
 
 NO_SOURCE = "No picture: this scoring was not asked for this study, and only its row is known."
-NO_IMAGE = "No picture: the study has no image."
+NO_IMAGE = "No picture: the study has no image and no signal."
 NOT_DRAWN = "No picture: its image could not be read and drawn again in time."
 SOME_DRAWN = "The other images are not shown."
 
@@ -167,15 +169,19 @@ def _is_said(entry: Entry) -> bool:
 
 
 def _wanted(study: Study | None, settings: Mapping[str, object]) -> tuple[list[Wanted], bool]:
-    """Give the images of a study of which pictures are to be drawn, and whether there are more."""
-    images: list[tuple[str, tuple[Path, ...], ImageSettings]] = []
+    """Give the images and signals of a study of which pictures are to be drawn, and whether there are more."""
+    found: list[Wanted] = []
     for name, own in sorted(settings.items()):
         evidence = study.evidence.get(name) if study is not None else None
-        if evidence is None or not isinstance(own, ImageSettings) or not evidence.files:
+        if evidence is None or not evidence.files:
+            continue
+        if isinstance(own, SignalSettings):
+            found.append(Wanted(evidence.files, name=name, signal=True))
+        if not isinstance(own, ImageSettings):
             continue
         apart = own.images > 1 and not evidence.counts  # each file is an image
         files = [(file,) for file in evidence.files[: own.images]] if apart else evidence.images()
-        images += [(name, one, own) for one in files]
-    some = images[:MOST_PICTURES]
+        found += [Wanted(one, own.reading, name=name) for one in files]
+    some = found[:MOST_PICTURES]
     each = MOST_PICTURES // max(1, len(some))
-    return [Wanted(files, own.reading, each, name) for name, files, own in some], len(images) > len(some)
+    return [replace(one, most=each) for one in some], len(found) > len(some)

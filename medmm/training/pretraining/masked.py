@@ -19,6 +19,7 @@ from medmm.fusion.base import pooled, present
 from medmm.inputs import Inputs
 from medmm.inputs.base import Input
 from medmm.inputs.image import ImageInput
+from medmm.inputs.signal import SignalInput
 from medmm.inputs.tabular import TabularInput
 from medmm.tables import Table
 from medmm.training.pretraining.base import Encoders, MethodSettings, Part
@@ -36,7 +37,7 @@ class Masked(MethodSettings):
     """Which one."""
 
     patches: float = Field(0.5, gt=0, lt=1)
-    """Share of an image's patches that are hidden."""
+    """Share of the patches of an image, or of the stretches of a signal, that are hidden."""
 
     cells: float = Field(0.3, gt=0, lt=1)
     """Share of a table's known cells that are hidden; one always stays."""
@@ -72,6 +73,11 @@ def _of_image(method: Masked, one: Input[object], width: int) -> Restorer:
     return PatchRestorer(one.settings.size, one.settings.channels, width, method.patches)
 
 
+def _of_signal(method: Masked, one: Input[object], width: int) -> Restorer:
+    assert isinstance(one, SignalInput)
+    return PatchRestorer(one.settings.size, len(one.state["leads"]), width, method.patches, "signal")
+
+
 def _of_cells(method: Masked, one: Input[object], width: int) -> Restorer:
     assert isinstance(one, TabularInput)
     codes = [len(one.state["categories"][column]) + 2 for column in one.settings.categorical]
@@ -83,7 +89,8 @@ def _of_words(method: Masked, one: Input[object], width: int) -> Restorer:
 
 
 RESTORERS: Table[Callable[[Masked, Input[object], int], Restorer]] = Table(
-    "way to hide a part of an input of the kind", {"image": _of_image, "tabular": _of_cells, "text": _of_words}
+    "way to hide a part of an input of the kind",
+    {"image": _of_image, "tabular": _of_cells, "text": _of_words, "signal": _of_signal},
 )
 """Kind of input -> how a part of it is hidden; for another kind choose contrastive."""
 
