@@ -42,6 +42,9 @@ class EchoSettings(InputSettings):
     def meaning(self) -> Mapping[str, Plain]:
         return {"kind": self.kind}
 
+    def stands_in(self, sources: Sources) -> bool:
+        raise NotImplementedError
+
     def open(self, name: str, state: Plain = None) -> Input[object]:
         return Echo(name, self, state)  # type: ignore[return-value]
 
@@ -87,6 +90,9 @@ class Echo(Input[str]):
         return {"letters": letters.astype(np.float16), "length": np.array([len(raw)], np.int32)}
 
     def example(self, rng: np.random.Generator, folder: Path) -> Evidence:
+        raise NotImplementedError
+
+    def made_up(self, rng: np.random.Generator) -> Fields:
         raise NotImplementedError
 
     def encoder(self, width: int) -> nn.Module:

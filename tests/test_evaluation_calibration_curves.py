@@ -9,7 +9,8 @@ from statsmodels.nonparametric.smoothers_lowess import lowess
 from medmm.evaluation.calibration_curve import curve_plot, local_regression, smooth_curve
 from medmm.evaluation.calibration_error import brier_skill, calibration_error, residual_likeness
 from medmm.evaluation.calibration_slope import in_the_large, linear_recalibration, logistic_recalibration
-from medmm.evaluation.event_calibration import excess_risk, observed_risk, risk_groups, risk_plot
+from medmm.evaluation.event_calibration import risk_groups, risk_plot
+from medmm.evaluation.horizons import excess_risk, observed_risk
 from medmm.evaluation.intervals import sample_and_resamples, summarise
 from medmm.evaluation.survival import kaplan_meier
 from medmm.types import Array

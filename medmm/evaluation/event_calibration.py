@@ -13,8 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from medmm.evaluation.canvas import GREY, canvas, dots, dress, entitle, legend_below, line_of
+from medmm.evaluation.horizons import observed_risk
 from medmm.evaluation.intervals import LEVEL, Estimate, summarise
-from medmm.evaluation.metrics import by_blocks, share
 from medmm.evaluation.reliability import quantile_bins
 from medmm.types import Array
 
@@ -40,35 +40,6 @@ class RiskGroup:
     observed: Estimate
 
 
-def observed_risk(target: Array, horizon: float, weights: Array) -> Array:
-    """Give the share with the event by a horizon, after Kaplan and Meier, for many resamples at once.
-
-    Args:
-        target: (S, 2) time and event.
-        horizon: In the unit of the time.
-        weights: (R, S) how often each study counts.
-
-    Returns:
-        (R,); NaN where no study counts or is still observed at the horizon, unless all had the event.
-    """
-    order = np.argsort(target[:, 0], kind="stable")
-    time, event = target[order, 0], target[order, 1] == 1
-    starts = np.flatnonzero(np.append(True, time[1:] != time[:-1]))
-    counted_starts = starts[time[starts] <= horizon]
-    beyond = time >= horizon
-
-    def risk(block: Array) -> Array:
-        counted = block[:, order].astype(np.float64)
-        observed = np.cumsum(counted[:, ::-1], axis=1)[:, ::-1]  # (r, S) at or after each place
-        happened = np.add.reduceat(counted * event, starts, axis=1)[:, : len(counted_starts)]
-        under = observed[:, counted_starts]
-        left = np.prod(1 - np.divide(happened, under, out=np.zeros_like(happened), where=under > 0), axis=1)
-        known = (counted @ beyond > 0) | ((left <= 0) & (observed[:, 0] > 0))
-        return np.where(known, 1 - left, np.nan)
-
-    return by_blocks(risk, weights)
-
-
 def risk_groups(name: str, risk: Array, target: Array, horizon: float, patient: Array, weights: Array) -> list[RiskGroup]:
     """Compare predicted and observed risks by a horizon in groups of like predicted risk.
 
@@ -88,11 +59,6 @@ def risk_groups(name: str, risk: Array, target: Array, horizon: float, patient: 
         values = observed_risk(target[own], horizon, weights[:, own])
         groups.append(RiskGroup(name, float(risk[own].mean()), summarise(values, patient[own])))
     return groups
-
-
-def excess_risk(risk: Array, target: Array, horizon: float, weights: Array) -> Array:
-    """Give how much more have the event by a horizon than the risks say (R,), as a difference of shares."""
-    return observed_risk(target, horizon, weights) - share(risk, weights)
 
 
 def risk_plot(groups: Sequence[Sequence[RiskGroup]], title: str, subtitle: str) -> Figure:

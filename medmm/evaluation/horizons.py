@@ -10,6 +10,7 @@ Letters: S studies, R resamples, H horizons, M moments.
 Source:
     Uno et al., J. Am. Stat. Assoc. 102 (2007) 527-537; Hung & Chiang, Can. J. Stat. 38 (2010) 8-26: those with the event by
     the horizon against those who are without it at the horizon (cumulative cases, dynamic controls).
+    Kaplan & Meier, J. Am. Stat. Assoc. 53 (1958) 457-481.
     Graf et al., Assessment and comparison of prognostic classification schemes for survival data, Stat. Med. 18 (1999)
     2529-2545.
 """
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from medmm.evaluation.metrics import auroc, by_blocks
+from medmm.evaluation.metrics import auroc, by_blocks, share
 from medmm.types import Array
 
 
@@ -103,3 +104,37 @@ def going_on(target: Array, at: float, weights: Array) -> tuple[Array, Array]:
     after = np.concatenate([np.ones((len(weights), 1)), np.cumprod(stays, axis=1)], axis=1)  # (R, 1 + M)
     before = after[:, index]
     return np.where(before > 0, before, 1.0), after[:, np.searchsorted(moments, at, "right")]
+
+
+def observed_risk(target: Array, horizon: float, weights: Array) -> Array:
+    """Give the share with the event by a horizon, after Kaplan and Meier, for many resamples at once.
+
+    Args:
+        target: (S, 2) time and event.
+        horizon: In the unit of the time.
+        weights: (R, S) how often each study counts.
+
+    Returns:
+        (R,); NaN where no study counts or is still observed at the horizon, unless all had the event.
+    """
+    order = np.argsort(target[:, 0], kind="stable")
+    time, event = target[order, 0], target[order, 1] == 1
+    starts = np.flatnonzero(np.append(True, time[1:] != time[:-1]))
+    counted_starts = starts[time[starts] <= horizon]
+    beyond = time >= horizon
+
+    def risk(block: Array) -> Array:
+        counted = block[:, order].astype(np.float64)
+        observed = np.cumsum(counted[:, ::-1], axis=1)[:, ::-1]  # (r, S) at or after each place
+        happened = np.add.reduceat(counted * event, starts, axis=1)[:, : len(counted_starts)]
+        under = observed[:, counted_starts]
+        left = np.prod(1 - np.divide(happened, under, out=np.zeros_like(happened), where=under > 0), axis=1)
+        known = (counted @ beyond > 0) | ((left <= 0) & (observed[:, 0] > 0))
+        return np.where(known, 1 - left, np.nan)
+
+    return by_blocks(risk, weights)
+
+
+def excess_risk(risk: Array, target: Array, horizon: float, weights: Array) -> Array:
+    """Give how much more have the event by a horizon than the risks say (R,), as a difference of shares."""
+    return observed_risk(target, horizon, weights) - share(risk, weights)

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.special import expit
 
 from medmm.evaluation.calibration_slope import in_the_large, logits_of
-from medmm.evaluation.event_calibration import excess_risk
+from medmm.evaluation.horizons import excess_risk
 from medmm.types import Array
 
 GROUPS = 500

@@ -18,7 +18,7 @@ import numpy as np
 
 from medmm.errors import DataError
 from medmm.evaluation.calibration_slope import in_the_large, linear_recalibration, logistic_recalibration
-from medmm.evaluation.event_calibration import excess_risk
+from medmm.evaluation.horizons import excess_risk
 from medmm.evaluation.metrics import patients_behind, share
 from medmm.evaluation.score_tests import At, linear_slope, logistic_shift, logistic_slope, mean_excess, risk_excess
 from medmm.settings import Plain

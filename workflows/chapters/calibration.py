@@ -7,7 +7,8 @@ from medmm.evaluation.calibration_error import LIMIT, brier_skill, calibration_e
 from medmm.evaluation.calibration_slope import in_the_large, linear_recalibration, logistic_recalibration
 from medmm.evaluation.canvas import counts
 from medmm.evaluation.chapter import Chapter
-from medmm.evaluation.event_calibration import RiskGroup, excess_risk, risk_groups, risk_plot
+from medmm.evaluation.event_calibration import RiskGroup, risk_groups, risk_plot
+from medmm.evaluation.horizons import excess_risk
 from medmm.evaluation.intervals import Estimate, sample_and_resamples, summarise
 from medmm.evaluation.metrics import brier, patients_behind, share
 from medmm.types import Array, Scores
