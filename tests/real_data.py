@@ -114,7 +114,7 @@ def import_ludb(shared: Path, out: Path) -> None:
             name = str(int(row["patient_id"].removeprefix("L")))
             for file in sorted((source / "wfdb").glob(f"{name}.*")):
                 shutil.copyfile(file, folder / file.name)
-            labels = {label: ("no", "yes")[int(found[row["patient_id"]][label])] for label in LUDB_LABELS}
+            labels = {label: ("none", label)[int(found[row["patient_id"]][label])] for label in LUDB_LABELS}
             keys = {"patient_id": row["patient_id"], "study_id": row["patient_id"], "ecg": name}
             studies.append({**keys, "age": row["age"], "sex": row["sex"], **labels})
     _write_tables(out, {"studies.csv": studies})

@@ -11,7 +11,7 @@ import pandas as pd
 import pydicom
 import pytest
 from PIL import Image
-from real_data import COVID, HANNOVER, import_covid, import_hannover
+from real_data import COVID, HANNOVER, LUDB, import_covid, import_hannover, import_ludb
 from rich.console import Console
 
 from medmm.cohort.studies import Sources
@@ -160,3 +160,16 @@ def luminance(path: Path) -> np.ndarray:
             return np.asarray(image)
         red, green, blue = (np.asarray(image.convert("RGB"), np.int32)[..., channel] for channel in range(3))
     return (19595 * red + 38470 * green + 7471 * blue + 0x8000 >> 16).astype(np.uint8)
+
+
+def test_the_run_of_ludb_takes_every_ecg(tmp_path: Path) -> None:
+    import_ludb(SHARED, tmp_path / LUDB)
+    config = load_config(ROOT / "configs" / f"{LUDB}.yaml", [f"cohort.root={tmp_path / LUDB}"])
+    studies, left_out = find(config, Sources.open(config.cohort))
+    assert len(studies) == 200
+    assert not left_out
+    assert sum(study.label == (1.0,) for study in studies) == 142
+    one, some = config.inputs["ecg"].open("ecg"), studies[::20]
+    fitted = one.fit((study.patient_id, one.read(study.evidence["ecg"])) for study in some)
+    shapes = {fitted.prepare(fitted.read(study.evidence["ecg"]))["signal"].shape for study in some}
+    assert shapes == {(12, 2375)}
