@@ -242,8 +242,15 @@ def closed() -> Iterator[tuple[str, psutil.Process]]:
 
 
 def actors(cluster: psutil.Process) -> list[psutil.Process]:
-    """Give the processes of actors that score at this moment."""
-    return [one for one in cluster.children(recursive=True) if ACTOR in " ".join(one.cmdline()[:1]) and one.is_running()]
+    """Find the actors that run; a child may end while it is looked at."""
+    return [one for one in cluster.children(recursive=True) if _is_actor(one)]
+
+
+def _is_actor(process: psutil.Process) -> bool:
+    try:
+        return ACTOR in " ".join(process.cmdline()[:1]) and process.is_running()
+    except psutil.Error:
+        return False
 
 
 @needs_ray
